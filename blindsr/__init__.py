@@ -1,0 +1,40 @@
+"""blindsr: estimate the blur of a low-resolution image from the image alone, and super-resolve it with that blur.
+
+Names are loaded on first use, so that ``import blindsr`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from blindsr.errors import BlindSRError as BlindSRError
+    from blindsr.image import read_image as read_image
+    from blindsr.kernel import Kernel as Kernel
+    from blindsr.metrics import kernel_errors as kernel_errors
+    from blindsr.metrics import psnr_y as psnr_y
+    from blindsr.metrics import ssim_y as ssim_y
+    from blindsr.resize import bicubic as bicubic
+    from blindsr.resize import downscale as downscale
+    from blindsr.store import open_result as open_result
+
+_HOMES = {
+    "BlindSRError": "errors",
+    "Kernel": "kernel",
+    "bicubic": "resize",
+    "downscale": "resize",
+    "kernel_errors": "metrics",
+    "open_result": "store",
+    "psnr_y": "metrics",
+    "read_image": "image",
+    "ssim_y": "metrics",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"blindsr.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'blindsr' has no attribute {name!r}")

@@ -1,0 +1,152 @@
+"""All that a plugin author must read: the three kinds of component, and what they get while they run.
+
+Importing this module loads neither numpy nor torch, so a plugin's declaration can stay as light: import heavy packages
+inside the methods.
+
+Conventions (docs/guide.md has the pictures): an image is a float32 array of shape (H, W, 3), RGB, in [0, 1]. A kernel is a
+`blindsr.kernel.Kernel`: 2-D, odd-sized, summing to 1, applied as a correlation, its centre of mass at ``size // 2 + (scale - 1) / 2``.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeAlias
+
+import pluggy
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from blindsr.kernel import Kernel
+
+    Image: TypeAlias = NDArray[np.float32]
+    """An array of shape (H, W, 3), RGB, in [0, 1]."""
+
+API_VERSION = 1
+"""The version of these interfaces. A plugin module says which one it was written for: ``blindsr_api = 1``."""
+
+hookimpl = pluggy.HookimplMarker("blindsr")
+"""Marks a function of a plugin module as one of the hooks of `blindsr.hookspecs`."""
+
+
+def _existing_file(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str | Path):
+        raise ValueError("must be the path of a file")
+    path = Path(info.context["base"] if info.context else ".") / Path(value).expanduser()
+    if not path.is_file():
+        raise ValueError(f"no such file: {path}")
+    return path
+
+
+InputFile = Annotated[Path, BeforeValidator(_existing_file), AfterValidator(Path.resolve)]
+"""A parameter that is a file. Relative paths start at the pipeline's folder; the file's bytes, not its name, are part of
+the step's key."""
+
+
+class Component(BaseModel, ABC):
+    """What a plugin adds. Its fields are the parameters in YAML: typed, with defaults, bounds and a description each."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: ClassVar[str]
+    """What YAML calls it: lower case, digits and underscores."""
+
+    version: ClassVar[int] = 1
+    """Raise it when results change; results cached from an older version are then not used again."""
+
+    stochastic: ClassVar[bool] = False
+    """Whether the result depends on the seed. If not, one result serves all seeds."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.__module__ == __name__:
+            return
+        name = getattr(cls, "name", None)
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise TypeError(f"{cls.__qualname__}.name must be lower-case letters, digits and underscores, not {name!r}")
+
+
+class Degradation(Component):
+    """Makes an LR image of an HR image."""
+
+    @abstractmethod
+    def sample_kernel(self, scale: int, rng: np.random.Generator) -> Kernel:
+        """An aligned kernel for one image.
+
+        `rng` depends on the image and on ``data_seed``, not on the scale: draw the same for every scale, so that the x4
+        kernel of an image is its x2 kernel, composed.
+        """
+
+    def degrade(self, hr: Image, kernel: Kernel, rng: np.random.Generator) -> Image:
+        """The LR image of `hr`, whose sides are multiples of the scale. By default `hr` downscaled by the kernel.
+
+        The core clips the result to [0, 1] and rounds it to 8 bit.
+        """
+        from blindsr.resize import downscale
+
+        return downscale(hr, kernel)
+
+
+class KernelEstimator(Component):
+    """Estimates the SR kernel of an LR image from that image alone."""
+
+    @abstractmethod
+    def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
+        """The aligned kernel of `lr` for this scale.
+
+        Raise `blindsr.errors.BlindSRError` where the image cannot serve (too small, flat), saying what would.
+        """
+
+
+class NonBlindSR(Component):
+    """Super-resolves an LR image whose kernel is given."""
+
+    @abstractmethod
+    def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
+        """Do the work that is done once for an image (train its net, load weights) and return what upscales its tiles."""
+
+
+class Upscaler(Protocol):
+    """What `NonBlindSR.fit` returns. The core cuts the image into tiles, calls it on each, and puts the results together."""
+
+    halo: int | None
+    """LR pixels around a tile that can change it; the core adds as many. None: the image must come whole."""
+
+    def __call__(self, tile: Image) -> Image:
+        """The tile (h, w, 3) at ``scale`` times its size. The core clips it to [0, 1] and rounds it."""
+        ...
+
+
+class RunContext(Protocol):
+    """What a component gets beside its inputs."""
+
+    device: str
+    """Where torch should compute: ``cpu``, or ``cuda``."""
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The numpy generator of this step: the same one at each use, seeded by all that the step depends on."""
+        ...
+
+    @property
+    def torch_rng(self) -> torch.Generator:
+        """The torch generator (on the CPU) of this step, likewise. Never use the global generators."""
+        ...
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far the work is. Cheap: call it at every iteration."""
+        ...
+
+    def log(self, name: str, step: int, value: float) -> None:
+        """Add a point to the curve `name`, which lands in the result."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Say something that the user should know about this result. It is printed and kept with it."""
+        ...
