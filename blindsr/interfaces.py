@@ -4,7 +4,8 @@ Importing this module loads neither numpy nor torch, so a plugin's declaration c
 inside the methods.
 
 Conventions (docs/guide.md has the pictures): an image is a float32 array of shape (H, W, 3), RGB, in [0, 1]. A kernel is a
-`blindsr.kernel.Kernel`: 2-D, odd-sized, summing to 1, applied as a correlation, its centre of mass at ``size // 2 + (scale - 1) / 2``.
+`blindsr.kernel.Kernel`: 2-D, odd-sized, summing to 1, applied as a correlation, its centre of
+mass at ``size // 2 + (scale - 1) / 2``.
 """
 
 from __future__ import annotations
@@ -34,18 +35,30 @@ hookimpl = pluggy.HookimplMarker("blindsr")
 """Marks a function of a plugin module as one of the hooks of `blindsr.hookspecs`."""
 
 
-def _existing_file(value: Any, info: ValidationInfo) -> Any:
+def _resolved(value: Any, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path):
-        raise ValueError("must be the path of a file")
-    path = Path(info.context["base"] if info.context else ".") / Path(value).expanduser()
+        raise ValueError("must be a path")
+    return (Path(info.context["base"] if info.context else ".") / Path(value).expanduser()).resolve()
+
+
+def _file(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"no such file: {path}")
     return path
 
 
-InputFile = Annotated[Path, BeforeValidator(_existing_file), AfterValidator(Path.resolve)]
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError(f"no such folder: {path}")
+    return path
+
+
+InputFile = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_file)]
 """A parameter that is a file. Relative paths start at the pipeline's folder; the file's bytes, not its name, are part of
 the step's key."""
+
+InputFolder = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_folder)]
+"""A parameter that is a folder, likewise relative to the pipeline's."""
 
 
 class Component(BaseModel, ABC):

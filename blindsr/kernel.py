@@ -76,6 +76,14 @@ class Kernel:
         """Whether an LR pixel lies in the middle of its HR block, so that plain upscaling is registered with the HR image."""
         return max(map(abs, self.misalignment_px)) <= ALIGNED_WITHIN_PX
 
+    @property
+    def widths_px(self) -> tuple[float, float]:
+        """Standard deviations of its mass along its long and its short axis, in HR pixels."""
+        grid = np.indices(self.shape).reshape(2, -1)
+        weights = np.clip(self.array, 0, None).ravel()
+        long_, short = np.linalg.eigvalsh(np.cov(grid, aweights=weights, ddof=0))[::-1].clip(0)
+        return math.sqrt(long_), math.sqrt(short)
+
     def shifted(self, rows_px: float, columns_px: float) -> Kernel:
         """The kernel moved by a sub-pixel shift (cubic spline) on a frame wide enough to lose nothing."""
         return Kernel(shift(self.array, (rows_px, columns_px)), self.scale)
@@ -98,6 +106,11 @@ class Kernel:
         dilated = np.zeros((s * (rows - 1) + 1, s * (columns - 1) + 1))
         dilated[::s, ::s] = self.array
         return Kernel(convolve2d(self.array, dilated), s * s, half=self)
+
+    def composes(self, other: Kernel) -> bool:
+        """Whether `other` is this kernel, composed (to 1e-3 of its largest value)."""
+        whole = self.composed().array
+        return whole.shape == other.shape and bool(np.abs(whole - other.array).max() < 1e-3 * other.array.max())
 
     @classmethod
     def bicubic(cls, scale: int) -> Kernel:
@@ -169,8 +182,9 @@ def shift(array: ArrayLike, by_px: tuple[float, float]) -> NDArray[np.float64]:
     from scipy import ndimage
 
     padded = np.pad(np.asarray(array, dtype=np.float64), math.ceil(max(map(abs, by_px))) + 1)
-    moved: NDArray[np.float64] = ndimage.shift(padded, by_px, order=3, mode="constant")
-    return moved / moved.sum()
+    moved = ndimage.shift(padded, by_px, order=3, mode="constant")
+    shifted: NDArray[np.float64] = moved / moved.sum()
+    return shifted
 
 
 def _read_array(path: Path) -> NDArray[np.float64]:
@@ -182,8 +196,10 @@ def _read_array(path: Path) -> NDArray[np.float64]:
         elif path.suffix == ".mat":
             from scipy.io import loadmat
 
-            variables = {k: v for k, v in loadmat(path).items() if isinstance(v, np.ndarray) and v.ndim == 2 and v.dtype.kind in "fiu"}
-            names = [n for n in ("Kernel", "ker") if n in variables] or list(variables)
+            variables = {
+                k: v for k, v in loadmat(path).items() if isinstance(v, np.ndarray) and v.ndim == 2 and v.dtype.kind in "fiu"
+            }
+            names: list[str] = [n for n in ("Kernel", "ker") if n in variables] or list(variables)
             if len(names) != 1 and names[:1] not in (["Kernel"], ["ker"]):
                 raise BlindSRError(f"the file should hold one 2-D variable 'Kernel'; it holds {sorted(variables) or 'none'}")
             array = variables[names[0]]
@@ -192,7 +208,9 @@ def _read_array(path: Path) -> NDArray[np.float64]:
     except BlindSRError:
         raise
     except Exception as error:  # the parsers of foreign formats raise whatever they like
-        raise BlindSRError(f"not a readable {path.suffix} file ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+        raise BlindSRError(
+            f"not a readable {path.suffix} file ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise BlindSRError("the file does not hold an array of numbers")
     return np.asarray(array, dtype=np.float64)

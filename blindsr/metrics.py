@@ -18,7 +18,8 @@ SSIM_WINDOW_PX = 11
 def luma(image: NDArray[Any]) -> NDArray[np.float64]:
     """Y of BT.601 in 16..235 (float64, not rounded) of an 8- or 16-bit RGB image of shape (H, W, 3)."""
     rgb = image.astype(np.float64) * (255 / np.iinfo(image.dtype).max)
-    return 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
+    luma: NDArray[np.float64] = 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
+    return luma
 
 
 def psnr_y(sr: NDArray[Any], hr: NDArray[Any], *, shave: int) -> float:
@@ -35,7 +36,8 @@ def psnr_y(sr: NDArray[Any], hr: NDArray[Any], *, shave: int) -> float:
     -------
     ``10 log10(255^2 / MSE)`` on Y; infinite for equal images.
     """
-    error = np.mean(np.square(_shaved_luma(sr, hr, shave)[0] - _shaved_luma(sr, hr, shave)[1]))
+    y_sr, y_hr = _shaved_luma(sr, hr, shave)
+    error = np.mean(np.square(y_sr - y_hr))
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
@@ -48,8 +50,10 @@ def ssim_y(sr: NDArray[Any], hr: NDArray[Any], *, shave: int) -> float:
 
     y_sr, y_hr = _shaved_luma(sr, hr, shave)
     if min(y_sr.shape) < SSIM_WINDOW_PX:
-        raise BlindSRError(f"SSIM needs at least {SSIM_WINDOW_PX} pixels a side after shaving, not {y_sr.shape[1]} x {y_sr.shape[0]}")
-    return float(structural_similarity(y_sr, y_hr, **SSIM_SETTINGS))
+        raise BlindSRError(
+            f"SSIM needs at least {SSIM_WINDOW_PX} pixels a side after shaving, not {y_sr.shape[1]} x {y_sr.shape[0]}"
+        )
+    return float(structural_similarity(y_sr, y_hr, **SSIM_SETTINGS))  # type: ignore[no-untyped-call]
 
 
 def kernel_errors(estimated: Kernel, true: Kernel) -> dict[str, float]:
@@ -91,5 +95,7 @@ def _shaved_luma(sr: NDArray[Any], hr: NDArray[Any], shave: int) -> tuple[NDArra
         raise BlindSRError(f"only RGB images of one size can be compared, not {sr.shape} with {hr.shape}")
     inner = slice(shave, -shave or None)
     if min(sr.shape[:2]) <= 2 * shave:
-        raise BlindSRError(f"an image of {sr.shape[1]} x {sr.shape[0]} pixels has nothing left after shaving {shave} from each side")
+        raise BlindSRError(
+            f"an image of {sr.shape[1]} x {sr.shape[0]} pixels has nothing left after shaving {shave} from each side"
+        )
     return luma(sr[inner, inner]), luma(hr[inner, inner])

@@ -1,0 +1,256 @@
+"""The commands: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blindsr import __version__
+from blindsr.errors import BlindSRError
+
+if TYPE_CHECKING:
+    from blindsr.execute import Report
+    from blindsr.plan import Plan
+    from blindsr.registry import Registry
+
+INTERRUPTED = 130
+
+
+class _Refusal(click.ClickException):
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo("\n".join(f"error: {line}" for line in self.message.splitlines()), err=True)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BlindSRError as error:
+            if ctx.params.get("debug"):
+                raise
+            raise _Refusal(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="blindsr")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def cli(debug: bool) -> None:
+    """Blind super-resolution: estimate an image's own blur, and super-resolve with it.
+
+    Start with: blindsr run kernelgan_zssr
+    """
+
+
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where torch computes."
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Threads of each worker; results are bit-equal for equal numbers.",
+)
+settings_option = click.option(
+    "--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one setting; may be repeated."
+)
+
+
+@cli.command()
+@click.argument("pipeline")
+@click.argument("photos", nargs=-1, metavar="")
+@click.option("--data", metavar="FOLDER", help="Run on a set in DIV2KRK's layout.")
+@click.option("--hr", metavar="FOLDER", help="Run on a folder of HR images, degraded by the pipeline's degradation.")
+@click.option("--lr", metavar="PHOTO...", multiple=True, help="Run on LR images: files, or a folder.")
+@click.option("--scale", type=click.IntRange(2, 4), help="Instead of the pipeline's scale.")
+@click.option("--seeds", metavar="0,1,2", help="Instead of the pipeline's seeds.")
+@settings_option
+@click.option("--items", metavar="GLOB", help="Only the items whose names match.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first N items.")
+@device_option
+@click.option(
+    "--workers", type=click.IntRange(0), help="Worker processes; 0 runs in this one.  [default: the cores, or 1 for a GPU]"
+)
+@threads_option
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of results.")
+@click.pass_context
+def run(ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: int | None, threads: int, **chosen: Any) -> None:
+    """Run a pipeline: a YAML file, or the name of a bundled one.
+
+    What is done already is not done again, so an interrupted run goes on where it stopped.
+    The table comes last; images and result.h5 lie in the folder that it names.
+    """
+    from blindsr import execute
+    from blindsr.console import console
+    from blindsr.registry import Registry
+
+    registry = Registry.discover()
+    for problem in registry.problems:
+        click.echo(f"warning: {problem}", err=True)
+    plan = _plan(pipeline, registry, **chosen)
+    for remark in plan.left_out:
+        click.echo(f"note: {remark}", err=True)
+    with console(len(plan.steps), debug=ctx.find_root().params["debug"]) as listener:
+        report = execute.run(plan, registry, out=out, device=device, workers=workers, threads=threads, listener=listener)
+    ctx.exit(_conclude(report))
+
+
+@cli.command()
+@click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["terminal", "markdown", "csv"]), default="terminal", show_default=True)
+@click.option("--per-item", is_flag=True, help="A line for each item, instead of their mean.")
+def table(results: tuple[Path, ...], form: str, per_item: bool) -> None:
+    """Print the comparison table of result files (or of the folders that hold them)."""
+    from contextlib import ExitStack
+
+    from blindsr import table as tables
+    from blindsr.store import open_result
+
+    with ExitStack() as stack:
+        found = tables.lines([stack.enter_context(open_result(path)) for path in results], per_item=per_item)
+    click.echo({"terminal": tables.to_terminal, "markdown": tables.to_markdown, "csv": tables.to_csv}[form](found))
+
+
+@cli.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--method", default="kernelgan", show_default=True, help="A kernel estimator; see `blindsr plugins`.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Kernel file: .mat, .npy, or .png.  [default: IMAGE_kernel_xN.mat]"
+)
+@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@settings_option
+@device_option
+@threads_option
+def estimate(
+    image: Path, method: str, output: Path | None, scale: int, seed: int, settings: tuple[str, ...], device: str, threads: int
+) -> None:
+    """Estimate the SR kernel of an image, and write it to a file.
+
+    For a photograph as it came from the camera, add --set edge_shave=0.
+    """
+    from blindsr import single
+
+    output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
+    kernel = single.estimate(image, output, method, scale=scale, seed=seed, settings=settings, device=device, threads=threads)
+    widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
+    click.echo(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
+
+
+@cli.command()
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to write to.  [default: export, beside the result]")
+@click.option(
+    "--what",
+    type=click.Choice(["sr", "lr", "hr", "kernel"]),
+    multiple=True,
+    default=["sr"],
+    show_default=True,
+    help="May be repeated.",
+)
+@click.option("--items", metavar="GLOB", default="*", help="Only the items whose names match.")
+@click.option("--methods", metavar="GLOB", default="*", help="Only the methods whose names match.")
+def export(result: Path, output: Path | None, what: tuple[str, ...], items: str, methods: str) -> None:
+    """Write images (.png) and kernels (.mat) out of a result file."""
+    from blindsr.export import export as write
+    from blindsr.store import open_result
+
+    with open_result(result) as opened:
+        folder = output or opened.path.parent / "export"
+        chosen = (
+            [name for name in opened.items if fnmatch(name, items)],
+            [name for name in opened.methods if fnmatch(name, methods)],
+        )
+        count = write(opened, folder, what, *chosen)
+    if not count:
+        raise BlindSRError(
+            f"nothing in {result} matches; it has items {', '.join(opened.items)} and methods {', '.join(opened.methods)}"
+        )
+    click.echo(f"{count} files written to {folder}")
+
+
+@cli.command()
+def plugins() -> None:
+    """List the components of all plugins: their parameters with defaults, and where they come from."""
+    from blindsr.registry import TITLES, Registry
+
+    registry = Registry.discover()
+    for kind, title in TITLES.items():
+        click.secho(f"{title}s", bold=True)
+        for entry in (e for e in registry.entries.values() if e.kind == kind):
+            summary = (entry.component.__doc__ or "").strip().split("\n")[0]
+            click.echo(f"  {entry.component.name:<16} {entry.source:<16} {summary}")
+            for name, field in entry.component.model_fields.items():
+                default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
+                about = " ".join((field.description or "").split())
+                click.echo(f"    {name} = {default}  {click.style(about, dim=True)}")
+    for problem in registry.problems:
+        click.echo(f"warning: {problem}", err=True)
+
+
+def _plan(
+    pipeline: str, registry: Registry, *, photos: tuple[str, ...], data: str | None, hr: str | None, lr: tuple[str, ...],
+    scale: int | None, seeds: str | None, settings: tuple[str, ...], items: str | None, limit: int | None,
+) -> Plan:  # fmt: skip
+    """The plan that the options of ``run`` ask for."""
+    from dataclasses import replace
+
+    from blindsr.pipeline import find, load
+    from blindsr.plan import make_plan
+
+    if photos and not lr:
+        raise BlindSRError(f"unexpected argument '{photos[0]}'; photographs follow --lr, the pipeline comes first")
+    sources: dict[str, Any] = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos]}.items() if v}
+    if len(sources) > 1:
+        raise BlindSRError("choose one of --data, --hr and --lr")
+    overrides: dict[str, Any] = {"data": sources} if sources else {}
+    if scale:
+        overrides["scale"] = scale
+    if seeds is not None:
+        try:
+            overrides["seeds"] = [int(seed) for seed in seeds.split(",")]
+        except ValueError:
+            raise BlindSRError(f"--seeds {seeds}: write whole numbers with commas between, such as 0,1,2") from None
+    loaded = load(find(pipeline), registry, overrides=overrides, settings=settings)
+    dataset = loaded.dataset()
+    chosen = [item for item in dataset.items if fnmatch(item.id, items or "*")][:limit]
+    if not chosen:
+        raise BlindSRError(f"--items {items}: none matches; there are {', '.join(item.id for item in dataset.items[:10])}")
+    return make_plan(loaded, replace(dataset, items=tuple(chosen)))
+
+
+def _conclude(report: Report) -> int:
+    """Say what a run did; the exit code."""
+    from blindsr import table as tables
+    from blindsr.store import open_result
+
+    with open_result(report.result) as result:
+        click.echo(tables.to_terminal(tables.lines([result])))
+    total = len(report.plan.steps)
+    if report.interrupted:
+        click.echo(
+            f"interrupted with {len(report.computed) + len(report.cached)} of {total} steps done; run the same command again to go on",
+            err=True,
+        )
+    elif not report.computed and not report.failures:
+        click.echo(f"nothing to compute: all {total} steps were done before", err=True)
+    else:
+        click.echo(
+            f"{len(report.computed)} steps computed, {len(report.cached)} done before, {len(report.failures)} failed", err=True
+        )
+    click.echo(f"result: {report.result}\nimages: {report.folder / 'images'}", err=True)
+    return INTERRUPTED if report.interrupted else 1 if report.failures else 0
+
+
+def main() -> None:
+    """The entry point of the command ``blindsr``."""
+    cli(prog_name="blindsr" if Path(sys.argv[0]).stem != "__main__" else "python -m blindsr")

@@ -1,0 +1,56 @@
+"""Files on disk: written whole or not at all, and known by their bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from blindsr.errors import BlindSRError
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals about `path` into a `BlindSRError` that says what to do."""
+    try:
+        yield
+    except PermissionError:
+        raise BlindSRError(f"{path}: permission denied; choose another folder with --out, or change its permissions") from None
+    except OSError as error:
+        raise BlindSRError(f"{path}: {error.strerror or error}") from error
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call ``write(temporary)``, bring its bytes to the disk, and rename it to `path`.
+
+    Whatever kills the process, `path` is then either the whole new file or what it was before.
+    """
+    part = path.with_name(path.name + ".part")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(part)
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+            _sync_folder(path.parent)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with explained(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # the rename itself reaches the disk with the folder; Windows has no such call
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,222 @@
+"""Image files to and from RGB: depth, alpha, orientation, colour profile."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.errors import BlindSRError
+from blindsr.files import write_whole
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm")
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MAX_PIXELS = 178_956_970  # where Pillow, too, takes a file for a decompression bomb
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as it was read.
+
+    Attributes
+    ----------
+    pixels
+        uint8 or uint16, as the file's depth, (H, W, 3), RGB. Float files become uint16.
+    notes
+        What was done to the image on the way, a short sentence each; empty for a plain RGB file.
+    """
+
+    pixels: NDArray[Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_image(path: str | Path) -> Picture:
+    """Read the first frame of an image file as upright RGB.
+
+    Grayscale is repeated in the three channels, transparency dropped, CMYK, palettes and colour profiles other than sRGB
+    converted to sRGB, EXIF orientation applied. Whatever was done is said in `Picture.notes`.
+
+    Raises
+    ------
+    BlindSRError
+        If the file is missing, no image, cut short, too large to decode, or holds NaN, infinities or floats outside [0, 1].
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    path = Path(path)
+    if not path.is_file():
+        raise BlindSRError(f"{path}: no such file" if not path.is_dir() else f"{path}: is a folder, not an image")
+    try:
+        data = path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = _read_tiff(data) if data[:4] in TIFF_MAGIC else None
+            if picture is None:
+                with Image.open(io.BytesIO(data)) as file:
+                    picture = _read_other(file, data)
+    except UnidentifiedImageError:
+        raise BlindSRError(f"{path}: not an image in a format that can be read ({', '.join(s[1:] for s in SUFFIXES)})") from None
+    except Image.DecompressionBombError:
+        raise BlindSRError(f"{path}: over {MAX_PIXELS // 10**6} megapixels; crop it first") from None
+    except BlindSRError as error:
+        raise BlindSRError(f"{path}: {error}") from None
+    except MemoryError:
+        raise BlindSRError(f"{path}: too large for this machine's memory; crop it first") from None
+    except Exception as error:  # decoders of damaged files raise whatever they like
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BlindSRError(f"{path}: damaged or cut short ({reason})") from None
+    return picture
+
+
+def write_png(path: Path, pixels: NDArray[Any]) -> None:
+    """Write uint8 or uint16 RGB pixels (H, W, 3) as a PNG, whole or not at all."""
+    import cv2
+
+    encoded = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    write_whole(path, lambda part: part.write_bytes(encoded))
+
+
+def to_float(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """uint8 or uint16 pixels as float32 in [0, 1]."""
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def to_depth(image: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
+    """A float image clipped to [0, 1] and rounded to uint8 or uint16."""
+    peak = np.iinfo(dtype).max
+    pixels: NDArray[Any] = np.floor(np.clip(image, 0, 1) * peak + np.float32(0.5)).astype(dtype)
+    return pixels
+
+
+def crop_to_multiple(image: NDArray[Any], scale: int) -> NDArray[Any]:
+    """The image without the last rows and columns that do not fill a block of `scale` pixels."""
+    height, width = (size - size % scale for size in image.shape[:2])
+    return image[:height, :width]
+
+
+def _read_tiff(data: bytes) -> Picture | None:
+    """A TIFF of more than 8 bits, or None for the others: Pillow knows their many kinds, but not these."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        if not page.dtype or page.dtype.itemsize == 1:
+            return None
+        if page.imagewidth * page.imagelength > MAX_PIXELS:
+            raise BlindSRError(f"over {MAX_PIXELS // 10**6} megapixels; crop it first")
+        notes = [f"the first of {len(file.pages)} frames is used"] if len(file.pages) > 1 else []
+        if 34675 in page.tags:
+            notes.append("its colour profile is not applied to more than 8 bits")
+        orientation = int(page.tags.valueof("Orientation", 1))
+    return Picture(_upright(_deep_pixels(data, notes), orientation), notes)
+
+
+def _read_other(file: Any, data: bytes) -> Picture:
+    notes = [f"the first of {file.n_frames} frames is used"] if getattr(file, "n_frames", 1) > 1 else []
+    file.load()
+    orientation = file.getexif().get(0x0112, 1)  # after loading: Pillow turns TIFFs itself
+    if file.format == "PNG" and data[24] == 16:  # the bit depth in IHDR; Pillow would cut such files to 8 bit
+        if file.info.get("icc_profile"):
+            notes.append("its colour profile is not applied to more than 8 bits")
+        pixels: NDArray[Any] = _deep_pixels(data, notes)
+    else:
+        pixels = _shallow_pixels(file, notes)
+    return Picture(_upright(pixels, orientation), notes)
+
+
+def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
+    if file.mode == "P" or "transparency" in file.info:
+        file = file.convert("RGBA" if "transparency" in file.info else "RGB")
+    if file.mode in ("RGBA", "LA", "PA"):
+        if file.getchannel("A").getextrema()[0] < 255:
+            notes.append("its transparency is dropped")
+        file = _with_profile(file.convert("RGB" if file.mode != "LA" else "L"), file.info)
+    if file.mode in ("L", "1"):
+        notes.append("grayscale: repeated in the three channels")
+        return np.asarray(file.convert("RGB"))
+    if file.mode != "RGB":
+        notes.append(f"{file.mode} converted to sRGB")
+    return np.asarray(_to_srgb(file, notes))
+
+
+def _with_profile(file: Any, info: dict[str, Any]) -> Any:
+    if "icc_profile" in info:
+        file.info["icc_profile"] = info["icc_profile"]
+    return file
+
+
+def _to_srgb(file: Any, notes: list[str]) -> Any:
+    """Apply an embedded profile other than sRGB."""
+    from PIL import ImageCms
+
+    profile = file.info.get("icc_profile")
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            name = ImageCms.getProfileDescription(source).strip()
+            if "srgb" in name.lower():
+                return file.convert("RGB")
+            converted = ImageCms.profileToProfile(file, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except ImageCms.PyCMSError:
+            notes.append("its colour profile is unreadable and was ignored")
+        else:
+            notes.append(f"colour profile '{name}' converted to sRGB")
+            return converted
+    return file.convert("RGB")
+
+
+def _deep_pixels(data: bytes, notes: list[str]) -> NDArray[Any]:
+    import cv2
+
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        pixels: NDArray[Any] | None = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        )
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if pixels is None:
+        raise BlindSRError("damaged, or of a kind that cannot be read; save it as an 8- or 16-bit RGB PNG")
+    if pixels.ndim == 2:
+        notes.append("grayscale: repeated in the three channels")
+        pixels = pixels[..., None].repeat(3, axis=2)
+    elif pixels.shape[2] == 4:
+        if pixels[..., 3].min() < (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1):
+            notes.append("its transparency is dropped")
+    elif pixels.shape[2] != 3:
+        raise BlindSRError(f"has {pixels.shape[2]} channels; save it as RGB")
+    pixels = pixels[..., 2::-1]
+    if pixels.dtype.kind == "f":
+        return _float_to_16_bit(pixels, notes)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise BlindSRError(f"pixels of type {pixels.dtype} cannot be read; save it as an 8- or 16-bit RGB PNG")
+    return pixels
+
+
+def _float_to_16_bit(pixels: NDArray[Any], notes: list[str]) -> NDArray[np.uint16]:
+    bad = ~np.isfinite(pixels).all(axis=2)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise BlindSRError(f"{int(bad.sum())} pixels are NaN or infinite, the first at row {row}, column {column}; mend them")
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0 or high > 1:
+        raise BlindSRError(f"float values run from {low:.4g} to {high:.4g}; scale them to [0, 1]")
+    notes.append("floats rounded to 16 bit")
+    return to_depth(pixels.astype(np.float32), np.uint16)
+
+
+def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undo EXIF orientation 2..8."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

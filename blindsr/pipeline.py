@@ -1,0 +1,403 @@
+"""The pipeline: its YAML schema and its loader, whose errors say file:line:column."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from blindsr import dataset
+from blindsr.errors import BlindSRError
+from blindsr.interfaces import Component, Degradation, NonBlindSR
+from blindsr.registry import Kind, Registry, suggestion
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the result table: a kernel and an SR method."""
+
+    name: str
+    kernel: Component
+    sr: NonBlindSR
+    type: int | None = None
+    published: str | None = None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A checked pipeline, its components made.
+
+    `data` is None where the file leaves the data to the command line. `path` is the YAML file, `text` its content,
+    `base` the folder where relative data paths start.
+    """
+
+    name: str
+    scale: int
+    seeds: tuple[int, ...]
+    data: DataSpec | None
+    degradation: Degradation | None
+    data_seed: int
+    methods: tuple[Method, ...]
+    path: Path
+    text: str
+    base: Path = Path()
+
+    def dataset(self) -> dataset.Dataset:
+        """The items of its data.
+
+        Raises
+        ------
+        BlindSRError
+            If they cannot be found, or nothing was said of them.
+        """
+        if self.data is None:
+            raise BlindSRError(f"{self.path}: names no data; add --lr PHOTO, --hr FOLDER or --data DIV2KRK_FOLDER")
+        return self.data.dataset(self.scale, self.base)
+
+    def resolved(self) -> dict[str, Any]:
+        """All settings, defaults included, as plain JSON values."""
+
+        def spec(component: Component) -> dict[str, Any]:
+            return {component.name: component.model_dump(mode="json")}
+
+        return {
+            "name": self.name,
+            "scale": self.scale,
+            "seeds": list(self.seeds),
+            "data": self.data.model_dump(mode="json", exclude_none=True) if self.data else None,
+            "degradation": spec(self.degradation) if self.degradation else None,
+            "data_seed": self.data_seed,
+            "methods": {
+                m.name: {"type": m.type, "kernel": spec(m.kernel), "sr": spec(m.sr), "published": m.published} for m in self.methods
+            },
+        }
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) or value is None else [value]
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class DataSpec(_Schema):
+    """Where the images come from: exactly one of the four."""
+
+    sample: Annotated[list[str], BeforeValidator(_listed)] | None = None
+    hr: str | None = None
+    lr: Annotated[list[str], BeforeValidator(_listed)] | None = None
+    div2krk: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> DataSpec:
+        if sum(value is not None for value in (self.sample, self.hr, self.lr, self.div2krk)) != 1:
+            raise ValueError("must be one of {sample: NAME}, {hr: FOLDER}, {lr: FOLDER}, {div2krk: FOLDER}")
+        return self
+
+    @property
+    def has_hr_only(self) -> bool:
+        """Whether LR images must be made of HR images."""
+        return self.sample is not None or self.hr is not None
+
+    def dataset(self, scale: int, base: Path) -> dataset.Dataset:
+        """The items; relative paths start at `base`."""
+
+        def path(text: str) -> Path:
+            return base / Path(text).expanduser()
+
+        if self.sample is not None:
+            return dataset.sample(self.sample)
+        if self.hr is not None:
+            return dataset.hr_folder(path(self.hr))
+        if self.lr is not None:
+            return dataset.lr_images([path(text) for text in self.lr])
+        assert self.div2krk is not None
+        return dataset.div2krk(path(self.div2krk), scale)
+
+
+class _MethodSpec(_Schema):
+    type: Annotated[int, Field(ge=1, le=4)] | None = None
+    kernel: Any = "bicubic"
+    sr: Any
+    published: str | None = None
+
+
+class _PipelineSpec(_Schema):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    scale: int = Field(ge=2, le=4)
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_listed)] = Field([0], min_length=1)
+    data: DataSpec | None = None
+    degradation: Any = None
+    data_seed: int = Field(0, ge=0)
+    methods: dict[str, _MethodSpec] = Field(min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("holds a seed twice")
+        return seeds
+
+
+def bundled() -> dict[str, Path]:
+    """The pipelines that come with blindsr, by name."""
+    here = Path(__file__).parent
+    folder = here / "pipelines"
+    if not folder.is_dir():  # a checkout, installed in place
+        folder = here.parent / "pipelines"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find(name: str) -> Path:
+    """The pipeline file that `name` means: a path, or the name of a bundled pipeline."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    names = bundled()
+    if name in names:
+        return names[name]
+    if path.is_dir():
+        raise BlindSRError(f"{name}: is a folder, not a pipeline")
+    raise BlindSRError(
+        f"{name}: no such file, nor a bundled pipeline{suggestion(path.stem, names) or '; there are ' + ', '.join(names)}"
+    )
+
+
+def load(path: Path, registry: Registry, *, overrides: Mapping[str, Any] | None = None, settings: Sequence[str] = ()) -> Pipeline:
+    """Read and check a pipeline.
+
+    Parameters
+    ----------
+    path
+        The YAML file (YAML 1.2; tags that make objects are refused).
+    registry
+        Where its components are looked up.
+    overrides
+        Top-level fields that replace the file's (`data` paths in them start at the working directory).
+    settings
+        ``path=value`` strings: a dotted path into the file, and YAML for the value.
+
+    Raises
+    ------
+    BlindSRError
+        With every problem found, a line each: ``file:line:column: place: what is wrong``.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BlindSRError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    source = _Source(path, text)
+    values = source.values()
+    for setting in settings:
+        source.set(values, setting)
+    for field, value in (overrides or {}).items():
+        source.labels[field,] = f"--{field}"
+        values[field] = value
+    pipeline = _Checker(source, registry).pipeline(values)
+    return replace(pipeline, base=Path() if "data" in (overrides or {}) else path.parent)
+
+
+def parse(values: dict[str, Any], registry: Registry, *, settings: Sequence[str] = ()) -> Pipeline:
+    """A pipeline out of plain values instead of a file; its paths start at the working directory. Raises as `load` does."""
+    import json
+
+    source = _Source(Path("<settings>"), json.dumps(values))
+    loaded = source.values()
+    for setting in settings:
+        source.set(loaded, setting)
+    return _Checker(source, registry).pipeline(loaded)
+
+
+class _Source:
+    """A YAML text, and where each of its values stands."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.text = text
+        self.labels: dict[Location, str] = {}  # what was set from outside the file, and by which option
+
+    def values(self) -> dict[str, Any]:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+        try:
+            values = YAML(typ="safe", pure=True).load(StringIO(self.text))
+            self._tree = YAML(typ="rt", pure=True).load(StringIO(self.text))
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+            problem = (error.problem or "not valid YAML").splitlines()[0]
+            raise BlindSRError(f"{self.path}{place}: {problem}") from None
+        except (YAMLError, ValueError, RecursionError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "nested too deeply"
+            raise BlindSRError(f"{self.path}: not valid YAML: {reason}") from None
+        if not isinstance(values, dict):
+            raise BlindSRError(f"{self.path}:1:1: a pipeline is a mapping of fields (name, scale, data, methods, ...)")
+        return values
+
+    def set(self, values: dict[str, Any], setting: str) -> None:
+        """Apply one ``path=value``; keys with dots in them are found, too."""
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        dotted, equals, text = setting.partition("=")
+        if not equals or not dotted:
+            raise BlindSRError(f"--set {setting}: write path=value, such as scale=4")
+        try:
+            value = YAML(typ="safe", pure=True).load(StringIO(text))
+        except YAMLError:
+            raise BlindSRError(f"--set {setting}: the value is not valid YAML") from None
+        parts = dotted.split(".")
+        node, location = values, cast("Location", ())
+        while True:
+            key, parts = _longest_key(node, parts)
+            location = (*location, key)
+            if not parts:
+                break
+            child = node.get(key)
+            if isinstance(child, str):  # a component by its name alone
+                child = {child: {}}
+            node[key] = copy.copy(child) if isinstance(child, dict) else {}
+            node = node[key]
+        node[key] = value
+        self.labels[location] = f"--set {dotted}"
+
+    def place(self, location: Location, *, of_key: bool = False) -> str:
+        """``file:line:column`` of a value (or of its key), or the option that set it."""
+        for end in range(len(location), 0, -1):
+            if location[:end] in self.labels:
+                return self.labels[location[:end]]
+        node = self._tree
+        line, column = 0, 0
+        for depth, key in enumerate(location):
+            try:
+                mark = node.lc.key(key) if of_key and depth == len(location) - 1 else _value_mark(node, key)
+                node = node[key]
+            except (AttributeError, KeyError, IndexError, TypeError):
+                break
+            line, column = mark
+        return f"{self.path}:{line + 1}:{column + 1}"
+
+
+def _longest_key(node: Mapping[str, Any], parts: list[str]) -> tuple[str, list[str]]:
+    for count in range(len(parts), 0, -1):
+        if ".".join(parts[:count]) in node:
+            return ".".join(parts[:count]), parts[count:]
+    return parts[0], parts[1:]
+
+
+def _value_mark(node: Any, key: Any) -> tuple[int, int]:
+    mark: tuple[int, int] = node.lc.item(key) if isinstance(node, list) else node.lc.value(key)
+    return mark
+
+
+class _Checker:
+    """Collects every problem before it gives up."""
+
+    def __init__(self, source: _Source, registry: Registry) -> None:
+        self.source = source
+        self.registry = registry
+        self.problems: list[str] = []
+
+    def pipeline(self, values: dict[str, Any]) -> Pipeline:
+        try:
+            spec = _PipelineSpec.model_validate(values)
+        except ValidationError as error:
+            self._note(error, (), _PipelineSpec)
+            spec = None
+        methods = self._methods(values.get("methods"))
+        degradation = (
+            self._component("degradation", values.get("degradation"), ("degradation",)) if values.get("degradation") else None
+        )
+        if spec and spec.data and spec.data.has_hr_only and not values.get("degradation"):
+            self.problems.append(
+                f"{self.source.place(('data',))}: degradation: is required where the data are HR images, e.g. random_kernel"
+            )
+        if self.problems:
+            raise BlindSRError("\n".join(self.problems))
+        assert spec is not None
+        return Pipeline(
+            name=spec.name,
+            scale=spec.scale,
+            seeds=tuple(spec.seeds),
+            data=spec.data,
+            degradation=cast("Degradation | None", degradation),
+            data_seed=spec.data_seed,
+            methods=tuple(methods),
+            path=self.source.path,
+            text=self.source.text,
+        )
+
+    def _methods(self, values: Any) -> Iterable[Method]:
+        methods = []
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if not isinstance(value, dict):
+                continue
+            kernel = self._component("kernel", value.get("kernel", "bicubic"), ("methods", name, "kernel"))
+            sr = self._component("sr", value["sr"], ("methods", name, "sr")) if "sr" in value else None
+            if kernel and sr:
+                methods.append(Method(str(name), kernel, cast("NonBlindSR", sr), value.get("type"), value.get("published")))
+        return methods
+
+    def _component(self, kind: Kind, value: Any, location: Location) -> Component | None:
+        if isinstance(value, dict) and len(value) == 1:
+            ((name, parameters),) = value.items()
+            inner: Location = (*location, name)
+        else:
+            name, parameters, inner = value, {}, location
+        if not isinstance(name, str) or not isinstance(parameters, dict | None):
+            self._add(location, "must be a name, or {name: {parameter: value}}")
+            return None
+        try:
+            component = self.registry.get(kind, name)
+        except BlindSRError as error:
+            self._add(location, str(error))
+            return None
+        try:
+            return component.model_validate(parameters or {}, context={"base": self.source.path.parent})
+        except ValidationError as error:
+            self._note(error, inner, component)
+            return None
+
+    def _note(self, error: ValidationError, inside: Location, model: type[BaseModel]) -> None:
+        for detail in error.errors():
+            location = (*inside, *(part for part in detail["loc"] if part not in ("list[str]", "[key]")))
+            unknown = detail["type"] == "extra_forbidden"
+            if unknown:
+                word = "parameter" if issubclass(model, Component) else "field"
+                names = _fields_at(model, detail["loc"][:-1])
+                message = (
+                    f"unknown {word}{suggestion(str(location[-1]), names) or ('; there are ' + ', '.join(names) if names else '')}"
+                )
+            elif detail["type"] == "missing":
+                message = "is required"
+            else:
+                message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+                if detail["type"] != "value_error":
+                    message += f", not {_short(detail['input'])}"
+            self._add(location, message, of_key=unknown)
+
+    def _add(self, location: Location, message: str, *, of_key: bool = False) -> None:
+        self.problems.append(f"{self.source.place(location, of_key=of_key)}: {'.'.join(map(str, location))}: {message}")
+
+
+def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
+    """The fields of the (nested) model that an error's location lies in."""
+    if location and location[0] == "methods":
+        model = _MethodSpec
+    elif location and location[0] == "data":
+        return ["sample", "hr", "lr", "div2krk"]
+    return list(model.model_fields)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

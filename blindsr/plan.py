@@ -1,0 +1,262 @@
+"""Pipeline and dataset to steps, each with a content key: equal keys are the same step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from blindsr.dataset import Dataset, Item
+from blindsr.errors import BlindSRError
+from blindsr.files import sha256
+from blindsr.interfaces import Component
+from blindsr.kernel import Convention, Kernel
+from blindsr.pipeline import Method, Pipeline
+from blindsr.steps import VERSIONS, StepKind
+from blindsr.supplied import Given, GroundTruth
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An input that is an image file, known by its bytes."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        """What stands for it in the keys of steps."""
+        return f"image:{self.sha256}"
+
+
+@dataclass(frozen=True)
+class KernelFile:
+    """An input that is a kernel file, and how to read it; `half` is the file of the x2 kernel that goes with a x4 one."""
+
+    path: Path
+    sha256: str
+    scale: int
+    to_scale: int
+    convention: Convention = "kernelgan"
+    half: KernelFile | None = None
+
+    @property
+    def key(self) -> str:
+        """What stands for it in the keys of steps."""
+        own = f"kernel:{self.sha256}:{self.scale}:{self.to_scale}:{self.convention}"
+        return f"{own}:{self.half.key}" if self.half else own
+
+    def read(self) -> Kernel:
+        """The kernel; composed, where the file's is for x2 and x4 is wanted."""
+        kernel = Kernel.load(self.path, scale=self.scale, convention=self.convention)
+        if self.half:
+            half = self.half.read()
+            return replace(kernel, half=half) if half.composes(kernel) else kernel
+        if self.to_scale == self.scale:
+            return kernel
+        if (self.scale, self.to_scale) == (2, 4):
+            return kernel.composed()
+        raise BlindSRError(f"{self.path}: a kernel for x{self.scale} cannot be made one for x{self.to_scale}")
+
+
+@dataclass(frozen=True)
+class Made:
+    """An input that another step makes: one of its arrays, or its kernel (`what` is ``kernel``)."""
+
+    key: str
+    what: str
+
+
+Input = ImageFile | KernelFile | Made
+
+
+@dataclass(frozen=True)
+class Step:
+    """A small pure computation.
+
+    `item` and `label` say in a few words, for people, what it is about; they are no part of the key.
+    """
+
+    key: str
+    kind: StepKind
+    component: Component | None
+    scale: int
+    inputs: Mapping[str, Input]
+    kernel_seed: str
+    item: str
+    label: str
+
+    @property
+    def needs(self) -> set[str]:
+        """Keys of the steps that must be done before it."""
+        return {source.key for source in self.inputs.values() if isinstance(source, Made)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One (item, method, seed) of the result, and the keys of the steps that make it."""
+
+    item: str
+    method: Method
+    seed: int
+    kernel: Input
+    estimate: str | None
+    upscale: str
+    score: str | None
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps that this row's results come from: what made its kernel, its upscaling, its score."""
+        keys = (self.kernel.key if isinstance(self.kernel, Made) else None, self.upscale, self.score)
+        return [key for key in keys if key]
+
+
+@dataclass(frozen=True)
+class PlannedItem:
+    """An item with the inputs that all its rows share."""
+
+    item: Item
+    lr: Input
+    hr: ImageFile | None
+    true: Input | None
+
+
+@dataclass
+class Plan:
+    """The steps in an order in which each comes after all that it needs, and the rows that they make."""
+
+    pipeline: Pipeline
+    dataset: Dataset
+    steps: dict[str, Step] = field(default_factory=dict)
+    items: list[PlannedItem] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def make_plan(pipeline: Pipeline, dataset: Dataset) -> Plan:
+    """Lay out every step of a pipeline on a dataset.
+
+    Raises
+    ------
+    BlindSRError
+        If a file is missing or a given kernel unreadable, so that nothing starts that cannot end.
+    """
+    plan = Plan(pipeline, dataset)
+    planner = _Planner(plan)
+    for item in dataset.items:
+        planner.add(item)
+    if not plan.rows:
+        raise BlindSRError("; ".join(["nothing can be run", *plan.left_out]))
+    return plan
+
+
+class _Planner:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.pipeline = plan.pipeline
+        self.hashes: dict[Path, str] = {}
+
+    def add(self, item: Item) -> None:
+        planned = self._inputs(item)
+        self.plan.items.append(planned)
+        for method in self.pipeline.methods:
+            if isinstance(method.kernel, GroundTruth) and planned.true is None:
+                remark = f"method '{method.name}' is left out where there is no true kernel"
+                if remark not in self.plan.left_out:
+                    self.plan.left_out.append(remark)
+                continue
+            for seed in self.pipeline.seeds:
+                self.plan.rows.append(self._row(planned, method, seed))
+
+    def _inputs(self, item: Item) -> PlannedItem:
+        scale = self.pipeline.scale
+        hr = self._image(item.hr) if item.hr else None
+        if item.lr is None:
+            assert hr is not None
+            key = self._step("degrade", item.id, self.pipeline.degradation, {"hr": hr}, seed=self.pipeline.data_seed)
+            return PlannedItem(item, Made(key, "lr"), hr, Made(key, "kernel"))
+        lr = self._image(item.lr)
+        if item.kernel is None:
+            return PlannedItem(item, lr, hr, None)
+        half = self._kernel(item.half_kernel, 2, 2) if item.half_kernel else None
+        stored = self._kernel(item.kernel, scale, scale, half=half)
+        if hr is None:
+            return PlannedItem(item, lr, None, stored)
+        key = self._step("register", item.id, None, {"hr": hr, "lr": lr, "kernel": stored})
+        return PlannedItem(item, lr, hr, Made(key, "kernel"))
+
+    def _row(self, planned: PlannedItem, method: Method, seed: int) -> Row:
+        item = planned.item.id
+        kernel = self._method_kernel(planned, method, seed)
+        inputs = {"lr": planned.lr, "kernel": kernel}
+        upscale = self._step("upscale", item, method.sr, inputs, seed=seed)
+        truth: dict[str, Input] = {}
+        if planned.hr:
+            truth |= {"hr": planned.hr, "sr": Made(upscale, "sr")}
+        if planned.true and not isinstance(method.kernel, GroundTruth):
+            truth |= {"true": planned.true, "kernel": kernel}
+        score = self._step("score", item, None, truth) if truth else None
+        estimate = kernel.key if isinstance(kernel, Made) and self.plan.steps[kernel.key].kind == "estimate" else None
+        return Row(item, method, seed, kernel, estimate, upscale, score)
+
+    def _method_kernel(self, planned: PlannedItem, method: Method, seed: int) -> Input:
+        if isinstance(method.kernel, GroundTruth):
+            assert planned.true is not None
+            return planned.true
+        if isinstance(method.kernel, Given):
+            given = method.kernel
+            scale = self.pipeline.scale
+            return self._kernel(given.path_for(planned.item.id), given.scale or scale, scale, given.convention)
+        return Made(self._step("estimate", planned.item.id, method.kernel, {"lr": planned.lr}, seed=seed), "kernel")
+
+    def _image(self, path: Path) -> ImageFile:
+        return ImageFile(path, self._sha256(path))
+
+    def _kernel(
+        self, path: Path, scale: int, to_scale: int, convention: Convention = "kernelgan", half: KernelFile | None = None
+    ) -> KernelFile:
+        known = path in self.hashes
+        file = KernelFile(path, self._sha256(path), scale, to_scale, convention, half)
+        if not known:
+            file.read()  # so that a wrong kernel is reported before anything starts
+        return file
+
+    def _sha256(self, path: Path) -> str:
+        if path not in self.hashes:
+            self.hashes[path] = sha256(path)
+        return self.hashes[path]
+
+    def _step(self, kind: StepKind, item: str, component: Component | None, inputs: Mapping[str, Input], *, seed: int = 0) -> str:
+        identity: dict[str, Any] = {"kind": kind, "version": VERSIONS[kind]}
+        if component:
+            identity["component"] = [component.name, component.version, _parameters(component)]
+            identity["seed"] = seed if component.stochastic else None
+        identity["inputs"] = {role: _input_key(source) for role, source in inputs.items()}
+        kernel_seed = _digest(identity)
+        key = _digest(identity | {"scale": self.pipeline.scale})
+        label = component.name if component else kind
+        step = Step(key, kind, component, self.pipeline.scale, dict(inputs), kernel_seed, item, label)
+        return self.plan.steps.setdefault(key, step).key
+
+
+def _input_key(source: Input) -> str:
+    return f"made:{source.key}:{source.what}" if isinstance(source, Made) else source.key
+
+
+def _parameters(component: Component) -> dict[str, Any]:
+    """Parameters as JSON values, files by their bytes."""
+    return {name: f"file:{sha256(value)}" if isinstance(value, Path) else value for name, value in _fields(component)}
+
+
+def _fields(component: Component) -> Iterator[tuple[str, Any]]:
+    plain = component.model_dump(mode="json")
+    for name in type(component).model_fields:
+        value = getattr(component, name)
+        yield name, value if isinstance(value, Path) else plain[name]
+
+
+def _digest(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -1,0 +1,68 @@
+"""One component on one image, outside any pipeline; the numbers are those that a pipeline would give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from blindsr.console import console
+from blindsr.errors import BlindSRError
+from blindsr.execute import resolve_device
+from blindsr.image import read_image
+from blindsr.kernel import Kernel
+from blindsr.pipeline import parse
+from blindsr.plan import make_plan
+from blindsr.registry import Registry
+from blindsr.steps import Task, perform
+
+
+def estimate(
+    image: Path,
+    output: Path,
+    method: str,
+    *,
+    scale: int = 2,
+    seed: int = 0,
+    settings: Sequence[str] = (),
+    device: str = "auto",
+    threads: int = 1,
+) -> Kernel:
+    """Estimate the kernel of an image file and write it.
+
+    Parameters
+    ----------
+    image, output
+        An LR image; a ``.mat``, ``.npy`` or ``.png`` file to write.
+    method, settings
+        An estimator's name, and ``parameter=value`` strings for it.
+
+    Raises
+    ------
+    BlindSRError
+        For an unknown method or parameter, an unreadable image, an output that cannot be written.
+    """
+    if output.suffix not in (".mat", ".npy", ".png"):
+        raise BlindSRError(f"{output}: a kernel is written as .mat, .npy or .png, not as '{output.suffix}'")
+    values = {"name": "estimate", "scale": scale, "seeds": [seed], "data": {"lr": [str(image)]}}
+    values["methods"] = {"estimate": {"kernel": {method: {}}, "sr": "bicubic"}}
+    pipeline = parse(values, Registry.discover(), settings=[f"methods.estimate.kernel.{method}.{setting}" for setting in settings])
+    plan = make_plan(pipeline, pipeline.dataset())
+    step = next((step for step in plan.steps.values() if step.kind == "estimate"), None)
+    if step is None:
+        raise BlindSRError(f"'{method}' estimates nothing; choose a kernel estimator from `blindsr plugins`")
+    device = resolve_device(device)
+    import torch
+
+    torch.set_num_threads(threads)
+    with console(1) as listener:
+        picture = read_image(image)
+        for note in picture.notes:
+            listener.note(note)
+        listener.started(step)
+        task = Task(step.kind, step.component, scale, {"lr": picture.pixels}, step.key, step.kernel_seed, device)
+        outcome = perform(task, lambda done, total: listener.progress(step, done, total))
+        listener.ended(step, outcome)
+    kernel = cast("Kernel", outcome.kernel)
+    kernel.save(output)
+    return kernel

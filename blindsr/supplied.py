@@ -1,0 +1,52 @@
+"""Kernels that the core supplies itself, because they need to know which item they are for: ``ground_truth`` and ``given``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from blindsr.errors import BlindSRError
+from blindsr.interfaces import Component, InputFile, InputFolder
+
+
+class GroundTruth(Component):
+    """The item's own kernel, where the data have one."""
+
+    name: ClassVar[str] = "ground_truth"
+
+
+class Given(Component):
+    """Kernels from files: one for all items, or a folder of them."""
+
+    name: ClassVar[str] = "given"
+
+    file: InputFile | None = None
+    """The kernel of every item (.mat or .npy)."""
+
+    folder: InputFolder | None = None
+    """A folder with a kernel for each item: ITEM.mat, ITEM.npy, or kernel_N.mat for the item im_N."""
+
+    convention: Literal["kernelgan", "usrnet", "fkp"] = "kernelgan"
+    """The tool whose convention the files follow."""
+
+    scale: int | None = Field(None, ge=2, le=4)
+    """The scale that the kernels are for, if not the pipeline's: a x2 kernel is composed for x4."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Given:
+        if (self.file is None) == (self.folder is None):
+            raise ValueError("needs either file or folder")
+        return self
+
+    def path_for(self, item: str) -> Path:
+        """The kernel file of an item."""
+        if self.file:
+            return self.file
+        assert self.folder is not None
+        names = [f"{item}.mat", f"{item}.npy", f"kernel_{item.removeprefix('im_')}.mat"]
+        for name in names:
+            if (self.folder / name).is_file():
+                return self.folder / name
+        raise BlindSRError(f"{self.folder}: no kernel for item '{item}'; expected {', '.join(names[:-1])} or {names[-1]}")

@@ -1,0 +1,69 @@
+"""Upscales an image tile by tile, so that memory is bounded however large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.errors import BlindSRError
+from blindsr.interfaces import Upscaler
+
+TILE_SR_PX = 768
+"""Side of a tile in SR pixels, its halo not counted."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile in LR pixels: what the upscaler sees, and the part of it that is kept, both as (row, column) slices."""
+
+    seen: tuple[slice, slice]
+    kept: tuple[slice, slice]
+
+
+def tiles(height: int, width: int, *, side: int, halo: int) -> Iterator[Tile]:
+    """Cut an image into tiles of about `side` pixels, each seen with `halo` more where the image has them."""
+    for rows in _spans(height, side, halo):
+        for columns in _spans(width, side, halo):
+            yield Tile((rows[0], columns[0]), (rows[1], columns[1]))
+
+
+def upscale(
+    upscaler: Upscaler, lr: NDArray[np.float32], scale: int, progress: Callable[[int, int], None] = lambda done, total: None
+) -> NDArray[np.float32]:
+    """The SR image (scale H, scale W, 3) of an LR image (H, W, 3).
+
+    Raises
+    ------
+    BlindSRError
+        If the upscaler gives a wrong shape, or values that are not finite.
+    """
+    height, width = lr.shape[:2]
+    halo = upscaler.halo
+    cuts = list(tiles(height, width, side=max(height, width) if halo is None else TILE_SR_PX // scale, halo=halo or 0))
+    sr = np.empty((height * scale, width * scale, 3), np.float32)
+    for number, tile in enumerate(cuts):
+        source = lr[tile.seen]
+        result = np.asarray(upscaler(source))
+        expected = (source.shape[0] * scale, source.shape[1] * scale, 3)
+        if result.shape != expected:
+            raise BlindSRError(f"the upscaler made an image of shape {result.shape} out of {source.shape}; expected {expected}")
+        if not np.isfinite(result).all():
+            raise BlindSRError("the upscaler gave values that are NaN or infinite")
+        inner = tuple(
+            slice(scale * (kept.start - seen.start), scale * (kept.stop - seen.start))
+            for kept, seen in zip(tile.kept, tile.seen, strict=True)
+        )
+        outer = tuple(slice(scale * kept.start, scale * kept.stop) for kept in tile.kept)
+        sr[outer] = result[inner]
+        progress(number + 1, len(cuts))
+    return sr
+
+
+def _spans(size: int, side: int, halo: int) -> Iterator[tuple[slice, slice]]:
+    count = max(1, round(size / side))
+    for index in range(count):
+        start, stop = index * size // count, (index + 1) * size // count
+        yield slice(max(0, start - halo), min(size, stop + halo)), slice(start, stop)

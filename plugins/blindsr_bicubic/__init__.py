@@ -1,0 +1,58 @@
+"""Bicubic, twice: the ideal downscaling kernel as an estimate, and interpolation as an SR method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from blindsr.interfaces import KernelEstimator, NonBlindSR, RunContext, Upscaler, hookimpl
+
+if TYPE_CHECKING:
+    from blindsr.interfaces import Image
+    from blindsr.kernel import Kernel
+
+blindsr_api = 1
+
+
+class BicubicKernel(KernelEstimator):
+    """The kernel of MATLAB's antialiased bicubic downscaling, whatever the image: what most SR methods assume."""
+
+    name: ClassVar[str] = "bicubic"
+
+    def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
+        from blindsr.kernel import Kernel
+
+        return Kernel.bicubic(scale)
+
+
+class BicubicInterpolation(NonBlindSR):
+    """MATLAB's bicubic upscaling; the kernel makes no difference."""
+
+    name: ClassVar[str] = "bicubic"
+
+    def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
+        return _Interpolation(kernel.scale)
+
+
+class _Interpolation:
+    halo: int | None = 3
+
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+
+    def __call__(self, tile: Image) -> Image:
+        from blindsr.resize import bicubic
+
+        return bicubic(tile, scale=self.scale)
+
+
+@hookimpl
+def blindsr_kernel_estimators() -> Iterable[type[KernelEstimator]]:
+    """Hand over the estimator."""
+    return [BicubicKernel]
+
+
+@hookimpl
+def blindsr_nonblind_sr() -> Iterable[type[NonBlindSR]]:
+    """Hand over the SR method."""
+    return [BicubicInterpolation]

@@ -1,0 +1,82 @@
+"""Degradation by a random anisotropic Gaussian with multiplicative noise, as DIV2KRK was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, model_validator
+
+from blindsr.errors import BlindSRError
+from blindsr.interfaces import Degradation, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from blindsr.kernel import Kernel
+
+blindsr_api = 1
+
+
+class RandomKernel(Degradation):
+    """A kernel of its own for every image; the x4 kernel is the x2 kernel applied twice.
+
+    Source: Bell-Kligler et al., KernelGAN (NeurIPS 2019), section 5.1, with the settings of the published DIV2KRK.
+    """
+
+    name: ClassVar[str] = "random_kernel"
+    stochastic: ClassVar[bool] = True
+
+    size: int = Field(11, ge=5, le=31)
+    """Side of the x2 kernel in pixels, odd. Wide Gaussians are cut by it."""
+
+    min_variance: float = Field(0.6, gt=0, le=50)
+    """Least variance along an axis of the Gaussian, in square pixels at x2."""
+
+    max_variance: float = Field(5.0, gt=0, le=50)
+    """Greatest variance along an axis."""
+
+    noise: float = Field(0.25, ge=0, lt=1)
+    """Each pixel of the kernel is multiplied by 1 + U(-noise, noise)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RandomKernel:
+        if self.size % 2 == 0:
+            raise ValueError(f"size must be odd, not {self.size}")
+        if self.min_variance > self.max_variance:
+            raise ValueError(f"min_variance ({self.min_variance}) must not exceed max_variance ({self.max_variance})")
+        return self
+
+    def sample_kernel(self, scale: int, rng: np.random.Generator) -> Kernel:
+        import numpy as np
+
+        if scale not in (2, 4):
+            raise BlindSRError(f"random_kernel makes kernels for scales 2 and 4, not {scale}")
+        variances = rng.uniform(self.min_variance, self.max_variance, 2)
+        angle = rng.uniform(-np.pi, np.pi)
+        factors = 1 + rng.uniform(-self.noise, self.noise, (self.size, self.size))
+        axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        precision = axes @ np.diag(1 / variances) @ axes.T
+        offset = np.arange(self.size) - (self.size // 2 + 0.5)  # aligned for x2
+        grid = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1)
+        array = np.exp(-0.5 * np.einsum("...i,ij,...j", grid, precision, grid)) * factors
+        kernel = _realigned(array / array.sum())
+        return kernel if scale == 2 else kernel.composed()
+
+
+def _realigned(array: np.ndarray) -> Kernel:
+    """Undo the shift that the noise made, keeping the size: what leaves the frame is cut, as in DIV2KRK."""
+    import numpy as np
+    from scipy import ndimage
+
+    from blindsr.kernel import Kernel
+
+    rows_px, columns_px = Kernel(array, 2).misalignment_px
+    moved = np.clip(ndimage.shift(array, (-rows_px, -columns_px), order=3, mode="constant"), 0, None)
+    return Kernel(moved / moved.sum(), 2)
+
+
+@hookimpl
+def blindsr_degradations() -> Iterable[type[Degradation]]:
+    """Hand over the degradation."""
+    return [RandomKernel]

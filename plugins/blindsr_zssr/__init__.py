@@ -1,0 +1,67 @@
+"""ZSSR: a small network trained on the image itself, by "Zero-Shot" Super-Resolution (Shocher et al., CVPR 2018)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from blindsr.interfaces import NonBlindSR, hookimpl
+
+if TYPE_CHECKING:
+    from blindsr.interfaces import Image, RunContext, Upscaler
+    from blindsr.kernel import Kernel
+
+blindsr_api = 1
+
+
+class ZSSR(NonBlindSR):
+    """A CNN that learns to undo the image's own downscaling by the kernel, and is then applied to the image itself.
+
+    The defaults are the reduced variant that the release of KernelGAN bundles: no augmentation, no self-ensemble, two
+    back-projections. The configuration of ZSSR's paper is ``{augment: true, self_ensemble: true, back_projections: 10,
+    iterations: 6000}``.
+    """
+
+    name: ClassVar[str] = "zssr"
+    version: ClassVar[int] = 1
+    stochastic: ClassVar[bool] = True
+
+    iterations: int = Field(default=3000, ge=1, le=1_000_000)
+    """Training steps for each scale: x2 and x3 are one scale, x4 is two where the kernel's x2 half is known."""
+    noise: float = Field(default=0.0, ge=0, le=0.5)
+    """Standard deviation, on images in [0, 1], of the noise added to the training inputs; 0.0125 suits real photographs."""
+    back_projections: int = Field(default=2, ge=0, le=100)
+    """How often the result is corrected by what its own downscaling lacks; 0 suits real photographs."""
+    augment: bool = False
+    """Train also on flipped, rotated and affinely warped copies of the image, as far as the kernel's symmetries allow."""
+    self_ensemble: bool = False
+    """Take the median over the flips and rotations under which the kernel is symmetric."""
+    gradual: bool = True
+    """Reach x4 through x2, where the kernel's x2 half is known; otherwise always in one step."""
+
+    def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
+        """Train on `lr` and return what upscales its tiles.
+
+        Raises
+        ------
+        BlindSRError
+            If a side of the image has fewer than 16 pixels.
+        """
+        from blindsr_zssr.scales import Settings, fit
+
+        settings = Settings(
+            iterations=self.iterations,
+            noise=self.noise,
+            back_projections=self.back_projections,
+            augment=self.augment,
+            self_ensemble=self.self_ensemble,
+            gradual=self.gradual,
+        )
+        return fit(lr, kernel, settings, run)
+
+
+@hookimpl
+def blindsr_nonblind_sr() -> list[type[NonBlindSR]]:
+    """ZSSR."""
+    return [ZSSR]

@@ -1,0 +1,304 @@
+"""ZSSR: its training pairs, its network's reach, its back-projection, and what it gains."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import blindsr_zssr
+import cv2
+import numpy as np
+import pytest
+import torch
+from blindsr_zssr import ZSSR, augmentation, optimizer, pairs, scales, symmetry
+from blindsr_zssr.network import initial
+from blindsr_zssr.upscaler import ZSSRUpscaler, back_projected
+
+from blindsr.errors import BlindSRError
+from blindsr.kernel import Kernel
+from blindsr.metrics import psnr_y
+from blindsr.resize import bicubic, downscale
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the images of {SHARED}")
+
+
+class Run:
+    def __init__(self, seed: int = 0) -> None:
+        self.device = "cpu"
+        self.rng = np.random.default_rng(seed)
+        self.torch_rng = torch.Generator().manual_seed(seed)
+        self.curves: dict[str, list[float]] = {}
+        self.steps: list[tuple[int, int]] = []
+
+    def progress(self, done: int, total: int) -> None:
+        self.steps.append((done, total))
+
+    def log(self, name: str, step: int, value: float) -> None:
+        self.curves.setdefault(name, []).append(value)
+
+    def warn(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+def gaussian(scale: int, *, along: float = 2.0, across: float = 0.9, angle: float = 0.6, size: int = 11) -> Kernel:
+    """An aligned anisotropic Gaussian (standard deviations in px)."""
+    y, x = np.mgrid[:size, :size] - (size // 2 + (scale - 1) / 2)
+    u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    array = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
+    return Kernel(array / array.sum(), scale)
+
+
+def skewed(scale: int) -> Kernel:
+    """A kernel without any symmetry."""
+    array = gaussian(scale).array * np.random.default_rng(3).uniform(0.75, 1.25, (11, 11))
+    return Kernel(array / array.sum(), scale)
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth blobs with sharp edges, in [0, 1]."""
+    noise = np.random.default_rng(seed).random((height, width, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    return np.clip((smooth - 0.5) * 6 + 0.5, 0, 1).astype(np.float32)
+
+
+def random_upscaler(kernel: Kernel, back_projections: int, symmetries: tuple[symmetry.Symmetry, ...]) -> ZSSRUpscaler:
+    network = initial(torch.Generator().manual_seed(1), "cpu")
+    return ZSSRUpscaler(network, kernel, "cpu", back_projections, symmetries)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "back_projections", "symmetries"),
+    [
+        pytest.param(skewed(2), 2, (symmetry.IDENTITY,), id="x2"),
+        pytest.param(skewed(2), 0, (symmetry.IDENTITY,), id="x2-without-back-projection"),
+        pytest.param(gaussian(3), 1, (symmetry.IDENTITY,), id="x3"),
+        pytest.param(skewed(2).composed(), 2, (symmetry.IDENTITY,), id="x4"),
+        pytest.param(Kernel.bicubic(2), 3, symmetry.ALL, id="x2-full"),
+        pytest.param(Kernel.bicubic(4), 1, symmetry.ALL, id="x4-full"),
+    ],
+)
+def test_a_tile_with_its_halo_equals_the_whole(
+    kernel: Kernel, back_projections: int, symmetries: tuple[symmetry.Symmetry, ...]
+) -> None:
+    upscaler = random_upscaler(kernel, back_projections, symmetries)
+    halo, s, kept = upscaler.halo, kernel.scale, 9
+    assert halo is not None
+    lr = picture(2 * halo + 23, 2 * halo + 17)
+    # One tile in the middle, cut on every side, and one that the image's corner clips.
+    middle = slice(halo + 7, halo + 7 + kept)
+    whole = upscaler(lr)
+    cut = upscaler(lr[middle.start - halo : middle.stop + halo, middle.start - halo : middle.stop + halo])
+    corner = upscaler(lr[: kept + halo, : kept + halo])
+
+    assert whole.shape == (lr.shape[0] * s, lr.shape[1] * s, 3)
+    inner, outer = slice(halo * s, (halo + kept) * s), slice(middle.start * s, middle.stop * s)
+    assert np.abs(cut[inner, inner] - whole[outer, outer]).max() < 1e-4
+    assert np.abs(corner[: kept * s, : kept * s] - whole[: kept * s, : kept * s]).max() < 1e-4
+
+
+def test_the_halo_is_no_larger_than_the_network_needs() -> None:
+    upscaler = random_upscaler(skewed(2), 0, (symmetry.IDENTITY,))
+    lr = picture(41, 41)
+    changed = lr.copy()
+    changed[:, 20:] = 1 - changed[:, 20:]
+    differs = np.abs(upscaler(changed) - upscaler(lr)).max(axis=(0, 2)) > 1e-7
+    first = int(np.argmax(differs)) // 2
+    assert upscaler.halo == 20 - first
+
+
+def test_the_kernels_symmetries() -> None:
+    half_turn = symmetry.Symmetry(False, 2)
+    assert len(symmetry.of_kernel(Kernel.bicubic(2))) == 8
+    assert len(symmetry.of_kernel(Kernel.bicubic(3))) == 8
+    assert len(symmetry.of_kernel(Kernel.bicubic(4))) == 8
+    # The odd array of an even scale cannot hold the aligned Gaussian evenly: a support of 41 makes the cut-off negligible.
+    assert set(symmetry.of_kernel(gaussian(2, size=41))) == {symmetry.IDENTITY, half_turn}
+    assert len(symmetry.of_kernel(gaussian(2, size=41, angle=0))) == 4
+    assert symmetry.of_kernel(skewed(2)) == (symmetry.IDENTITY,)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_downscaling_commutes_with_the_symmetries_that_are_found(scale: int) -> None:
+    kernel, image = gaussian(scale, size=41), picture(24 * scale, 20 * scale)
+    for each in symmetry.of_kernel(kernel):
+        turned = each.undo(downscale(np.ascontiguousarray(each.apply(image)), kernel))
+        assert np.abs(turned - downscale(image, kernel)).max() < 2e-3
+    quarter_turn = symmetry.Symmetry(False, 1)
+    turned = quarter_turn.undo(downscale(np.ascontiguousarray(quarter_turn.apply(image)), kernel))
+    assert np.abs(turned - downscale(image, kernel)).max() > 2e-2
+
+
+def test_a_symmetry_is_undone() -> None:
+    image = picture(5, 7)
+    assert len({each.apply(image).tobytes() for each in symmetry.ALL}) == 8
+    for each in symmetry.ALL:
+        np.testing.assert_array_equal(each.undo(each.apply(image)), image)
+
+
+def test_back_projection_brings_the_result_closer_to_the_lr_image() -> None:
+    kernel, hr = skewed(2), picture(96, 80)
+    lr = downscale(hr, kernel)
+    sr = bicubic(lr, scale=2)
+    misses = [float(np.abs(downscale(back_projected(sr, lr, kernel, times=n), kernel) - lr).mean()) for n in (0, 2, 10)]
+    assert misses[1] < 0.5 * misses[0]
+    assert misses[2] < 0.5 * misses[1]
+
+
+def test_the_loss_map_is_large_on_edges_and_of_mean_one() -> None:
+    step = np.zeros((40, 40, 3), np.float32)
+    step[:, 20:] = 1
+    importance = pairs.loss_map(step)
+    assert importance.mean() == pytest.approx(1, abs=1e-5)
+    assert importance[20, 20] > 5
+    assert importance[20, 8] == 0
+    assert not importance[:3].any()
+    assert not importance[:, -3:].any()
+    np.testing.assert_array_equal(pairs.loss_map(np.full((20, 20, 3), 0.3, np.float32)), np.ones((20, 20)))
+
+
+def test_crops_drawn_by_the_map_keep_the_expected_loss() -> None:
+    image = picture(60, 50)
+    pair, rng = pairs.Pair(image, skewed(2)), np.random.default_rng(0)
+    crops = torch.stack([pair.crop(rng) for _ in range(4000)])
+    drawn = float((crops[..., 3:6].abs().mean(-1) * crops[..., 6]).mean())
+
+    father = image
+    son = bicubic(np.clip(downscale(father, skewed(2)), 0, 1), scale=2)
+    product = np.abs(father - son).mean(2) * pairs.loss_map(image)
+    c = pair.crop_px
+    even = np.mean([product[i : i + c, j : j + c].mean() for i in range(60 - c + 1) for j in range(50 - c + 1)])
+    assert drawn == pytest.approx(even, rel=0.01)
+
+
+def test_orthogonalisation_levels_the_singular_values() -> None:
+    matrices = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+    result = optimizer.orthogonalized(1e-4 * matrices)
+    assert float(torch.linalg.svdvals(result).min()) > 0.6
+    assert float(torch.linalg.svdvals(result).max()) < 1.3
+    # The singular vectors stay: it is u v^T up to those values.
+    assert float(((u @ v) * result).sum() / (result.norm() * (u @ v).norm())) > 0.97
+
+
+def test_fathers_of_an_unsymmetric_kernel_are_neither_flipped_nor_turned() -> None:
+    ramp = np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], (64, 64, 3)).copy()
+    fathers = augmentation.Fathers([ramp], (symmetry.IDENTITY,))
+    rng = np.random.default_rng(0)
+    drawn = [fathers.draw(rng) for _ in range(60)]
+    middles = [father[len(father) // 4 : -len(father) // 4] for father in drawn]
+    slopes = [float(np.median(np.diff(middle.mean((0, 2))))) for middle in middles]
+    # A crop at the image's border shows it mirrored; nothing else may fall from left to right.
+    assert np.mean(np.array(slopes) > 0) > 0.7
+    free = augmentation.Fathers([ramp], symmetry.ALL)
+    slopes = [float(np.median(np.diff(free.draw(rng).mean((0, 2))))) for _ in range(60)]
+    assert np.mean(np.array(slopes) > 1e-3) < 0.6
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_equal_seeds_give_equal_results_and_leave_the_global_generators_alone(full: bool) -> None:
+    method = ZSSR(iterations=3, augment=full, self_ensemble=full, noise=0.01)
+    lr, kernel = picture(40, 36), Kernel.bicubic(2)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    results = [method.fit(lr, kernel, Run(seed))(lr) for seed in (5, 5, 6)]
+    np.testing.assert_array_equal(results[0], results[1])
+    assert np.abs(results[0] - results[2]).max() > 1e-4
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_noise_changes_the_training() -> None:
+    lr, kernel = picture(40, 36), skewed(2)
+    quiet, noisy = (ZSSR(iterations=3, noise=noise).fit(lr, kernel, Run())(lr) for noise in (0.0, 0.05))
+    assert np.abs(quiet - noisy).max() > 1e-4
+
+
+@pytest.mark.parametrize(("augment", "gradual"), [(False, True), (True, True), (False, False)])
+def test_x4_goes_through_the_x2_kernel(monkeypatch: pytest.MonkeyPatch, augment: bool, gradual: bool) -> None:
+    seen: list[Kernel] = []
+    largest: list[int] = []
+
+    class Spy(pairs.Pair):
+        def __init__(self, father: np.ndarray, kernel: Kernel) -> None:
+            seen.append(kernel)
+            largest.append(max(father.shape))
+            super().__init__(father, kernel)
+
+    monkeypatch.setattr(scales, "Pair", Spy)
+    kernel, lr, run = skewed(2).composed(), picture(37, 33), Run()
+    upscaler = ZSSR(iterations=4, augment=augment, gradual=gradual).fit(lr, kernel, run)
+
+    assert upscaler(lr).shape == (148, 132, 3)
+    if gradual:
+        assert list(dict.fromkeys(map(id, seen))) == [id(kernel.half), id(kernel)]
+        assert run.steps == [(done, 8) for done in range(1, 9)]
+        # Only with augmentation does the first step's result join the fathers.
+        assert (max(largest) > 37) == augment
+    else:
+        assert {id(each) for each in seen} == {id(kernel)}
+        assert run.steps[-1] == (4, 4)
+
+
+def test_x4_without_a_half_goes_in_one_step() -> None:
+    run, lr = Run(), picture(33, 40)
+    kernel = Kernel(skewed(2).composed().array, 4)
+    assert ZSSR(iterations=2).fit(lr, kernel, run)(lr).shape == (132, 160, 3)
+    assert run.steps == [(1, 2), (2, 2)]
+
+
+def test_curves_are_logged() -> None:
+    run = Run()
+    ZSSR(iterations=60).fit(picture(33, 40), skewed(2), run)
+    assert {name: len(values) for name, values in run.curves.items()} == {
+        "loss": 2,
+        "reconstruction_mse": 2,
+        "learning_rate_factor": 2,
+    }
+    assert run.curves["loss"][1] < run.curves["loss"][0]
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
+def test_a_flat_image_stays_flat(level: float, full: bool) -> None:
+    lr = np.full((24, 20, 3), level, np.float32)
+    sr = ZSSR(iterations=30, augment=full, self_ensemble=full).fit(lr, Kernel.bicubic(2), Run())(lr)
+    assert np.abs(sr - level).max() < 1 / 255
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_smallest_image_works(scale: int) -> None:
+    lr = picture(16, 17)
+    for augment in (False, True):
+        sr = ZSSR(iterations=5, augment=augment).fit(lr, gaussian(scale), Run())(lr)
+        assert sr.shape == (16 * scale, 17 * scale, 3)
+        assert np.isfinite(sr).all()
+
+
+def test_a_tiny_image_is_refused_with_advice() -> None:
+    with pytest.raises(BlindSRError, match=r"at least 16 pixels a side, not 40 x 15.*bicubic"):
+        ZSSR().fit(picture(15, 40), skewed(2), Run())
+
+
+def test_the_declaration_loads_nothing_heavy() -> None:
+    code = "import sys, blindsr_zssr; sys.exit(', '.join({'numpy', 'torch', 'scipy', 'cv2'} & set(sys.modules)) or 0)"
+    folder = Path(blindsr_zssr.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": f"{folder}:{folder.parent}"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@needs_data
+@pytest.mark.slow
+def test_a_short_training_beats_interpolation_by_far() -> None:
+    folder = SHARED / "data/set14rk"
+    lr = cv2.imread(str(folder / "lr_x2/im_2.png"))[80:208, 120:248, ::-1]
+    hr = cv2.imread(str(folder / "gt/img_2_gt.png"))[160:416, 240:496, ::-1]
+    kernel = Kernel.load(folder / "gt_k_x2/kernel_2.mat", scale=2)
+    image = lr.astype(np.float32) / 255
+
+    sr = ZSSR(iterations=200).fit(image, kernel, Run())(image)
+
+    ours, interpolated = (psnr_y(np.round(255 * x.clip(0, 1)).astype(np.uint8), hr, shave=2) for x in (sr, bicubic(image, scale=2)))
+    assert ours > interpolated + 1.5
