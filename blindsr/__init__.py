@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from blindsr.metrics import ssim_y as ssim_y
     from blindsr.resize import bicubic as bicubic
     from blindsr.resize import downscale as downscale
-    from blindsr.store import open_result as open_result
+    from blindsr.result import open_result as open_result
 
 _HOMES = {
     "BlindSRError": "errors",
@@ -25,7 +25,7 @@ _HOMES = {
     "bicubic": "resize",
     "downscale": "resize",
     "kernel_errors": "metrics",
-    "open_result": "store",
+    "open_result": "result",
     "psnr_y": "metrics",
     "read_image": "image",
     "ssim_y": "metrics",

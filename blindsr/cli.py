@@ -113,7 +113,7 @@ def table(results: tuple[Path, ...], form: str, per_item: bool) -> None:
     from contextlib import ExitStack
 
     from blindsr import table as tables
-    from blindsr.store import open_result
+    from blindsr.result import open_result
 
     with ExitStack() as stack:
         found = tables.lines([stack.enter_context(open_result(path)) for path in results], per_item=per_item)
@@ -162,7 +162,7 @@ def estimate(
 def export(result: Path, output: Path | None, what: tuple[str, ...], items: str, methods: str) -> None:
     """Write images (.png) and kernels (.mat) out of a result file."""
     from blindsr.export import export as write
-    from blindsr.store import open_result
+    from blindsr.result import open_result
 
     with open_result(result) as opened:
         folder = output or opened.path.parent / "export"
@@ -231,7 +231,7 @@ def _plan(
 def _conclude(report: Report) -> int:
     """Say what a run did; the exit code."""
     from blindsr import table as tables
-    from blindsr.store import open_result
+    from blindsr.result import open_result
 
     with open_result(report.result) as result:
         click.echo(tables.to_terminal(tables.lines([result])))

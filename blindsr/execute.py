@@ -18,8 +18,9 @@ from blindsr.image import read_image, write_png
 from blindsr.plan import ImageFile, Input, KernelFile, Plan, Step
 from blindsr.pool import InProcess, Pool, ProcessPool
 from blindsr.registry import Registry
+from blindsr.result import provenance, write_result
 from blindsr.steps import Outcome, Task
-from blindsr.store import DamagedStepError, Done, Failure, StepStore, provenance, write_result
+from blindsr.store import DamagedStepError, Done, Failure, StepStore
 
 POLL_SECONDS = 0.25
 
@@ -138,9 +139,8 @@ class _Run:
         rest = []
         known = {step.key for step in (*waiting, *self.under_way.values())}
         for step in waiting:
-            gone = [
-                key for key in step.needs - known - self.report.failures.keys() if key not in self.steps
-            ]  # set aside as damaged
+            unknown = step.needs - known - self.report.failures.keys()
+            gone = [key for key in unknown if key not in self.steps]  # was set aside as damaged
             rest += [self.plan.steps[key] for key in gone]
             known.update(gone)
             broken = next((self.report.failures[key] for key in step.needs if key in self.report.failures), None)

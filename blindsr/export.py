@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from blindsr.execute import folder_names
 from blindsr.image import write_png
 from blindsr.kernel import Kernel
-from blindsr.store import Result
+from blindsr.result import Result
 
 
 def export(result: Result, folder: Path, what: Sequence[str], items: Sequence[str], methods: Sequence[str]) -> int:

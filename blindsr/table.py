@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.store import Result
+from blindsr.result import Result
 
 Numbers = NDArray[np.float64]
 

@@ -41,15 +41,16 @@ class Fathers:
         self.scales = [source.shape[0] / sources[0].shape[0] for source in sources]
 
     def draw(self, rng: np.random.Generator) -> Image:
-        """A father (h, w, 3), float32, in [0, 1]: of 5 % as it is, of 45 % flipped and turned, of 50 % warped."""
+        """A father (h, w, 3), float32, in [0, 1], at most 128 px a side: of 5 % as it is, of 45 % flipped, of 50 % warped."""
         kind = rng.random()
-        if kind < AS_IT_IS + ONLY_TURNED:
-            source = self.sources[int(rng.integers(len(self.sources)))]
-            if kind < AS_IT_IS:
-                return source
-            symmetry = self.symmetries[int(rng.integers(len(self.symmetries)))]
-            return np.ascontiguousarray(symmetry.apply(source))
-        return self._warped(rng)
+        if kind >= AS_IT_IS + ONLY_TURNED:
+            return self._warped(rng)
+        source = self.sources[int(rng.integers(len(self.sources)))]
+        top, left = (int(rng.integers(max(size - FATHER_PX, 0) + 1)) for size in source.shape[:2])
+        father = source[top : top + FATHER_PX, left : left + FATHER_PX]
+        if kind >= AS_IT_IS:
+            father = self.symmetries[int(rng.integers(len(self.symmetries)))].apply(father)
+        return np.ascontiguousarray(father)
 
     def _warped(self, rng: np.random.Generator) -> Image:
         scale = rng.uniform(SMALLEST_SCALE, self.scales[-1])

@@ -1,0 +1,107 @@
+"""HDF5 as blindsr writes and reads it: checksums everywhere, and what each kind of dataset says of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr import __version__
+from blindsr.kernel import Kernel
+
+ENCODING_VERSION = "0.1.0"
+READABLE = ("0.1.",)
+
+
+@contextlib.contextmanager
+def new_file(path: Path, encoding_type: str) -> Iterator[h5py.File]:
+    """A fresh file that says what it is, and what wrote it."""
+    # The v1.10 layout keeps a checksum with every piece of metadata, as Fletcher-32 does for the datasets.
+    with h5py.File(path, "w", libver=("v110", "v110"), track_order=True) as file:
+        set_attributes(file, {"encoding-type": encoding_type, "encoding-version": ENCODING_VERSION, "creator": "blindsr"})
+        set_attributes(file, {"creator_version": __version__, "file_time": datetime.now(UTC).isoformat(timespec="seconds")})
+        set_attributes(file, {f"version_{name}": text for name, text in _versions().items()})
+        yield file
+
+
+@contextlib.contextmanager
+def opened(path: Path, encoding_type: str) -> Iterator[h5py.File]:
+    """A file for reading; `ValueError` if it is of another type, or of a version that cannot be read."""
+    with h5py.File(path, "r") as file:
+        found = get_text(file, "encoding-type")
+        if found != encoding_type:
+            raise ValueError(f"it is a {found} file, not a {encoding_type}" if found else f"it is no {encoding_type} file")
+        number = get_text(file, "encoding-version")
+        if not number.startswith(READABLE):
+            raise ValueError(f"it has format version {number}; this blindsr reads {', '.join(READABLE)}x")
+        yield file
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
+    for name in ("h5py", "numpy", "torch"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def set_attributes(group: h5py.Group | h5py.Dataset, values: Mapping[str, Any]) -> None:
+    """Set attributes, texts as UTF-8 of fixed length."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            data = value.encode()
+            # Of fixed length: variable-length strings lie in HDF5's global heap, which has no checksum.
+            group.attrs.create(name, np.array(data or b"\0", dtype=h5py.string_dtype("utf-8", max(1, len(data)))))
+        else:
+            group.attrs[name] = value
+
+
+def get_text(group: h5py.Group, name: str) -> str:
+    """A text attribute, empty where there is none."""
+    value = group.attrs.get(name, "")
+    return value.decode().rstrip("\0") if isinstance(value, bytes) else str(value)
+
+
+def put_array(group: h5py.Group, name: str, array: NDArray[Any]) -> h5py.Dataset:
+    """Write an array: chunked, compressed, with a Fletcher-32 checksum for each chunk."""
+    chunks = tuple(min(size, 256) for size in array.shape) or None
+    return group.create_dataset(
+        name, data=array, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True, fletcher32=True
+    )
+
+
+def put_image(group: h5py.Group, name: str, pixels: NDArray[Any]) -> None:
+    """Write uint8 or uint16 RGB pixels (H, W, 3) so that HDF5 viewers show them as an image."""
+    node = put_array(group, name, pixels)
+    about = {"CLASS": "IMAGE", "IMAGE_VERSION": "1.2", "IMAGE_SUBCLASS": "IMAGE_TRUECOLOR", "INTERLACE_MODE": "INTERLACE_PIXEL"}
+    set_attributes(node, about | {"axes": "yxc", "color_space": "sRGB", "data_range": int(np.iinfo(pixels.dtype).max)})
+
+
+def put_curve(group: h5py.Group, name: str, curve: NDArray[np.float64]) -> None:
+    """Write rows of (step, value) under ``curves/``."""
+    set_attributes(put_array(group, f"curves/{name}", curve), {"axes": "step, value"})
+
+
+def put_kernel(group: h5py.Group, name: str, kernel: Kernel) -> h5py.Dataset:
+    """Write a kernel, and beside it as ``NAME_half`` the x2 kernel that goes with it."""
+    node = put_array(group, name, kernel.array)
+    set_attributes(
+        node, {"axes": "yx", "scale": kernel.scale, "origin": "correlation; centre of mass at size // 2 + (scale - 1) / 2"}
+    )
+    if kernel.half:
+        set_attributes(put_array(group, f"{name}_half", kernel.half.array), {"axes": "yx", "scale": kernel.half.scale})
+    return node
+
+
+def get_kernel(node: h5py.Dataset) -> Kernel:
+    """Read what `put_kernel` wrote."""
+    half = node.parent.get(node.name.rsplit("/", 1)[1] + "_half")
+    return Kernel(node[()], int(node.attrs["scale"]), Kernel(half[()], int(half.attrs["scale"])) if half is not None else None)

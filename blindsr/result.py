@@ -1,0 +1,246 @@
+"""The consolidated result: its writer and its reader. docs/file-format.md specifies the file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.errors import BlindSRError
+from blindsr.files import write_whole
+from blindsr.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_image, put_kernel, set_attributes
+from blindsr.image import read_image
+from blindsr.kernel import Kernel
+from blindsr.metrics import PROTOCOL
+from blindsr.plan import ImageFile, Input, KernelFile, Made, Plan, PlannedItem, Row
+from blindsr.store import Done, Failure, StepStore
+
+UNITS = {"psnr": "dB", "residual_stored": "levels of 255", "residual_moved": "levels of 255"}
+METRICS = {"psnr": True, "ssim": True, "kernel_l2": False, "kernel_correlation": True}
+"""The metrics of a row, and whether more is better."""
+
+
+def write_result(path: Path, plan: Plan, steps: StepStore, failures: Mapping[str, Failure], provenance: Mapping[str, Any]) -> None:
+    """Consolidate all that is finished of a plan into one file.
+
+    It is written step by step to the disk beside its place and then renamed, so its size is not bounded by memory.
+    """
+
+    def write(part: Path) -> None:
+        with new_file(part, "blindsr-result") as file:
+            set_attributes(file, {"git_revision": provenance.get("git_revision", "")})
+            group = file.create_group("provenance")
+            set_attributes(group, {k: v for k, v in provenance.items() if k != "git_revision"})
+            writer = _ResultWriter(file, steps, failures)
+            for planned in plan.items:
+                writer.item(planned)
+            for row in plan.rows:
+                writer.row(row, plan.pipeline.scale)
+            writer.summary()
+
+    write_whole(path, write)
+
+
+@dataclass
+class _ResultWriter:
+    file: h5py.File
+    steps: StepStore
+    failures: Mapping[str, Failure]
+    table: list[dict[str, Any]] = field(default_factory=list)
+
+    def item(self, planned: PlannedItem) -> None:
+        group = self.file.create_group(f"items/{planned.item.id}")
+        source = next(image for image in (planned.lr, planned.hr) if isinstance(image, ImageFile))
+        notes: list[str] = []
+        for name, image in (("lr", planned.lr), ("hr", planned.hr)):
+            if isinstance(image, ImageFile):
+                with contextlib.suppress(BlindSRError):  # an unreadable image has failed its steps, which say so
+                    picture = read_image(image.path)
+                    notes += picture.notes
+                    put_image(group, f"images/{name}", picture.pixels)
+            elif isinstance(image, Made) and (done := self._done(image.key)):
+                put_image(group, f"images/{name}", done.outcome.arrays[image.what])
+        set_attributes(group, {"input": str(source.path), "sha256": source.sha256, "notes": "; ".join(dict.fromkeys(notes))})
+        if planned.true and (kernel := self._kernel_of(planned.true)):
+            node = put_kernel(group, "kernel/true", kernel)
+            if isinstance(planned.true, Made) and (done := self._done(planned.true.key)):
+                set_attributes(node, done.outcome.values)
+
+    def row(self, row: Row, scale: int) -> None:
+        methods = self.file.require_group(f"items/{row.item}/methods")
+        name = next((n for n, node in methods.items() if get_text(node, "name") == row.method.name), str(len(methods)))
+        method = methods.require_group(name)
+        set_attributes(method, {"name": row.method.name, "type": row.method.type or 0, "published": row.method.published or ""})
+        set_attributes(method, {"kernel": row.method.kernel.name, "sr": row.method.sr.name})
+        group = method.create_group(str(row.seed))
+        if kernel := self._kernel_of(row.kernel):
+            put_kernel(group, "kernel/estimated", kernel)
+        metrics, seconds, warnings = self._steps(row, group, scale)
+        failed = next((self.failures[key] for key in row.steps if key in self.failures), None)
+        if failed:
+            set_attributes(group, {"error": failed.message, "traceback": failed.traceback})
+        set_attributes(group.require_group("seconds"), seconds)
+        set_attributes(group.require_group("warnings"), {str(n): text for n, text in enumerate(warnings)})
+        columns = {"item": row.item, "method": row.method.name, "type": row.method.type or 0, "scale": scale, "seed": row.seed}
+        numbers = {name: metrics.get(name, np.nan) for name in METRICS}
+        times = {f"seconds_{kind}": seconds.get(kind, np.nan) for kind in ("estimate", "upscale")}
+        self.table.append(
+            columns | numbers | times | {"published": row.method.published or "", "error": failed.message if failed else ""}
+        )
+
+    def _steps(self, row: Row, group: h5py.Group, scale: int) -> tuple[dict[str, float], dict[str, float], list[str]]:
+        """Copy what the row's own steps gave."""
+        metrics: dict[str, float] = {}
+        seconds: dict[str, float] = {}
+        warnings: list[str] = []
+        for kind, key in (("estimate", row.estimate), ("upscale", row.upscale), ("score", row.score)):
+            done = self._done(key)
+            if not done:
+                continue
+            warnings += done.outcome.warnings
+            for name, curve in done.outcome.curves.items():
+                put_curve(group, f"{kind}/{name}", curve)
+            if kind == "upscale":
+                put_image(group, "images/sr", done.outcome.arrays["sr"])
+            if kind == "score":
+                metrics = done.outcome.values
+            else:
+                seconds[kind] = done.outcome.seconds
+        for name, value in metrics.items():
+            about = {"value": value, "unit": UNITS.get(name, "1"), "higher_is_better": METRICS[name]}
+            about |= PROTOCOL | {"shave": scale} if name in ("psnr", "ssim") else {}
+            set_attributes(group.require_group(f"metrics/{name}"), about)
+        return metrics, seconds, warnings
+
+    def summary(self) -> None:
+        group = self.file.create_group("summary")
+        for name in self.table[0]:
+            column = [row[name] for row in self.table]
+            if isinstance(column[0], str):
+                encoded = [text.encode() for text in column]
+                kind = h5py.string_dtype("utf-8", max(1, *map(len, encoded)))
+                put_array(group, name, np.array(encoded, dtype=kind))
+            else:
+                put_array(group, name, np.array(column))
+
+    def _done(self, key: str | None) -> Done | None:
+        return self.steps.load(key) if key and key in self.steps else None
+
+    def _kernel_of(self, source: Input) -> Kernel | None:
+        if isinstance(source, KernelFile):
+            return source.read()
+        done = self._done(source.key)
+        return done.outcome.kernel if done else None
+
+
+class Result:
+    """A consolidated result file, open for reading; also a context manager.
+
+    The columns of the summary, one value for each (item, method, seed), are in `columns`; `file` is the HDF5 file itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stack = contextlib.ExitStack()
+        try:
+            self.file: h5py.File = self._stack.enter_context(opened(path, "blindsr-result"))
+            self.columns: dict[str, NDArray[Any]] = {
+                name: node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]
+                for name, node in self.file["summary"].items()
+            }
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            self._stack.close()
+            raise BlindSRError(f"{path}: not a readable result file ({error})") from None
+
+    def __enter__(self) -> Result:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    @property
+    def items(self) -> list[str]:
+        """Item ids, in order."""
+        return list(dict.fromkeys(map(str, self.columns["item"])))
+
+    @property
+    def methods(self) -> list[str]:
+        """Method names, in order."""
+        return list(dict.fromkeys(map(str, self.columns["method"])))
+
+    def image(self, item: str, which: str) -> NDArray[Any] | None:
+        """The ``lr`` or ``hr`` image of an item (H, W, 3), uint8 or uint16; None where there is none."""
+        return self._array(f"items/{item}/images/{which}")
+
+    def sr(self, item: str, method: str, seed: int) -> NDArray[Any] | None:
+        """The SR image of a row, likewise."""
+        return self._array(f"{self._row(item, method, seed)}/images/sr")
+
+    def kernel(self, item: str, method: str | None = None, seed: int = 0) -> Kernel | None:
+        """The kernel that a method used on an item, or without a method the item's true kernel."""
+        place = f"items/{item}/kernel/true" if method is None else f"{self._row(item, method, seed)}/kernel/estimated"
+        return get_kernel(self.file[place]) if place in self.file else None
+
+    def curves(self, item: str, method: str, seed: int) -> dict[str, NDArray[np.float64]]:
+        """Curves by name, each of (step, value) rows."""
+        found: dict[str, NDArray[np.float64]] = {}
+        place = f"{self._row(item, method, seed)}/curves"
+        if place in self.file:
+            self.file[place].visititems(
+                lambda name, node: found.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
+            )
+        return found
+
+    def _row(self, item: str, method: str, seed: int) -> str:
+        methods = f"items/{item}/methods"
+        number = next((n for n, node in self.file.get(methods, {}).items() if get_text(node, "name") == method), None)
+        return f"{methods}/{number}/{seed}"
+
+    def _array(self, place: str) -> NDArray[Any] | None:
+        return self.file[place][()] if place in self.file else None
+
+
+def open_result(path: str | Path) -> Result:
+    """Open a result: ``result.h5``, or the folder that holds it.
+
+    Raises
+    ------
+    BlindSRError
+        If it is missing, no result of blindsr, damaged, or of a version that this blindsr cannot read.
+    """
+    path = Path(path)
+    path = path / "result.h5" if path.is_dir() else path
+    if not path.is_file():
+        raise BlindSRError(f"{path}: no such file")
+    return Result(path)
+
+
+def provenance(plan: Plan, plugins: Sequence[Mapping[str, str]], *, device: str, threads: int) -> dict[str, Any]:
+    """What made a result, as the attributes of ``/provenance``."""
+    return {
+        "pipeline_yaml": plan.pipeline.text,
+        "resolved_config": json.dumps(plan.pipeline.resolved()),
+        "plugins": json.dumps(list(plugins)),
+        "device": device,
+        "threads": threads,
+        "seeds": json.dumps(list(plan.pipeline.seeds)),
+        "weights": json.dumps([]),
+        "left_out": "; ".join(plan.left_out),
+        "git_revision": _git_revision(),
+    }
+
+
+def _git_revision() -> str:
+    """The revision of the checkout that blindsr runs from, or nothing: read from .git, without running git."""
+    git = Path(__file__).parent.parent / ".git"
+    with contextlib.suppress(OSError):
+        head = (git / "HEAD").read_text().strip()
+        return (git / head[5:]).read_text().strip() if head.startswith("ref: ") else head
+    return ""
