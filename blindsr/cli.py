@@ -238,7 +238,7 @@ def _conclude(report: Report) -> int:
     total = len(report.plan.steps)
     if report.interrupted:
         click.echo(
-            f"interrupted with {len(report.computed) + len(report.cached)} of {total} steps done; run the same command again to go on",
+            f"interrupted: {len(report.computed) + len(report.cached)} of {total} steps are done; run the same command to go on",
             err=True,
         )
     elif not report.computed and not report.failures:

@@ -112,8 +112,7 @@ def _read_tiff(data: bytes) -> Picture | None:
         notes = [f"the first of {len(file.pages)} frames is used"] if len(file.pages) > 1 else []
         if 34675 in page.tags:
             notes.append("its colour profile is not applied to more than 8 bits")
-        orientation = int(page.tags.valueof("Orientation", 1))
-    return Picture(_upright(_deep_pixels(data, notes), orientation), notes)
+    return Picture(_deep_pixels(data, notes), notes)
 
 
 def _read_other(file: Any, data: bytes) -> Picture:
@@ -162,7 +161,7 @@ def _to_srgb(file: Any, notes: list[str]) -> Any:
             if "srgb" in name.lower():
                 return file.convert("RGB")
             converted = ImageCms.profileToProfile(file, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             notes.append("its colour profile is unreadable and was ignored")
         else:
             notes.append(f"colour profile '{name}' converted to sRGB")
@@ -171,6 +170,7 @@ def _to_srgb(file: Any, notes: list[str]) -> Any:
 
 
 def _deep_pixels(data: bytes, notes: list[str]) -> NDArray[Any]:
+    """What OpenCV makes of a file of more than 8 bits; TIFFs come out upright, PNGs as they are stored."""
     import cv2
 
     level = cv2.utils.logging.getLogLevel()
@@ -192,6 +192,7 @@ def _deep_pixels(data: bytes, notes: list[str]) -> NDArray[Any]:
     elif pixels.shape[2] != 3:
         raise BlindSRError(f"has {pixels.shape[2]} channels; save it as RGB")
     pixels = pixels[..., 2::-1]
+    pixels = np.ascontiguousarray(pixels)
     if pixels.dtype.kind == "f":
         return _float_to_16_bit(pixels, notes)
     if pixels.dtype not in (np.uint8, np.uint16):

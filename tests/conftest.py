@@ -1,0 +1,42 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from blindsr.image import read_image, write_png
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference images and kernels, which is not part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"reference data absent: {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def photo() -> NDArray[np.uint8]:
+    """A photograph, (300, 451, 3)."""
+    from skimage import data
+
+    return data.chelsea()
+
+
+@pytest.fixture
+def small_photo(tmp_path: Path, photo: NDArray[np.uint8]) -> Path:
+    """A file with 96 x 80 pixels of it."""
+    path = tmp_path / "small.png"
+    write_png(path, photo[60:140, 100:196])
+    return path
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """The pixels of an image file."""
+    return read_image(path).pixels

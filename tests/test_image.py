@@ -1,0 +1,159 @@
+"""Image files of every kind, against Pillow and tifffile as writers."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms, ImageOps
+
+from blindsr.errors import BlindSRError
+from blindsr.image import read_image, to_depth, to_float, write_png
+
+
+@pytest.fixture
+def pixels(photo: np.ndarray) -> np.ndarray:
+    return photo[100:140, 200:250]
+
+
+def test_plain_rgb_needs_no_note(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    picture = read_image(tmp_path / "a.png")
+    assert np.array_equal(picture.pixels, pixels)
+    assert picture.notes == []
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "png"])
+def test_orientation_is_applied(tmp_path: Path, pixels: np.ndarray, orientation: int, suffix: str) -> None:
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / f"a.{suffix}", exif=exif, **({"quality": 95} if suffix == "jpg" else {}))
+    with Image.open(tmp_path / f"a.{suffix}") as file:
+        expected = np.asarray(ImageOps.exif_transpose(file))
+    assert np.array_equal(read_image(tmp_path / f"a.{suffix}").pixels, expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_16_bit_tiffs(tmp_path: Path, pixels: np.ndarray, orientation: int) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels.astype(np.uint16) * 257, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "b.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels // 257, read_image(tmp_path / "b.png").pixels)
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "note"),
+    [
+        ("L", "a.png", "grayscale"),
+        ("1", "a.png", "grayscale"),
+        ("LA", "a.png", "grayscale"),
+        ("CMYK", "a.jpg", "CMYK converted to sRGB"),
+        ("CMYK", "a.tif", "CMYK converted to sRGB"),
+    ],
+)
+def test_other_modes_are_converted_and_said(tmp_path: Path, pixels: np.ndarray, mode: str, name: str, note: str) -> None:
+    image = Image.fromarray(pixels).convert(mode)
+    image.save(tmp_path / name)
+    picture = read_image(tmp_path / name)
+    assert picture.pixels.shape == (40, 50, 3)
+    assert any(note in text for text in picture.notes)
+    with Image.open(tmp_path / name) as file:
+        assert np.array_equal(picture.pixels, np.asarray(file.convert("L" if mode == "LA" else mode).convert("RGB")))
+
+
+def test_transparency_is_dropped_and_said(tmp_path: Path, pixels: np.ndarray) -> None:
+    alpha = np.full((40, 50, 1), 255, np.uint8)
+    Image.fromarray(np.concatenate([pixels, alpha], 2)).save(tmp_path / "opaque.png")
+    alpha[3, 4] = 10
+    Image.fromarray(np.concatenate([pixels, alpha], 2)).save(tmp_path / "clear.png")
+    assert read_image(tmp_path / "opaque.png").notes == []
+    clear = read_image(tmp_path / "clear.png")
+    assert clear.notes == ["its transparency is dropped"]
+    assert np.array_equal(clear.pixels, pixels)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bit_is_kept(tmp_path: Path, pixels: np.ndarray, name: str, channels: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (40, 50, channels), np.uint16)
+    cv2.imwrite(str(tmp_path / name), deep)
+    picture = read_image(tmp_path / name)
+    expected = deep[..., 2::-1] if channels > 1 else deep.repeat(3, axis=2)
+    assert picture.pixels.dtype == np.uint16
+    assert np.array_equal(picture.pixels, expected)
+
+
+def test_floats_become_16_bit(tmp_path: Path, pixels: np.ndarray) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", to_float(pixels), photometric="rgb")
+    picture = read_image(tmp_path / "a.tif")
+    assert picture.notes == ["floats rounded to 16 bit"]
+    assert np.abs(to_float(picture.pixels) - to_float(pixels)).max() <= 0.5 / 65535 + 1e-6
+
+
+def test_a_foreign_profile_is_converted_and_srgb_is_not(tmp_path: Path, pixels: np.ndarray) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(pixels).save(tmp_path / "srgb.png", icc_profile=srgb)
+    assert np.array_equal(read_image(tmp_path / "srgb.png").pixels, pixels)
+    Image.fromarray(pixels).save(tmp_path / "broken.png", icc_profile=b"nonsense")
+    assert any("unreadable" in note for note in read_image(tmp_path / "broken.png").notes)
+
+
+def test_the_first_frame_of_an_animation_is_used(tmp_path: Path, pixels: np.ndarray) -> None:
+    frames = [Image.fromarray(pixels), Image.fromarray(pixels[::-1].copy())]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    picture = read_image(tmp_path / "a.png")
+    assert np.array_equal(picture.pixels, pixels)
+    assert picture.notes == ["the first of 2 frames is used"]
+
+
+def _nan_tiff(path: Path, pixels: np.ndarray) -> None:
+    image = to_float(pixels)
+    image[5, 7, 1] = np.nan
+    tifffile.imwrite(path, image, photometric="rgb")
+
+
+def _truncated(path: Path, pixels: np.ndarray) -> None:
+    write_png(path, pixels)
+    path.write_bytes(path.read_bytes()[:-1500])
+
+
+def _truncated_deep(path: Path, pixels: np.ndarray) -> None:
+    write_png(path, pixels.astype(np.uint16) * 200)
+    path.write_bytes(path.read_bytes()[:-1500])
+
+
+def _truncated_tiff(path: Path, pixels: np.ndarray) -> None:
+    tifffile.imwrite(path, to_float(pixels), photometric="rgb")
+    path.write_bytes(path.read_bytes()[:-1500])
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "message"),
+    [
+        (lambda path, pixels: None, "a.png", "no such file"),
+        (lambda path, pixels: path.mkdir(), "a.png", "is a folder"),
+        (lambda path, pixels: path.write_text("hello"), "a.png", "not an image"),
+        (lambda path, pixels: path.write_bytes(b""), "a.png", "not an image"),
+        (lambda path, pixels: path.write_bytes(b"II*\0" + b"\xff" * 40), "a.tif", "damaged or cut short"),
+        (_truncated, "a.png", "damaged or cut short"),
+        (_truncated_deep, "a.png", "damaged or cut short"),
+        (_truncated_tiff, "a.tif", "damaged"),
+        (_nan_tiff, "a.tif", "1 pixels are NaN or infinite, the first at row 5, column 7"),
+        (lambda path, pixels: tifffile.imwrite(path, pixels.astype(np.float32), photometric="rgb"), "a.tif", r"run from .* scale them to \[0, 1\]"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_reason(tmp_path: Path, pixels: np.ndarray, write: object, name: str, message: str) -> None:
+    write(tmp_path / name, pixels)  # type: ignore[operator]
+    with pytest.raises(BlindSRError, match=f"{name}: .*{message}"):
+        read_image(tmp_path / name)
+
+
+def test_depths_round_trip(pixels: np.ndarray) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (9, 9, 3), np.uint16)
+    assert np.array_equal(to_depth(to_float(pixels), np.uint8), pixels)
+    assert np.array_equal(to_depth(to_float(deep), np.uint16), deep)
