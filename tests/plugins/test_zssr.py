@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import blindsr_zssr
@@ -22,6 +23,15 @@ from blindsr.resize import bicubic, downscale
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the images of {SHARED}")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """On small tensors, threads that compete for a busy machine's cores cost far more than they give."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Run:
@@ -262,8 +272,8 @@ def test_curves_are_logged() -> None:
 @pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
 def test_a_flat_image_stays_flat(level: float, full: bool) -> None:
     lr = np.full((24, 20, 3), level, np.float32)
-    sr = ZSSR(iterations=30, augment=full, self_ensemble=full).fit(lr, Kernel.bicubic(2), Run())(lr)
-    assert np.abs(sr - level).max() < 1 / 255
+    sr = ZSSR(iterations=100, augment=full, self_ensemble=full).fit(lr, Kernel.bicubic(2), Run())(lr)
+    assert np.abs(sr - level).max() < 0.5 / 255
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -293,9 +303,9 @@ def test_the_declaration_loads_nothing_heavy() -> None:
 @pytest.mark.slow
 def test_a_short_training_beats_interpolation_by_far() -> None:
     folder = SHARED / "data/set14rk"
-    lr = cv2.imread(str(folder / "lr_x2/im_2.png"))[80:208, 120:248, ::-1]
-    hr = cv2.imread(str(folder / "gt/img_2_gt.png"))[160:416, 240:496, ::-1]
-    kernel = Kernel.load(folder / "gt_k_x2/kernel_2.mat", scale=2)
+    lr = cv2.imread(str(folder / "lr_x2/im_10.png"))[64:192, 64:192, ::-1]
+    hr = cv2.imread(str(folder / "gt/img_10_gt.png"))[128:384, 128:384, ::-1]
+    kernel = Kernel.load(folder / "gt_k_x2/kernel_10.mat", scale=2)
     image = lr.astype(np.float32) / 255
 
     sr = ZSSR(iterations=200).fit(image, kernel, Run())(image)

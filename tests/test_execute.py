@@ -1,0 +1,240 @@
+"""Runs: results, resume, failures, the pool, SIGKILL."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from pipelines import QUICK, read, write
+
+from blindsr import execute
+from blindsr.errors import BlindSRError
+from blindsr.execute import Report, folder_names
+from blindsr.image import read_image, write_png
+from blindsr.plan import Step, make_plan
+from blindsr.registry import Registry
+from blindsr.result import open_result
+from blindsr.steps import Outcome
+from blindsr.store import Failure, StepStore
+
+SLOW = QUICK + "  KernelGAN: {type: 3, kernel: {kernelgan: {iterations: 40}}, sr: {zssr: {iterations: 10}}}\n"
+
+
+class Quiet:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, bool]] = []
+        self.notes: list[str] = []
+        self.reports = 0
+
+    def started(self, step: Step) -> None:
+        pass
+
+    def progress(self, step: Step, done: int, total: int) -> None:
+        self.reports += 1
+
+    def ended(self, step: Step, outcome: Outcome | Failure) -> None:
+        self.ends.append((step.label, isinstance(outcome, Outcome)))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: np.ndarray) -> Path:
+    (tmp_path / "hr").mkdir()
+    for number, name in enumerate(("a", "b")):
+        write_png(tmp_path / "hr" / f"{name}.png", photo[20 : 20 + 192, 100 * number : 100 * number + 200])
+    return tmp_path
+
+
+def _run(folder: Path, text: str = QUICK, *, workers: int = 0, listener: Quiet | None = None, **options: object) -> Report:
+    pipeline = read(folder, text, **options)
+    plan = make_plan(pipeline, pipeline.dataset())
+    return execute.run(plan, Registry.discover(), out=folder / "out", device="cpu", workers=workers, listener=listener or Quiet())
+
+
+def _numbers(path: Path) -> dict[str, np.ndarray]:
+    with open_result(path) as result:
+        return {name: column for name, column in result.columns.items() if not name.startswith("seconds")}
+
+
+def test_a_run_leaves_images_and_a_result(folder: Path) -> None:
+    report = _run(folder)
+    assert report.failures == {}
+    with open_result(report.folder) as result:
+        assert result.items == ["a", "b"]
+        assert result.methods == ["Bicubic interpolation", "Ground truth"]
+        assert np.isfinite(result.columns["psnr"]).all()
+        sr = result.sr("a", "Ground truth", 0)
+        assert np.array_equal(read_image(report.folder / "images/Ground_truth/a.png").pixels, sr)
+        assert result.kernel("a").shape == (11, 11)
+        assert np.array_equal(result.kernel("a").array, result.kernel("a", "Ground truth").array)
+        assert json.loads(result.file["provenance"].attrs["resolved_config"])["degradation"]["random_kernel"]["size"] == 11
+        assert result.file["provenance"].attrs["pipeline_yaml"].decode() == QUICK
+        for array in _datasets(result.file):
+            assert array.fletcher32
+
+
+def _datasets(file: h5py.File) -> list[h5py.Dataset]:
+    found: list[h5py.Dataset] = []
+    file.visititems(lambda name, node: found.append(node) if isinstance(node, h5py.Dataset) else None)
+    assert found
+    return found
+
+
+def test_a_second_run_computes_nothing_and_gives_the_same(folder: Path) -> None:
+    first = _run(folder)
+    numbers = _numbers(first.result)
+    second = _run(folder)
+    assert (second.computed, len(second.cached)) == ([], len(first.computed))
+    assert all(np.array_equal(column, numbers[name], equal_nan=column.dtype.kind == "f") for name, column in _numbers(second.result).items())
+
+
+def test_one_more_method_computes_its_own_steps_only(folder: Path) -> None:
+    _run(folder)
+    more = _run(folder, QUICK + "  Given: {kernel: ground_truth, sr: {zssr: {iterations: 3}}}\n")
+    assert sorted(more.plan.steps[key].kind for key in more.computed) == ["score", "score", "upscale", "upscale"]
+
+
+def test_a_broken_image_fails_alone(folder: Path) -> None:
+    (folder / "hr" / "b.png").write_bytes((folder / "hr" / "b.png").read_bytes()[:2000])
+    report = _run(folder)
+    assert {failure.message for failure in report.failures.values()} == {
+        f"{folder / 'hr' / 'b.png'}: damaged or cut short (image file is truncated)"
+    }
+    with open_result(report.result) as result:
+        assert list(result.columns["error"] == "") == [True, True, False, False]
+        assert np.isnan(result.columns["psnr"]).tolist() == [False, False, True, True]
+
+
+def test_failures_are_tried_again(folder: Path) -> None:
+    whole = (folder / "hr" / "b.png").read_bytes()
+    text = QUICK.replace("ground_truth", "kernelgan").replace("data: {hr: hr}", "data: {lr: hr/b.png}")
+    write_png(folder / "hr" / "b.png", np.zeros((8, 8, 3), np.uint8))
+    report = _run(folder, text)
+    assert len(report.failures) == 2
+    assert all("8 x 8" in failure.message or "64" in failure.message for failure in report.failures.values())
+    assert len(_run(folder, text).failures) == 2
+    (folder / "hr" / "b.png").write_bytes(whole)
+
+
+def test_a_damaged_step_is_set_aside_and_computed_again(folder: Path) -> None:
+    first = _run(folder)
+    before = _numbers(first.result)
+    steps = StepStore(folder / "out" / "steps")
+    degrade = next(step for step in first.plan.steps.values() if step.kind == "degrade")
+    data = bytearray(steps.path(degrade.key).read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    steps.path(degrade.key).write_bytes(bytes(data))
+    for row in first.plan.rows:
+        steps.path(row.upscale).unlink(missing_ok=True)
+    listener = Quiet()
+    second = _run(folder, listener=listener)
+    assert degrade.key in second.computed
+    assert any("set aside" in note for note in listener.notes)
+    assert (folder / "out" / "steps" / f"{degrade.key}.h5.corrupt").is_file()
+    assert np.array_equal(_numbers(second.result)["psnr"], before["psnr"])
+
+
+def test_seeds_make_rows_and_folders(folder: Path) -> None:
+    report = _run(folder, SLOW, overrides={"seeds": [0, 3]}, settings=["data={hr: hr}"])
+    with open_result(report.result) as result:
+        gan = result.columns["method"] == "KernelGAN"
+        assert sorted(result.columns["seed"][gan]) == [0, 0, 3, 3]
+        assert len(set(result.columns["psnr"][gan])) == 4
+        assert result.curves("a", "KernelGAN", 3)
+    assert (report.folder / "images/KernelGAN/seed-3/b.png").is_file()
+
+
+def test_notes_about_images_are_told(folder: Path, photo: np.ndarray) -> None:
+    from PIL import Image
+
+    Image.fromarray(photo[:64, :64]).convert("L").save(folder / "hr" / "gray.png")
+    listener = Quiet()
+    report = _run(folder, listener=listener)
+    assert listener.notes == ["gray: grayscale: repeated in the three channels"]
+    with open_result(report.result) as result:
+        assert b"grayscale" in result.file["items/gray"].attrs["notes"]
+
+
+def test_16_bit_photographs_stay_16_bit(folder: Path, photo: np.ndarray) -> None:
+    write_png(folder / "deep.png", photo[:50, :60].astype(np.uint16) * 257)
+    text = QUICK.replace("{hr: hr}", "{lr: deep.png}")
+    report = _run(folder, text)
+    assert read_image(report.folder / "images/Bicubic_interpolation/deep.png").pixels.dtype == np.uint16
+
+
+def test_only_one_run_at_a_time(folder: Path) -> None:
+    with execute._locked(folder / "out"), pytest.raises(BlindSRError, match=f"another run is using this folder .process {os.getpid()}"):
+        _run(folder)
+    assert _run(folder).failures == {}
+
+
+def test_method_folders_are_safe_and_distinct() -> None:
+    names = folder_names(["A/B", "A B", "../..", "Kernel + ZSSR", "日本"])
+    assert names == {"A/B": "A_B", "A B": "A_B-2", "../..": "method", "Kernel + ZSSR": "Kernel_+_ZSSR", "日本": "日本"}
+
+
+def _spawned(folder: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "blindsr", "run", str(folder / "quick.yaml"), "--out", str(folder / "out"), "--device", "cpu", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_bits_as_one_process(folder: Path) -> None:
+    alone = _run(folder, SLOW)
+    numbers = _numbers(alone.result)
+    (folder / "out").rename(folder / "alone")
+    pooled = _run(folder, SLOW, workers=2)
+    assert pooled.failures == {}
+    assert sorted(pooled.computed) == sorted(alone.computed)
+    for name, column in _numbers(pooled.result).items():
+        assert np.array_equal(column, numbers[name], equal_nan=column.dtype.kind == "f"), name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_killed_in_the_middle_it_goes_on_where_it_stopped(folder: Path) -> None:
+    write(folder, SLOW.replace("iterations: 10}", "iterations: 60}"))
+    victim = _spawned(folder, "--workers", "2")
+    steps = folder / "out" / "steps"
+    _until(lambda: len(list(steps.glob("*.h5"))) >= 5)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    finished = {path.name: path.stat().st_mtime_ns for path in steps.glob("*.h5")}
+    assert not (folder / "out" / "quick-hr-x2" / "result.h5").exists()
+    again = _spawned(folder, "--workers", "2")
+    stdout, stderr = again.communicate(timeout=120)
+    assert again.returncode == 0
+    assert f"{len(finished)} done before, 0 failed" in stderr
+    assert all((steps / name).stat().st_mtime_ns == at for name, at in finished.items())
+    assert "KernelGAN" in stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_ctrl_c_keeps_what_is_finished(folder: Path) -> None:
+    write(folder, SLOW.replace("iterations: 40}", "iterations: 100000}"))
+    victim = _spawned(folder, "--workers", "1")
+    _until(lambda: len(list((folder / "out" / "steps").glob("*.h5"))) >= 2)
+    victim.send_signal(signal.SIGINT)
+    _, stderr = victim.communicate(timeout=30)
+    assert victim.returncode == 130
+    assert "run the same command to go on" in stderr
+    assert (folder / "out" / "quick-hr-x2" / "result.h5").is_file()

@@ -1,0 +1,148 @@
+"""Plans: shared steps, keys that mean the content, kernels and truths of datasets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pipelines import QUICK, read
+
+from blindsr.dataset import Dataset, Item, div2krk
+from blindsr.errors import BlindSRError
+from blindsr.kernel import Kernel
+from blindsr.plan import Plan, make_plan
+
+GAN = QUICK + "  KernelGAN: {kernel: kernelgan, sr: bicubic}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, small_photo: Path) -> Path:
+    (tmp_path / "hr").mkdir()
+    small_photo.rename(tmp_path / "hr" / "a.png")
+    return tmp_path
+
+
+def _plan(folder: Path, text: str, **options: object) -> Plan:
+    pipeline = read(folder, text, **options)
+    return make_plan(pipeline, pipeline.dataset())
+
+
+def _kinds(plan: Plan) -> list[str]:
+    return [step.kind for step in plan.steps.values()]
+
+
+def test_methods_share_an_estimate(folder: Path) -> None:
+    one = _plan(folder, GAN)
+    two = _plan(folder, GAN + "  KernelGAN too: {kernel: kernelgan, sr: {zssr: {iterations: 5}}}\n")
+    assert _kinds(one).count("estimate") == _kinds(two).count("estimate") == 2  # bicubic's and KernelGAN's
+    assert one.steps.keys() < two.steps.keys()
+    assert len(two.steps) - len(one.steps) == 2  # one upscaling, one score
+
+
+def test_only_stochastic_steps_are_done_for_every_seed(folder: Path) -> None:
+    plan = _plan(folder, GAN, overrides={"seeds": [0, 1, 2]})
+    names = [step.component.name for step in plan.steps.values() if step.kind == "estimate"]
+    assert sorted(names) == ["bicubic", "kernelgan", "kernelgan", "kernelgan"]
+    assert len(plan.rows) == 9
+
+
+@pytest.mark.parametrize("setting", ["data_seed=1", "degradation={random_kernel: {noise: 0.1}}"])
+def test_what_the_degradation_depends_on_changes_everything(folder: Path, setting: str) -> None:
+    assert not _plan(folder, GAN).steps.keys() & _plan(folder, GAN, settings=[setting]).steps.keys()
+
+
+def test_the_content_of_a_file_counts_not_its_name(folder: Path) -> None:
+    before = _plan(folder, GAN).steps.keys()
+    (folder / "hr" / "a.png").rename(folder / "hr" / "b.png")
+    assert _plan(folder, GAN).steps.keys() == before
+    with (folder / "hr" / "b.png").open("ab") as file:
+        file.write(b"\0")
+    assert not _plan(folder, GAN).steps.keys() & before
+
+
+def test_a_new_version_of_a_component_is_a_new_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from blindsr_kernelgan import KernelGAN
+
+    before = _plan(folder, GAN).steps
+    monkeypatch.setattr(KernelGAN, "version", KernelGAN.version + 1)
+    changed = [before[key].label for key in before.keys() - _plan(folder, GAN).steps.keys()]
+    assert sorted(changed) == ["bicubic", "kernelgan", "score"]  # the estimate, and what hangs on it
+
+
+def test_every_step_comes_after_what_it_needs(folder: Path) -> None:
+    seen: set[str] = set()
+    for step in _plan(folder, GAN).steps.values():
+        assert step.needs <= seen
+        seen.add(step.key)
+
+
+def test_both_scales_of_an_item_seed_one_kernel(folder: Path) -> None:
+    two, four = (_plan(folder, GAN, overrides={"scale": scale}) for scale in (2, 4))
+    seeds = [next(step.kernel_seed for step in plan.steps.values() if step.kind == "degrade") for plan in (two, four)]
+    assert seeds[0] == seeds[1]
+    assert not two.steps.keys() & four.steps.keys()
+
+
+def test_without_truth_the_methods_that_need_it_are_left_out(folder: Path) -> None:
+    plan = _plan(folder, GAN, overrides={"data": {"lr": [str(folder / "hr" / "a.png")]}})
+    assert [row.method.name for row in plan.rows] == ["Bicubic interpolation", "KernelGAN"]
+    assert plan.left_out == ["method 'Ground truth' is left out where there is no true kernel"]
+    assert "score" not in _kinds(plan)
+
+
+def test_if_nothing_is_left_it_is_said(folder: Path) -> None:
+    text = QUICK.replace("  Bicubic interpolation: {type: 1, sr: bicubic}\n", "")
+    with pytest.raises(BlindSRError, match="nothing can be run; method 'Ground truth' is left out"):
+        _plan(folder, text, overrides={"data": {"lr": [str(folder / "hr" / "a.png")]}})
+
+
+def test_a_wrong_given_kernel_is_found_before_anything_starts(folder: Path) -> None:
+    np.save(folder / "k.npy", np.ones((5, 5)))
+    with pytest.raises(BlindSRError, match="k.npy: the kernel sums to 25, not to 1"):
+        _plan(folder, QUICK.replace("kernel: ground_truth", "kernel: {given: {file: k.npy}}"))
+
+
+def test_given_kernels_are_found_by_item_and_composed(folder: Path) -> None:
+    Kernel.bicubic(2).save(folder / "a.npy")
+    text = QUICK.replace("kernel: ground_truth", "kernel: {given: {folder: ., scale: 2}}")
+    plan = _plan(folder, text, overrides={"scale": 4})
+    kernel = plan.rows[1].kernel.read()
+    assert kernel.scale == 4
+    assert np.allclose(kernel.array, Kernel.bicubic(2).composed().array)
+    (folder / "a.npy").rename(folder / "z.npy")
+    with pytest.raises(BlindSRError, match=r"no kernel for item 'a'; expected a\.mat, a\.npy or kernel_a\.mat"):
+        _plan(folder, text)
+
+
+def test_div2krk_s_layout(shared: Path) -> None:
+    for scale in (2, 4):
+        found = div2krk(shared / "data/urban5rk", scale)
+        assert [item.id for item in found.items] == [f"im_{n}" for n in range(1, 6)]
+        assert all(item.hr and item.kernel for item in found.items)
+        assert all((item.half_kernel is not None) == (scale == 4) for item in found.items)
+    numbers = [item.id for item in div2krk(shared / "data/set14rk", 2).items]
+    assert numbers == [f"im_{n}" for n in range(1, 15)]
+
+
+def test_a_hole_in_div2krk_s_layout_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BlindSRError, match="no such folder"):
+        div2krk(tmp_path / "absent", 2)
+    with pytest.raises(BlindSRError, match="not the layout of DIV2KRK"):
+        div2krk(tmp_path, 2)
+    for name in ("lr_x2", "gt"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(BlindSRError, match=r"holds no im_N\.png"):
+        div2krk(tmp_path, 2)
+    (tmp_path / "lr_x2" / "im_7.png").touch()
+    with pytest.raises(BlindSRError, match=r"no folder lr_x4; it has lr_x2"):
+        div2krk(tmp_path, 4)
+    with pytest.raises(BlindSRError, match=r"gt/img_7_gt\.png: no such file"):
+        div2krk(tmp_path, 2)
+
+
+def test_rows_of_equal_items_share_steps(folder: Path) -> None:
+    pipeline = read(folder, QUICK)
+    path = folder / "hr" / "a.png"
+    one = make_plan(pipeline, Dataset("one", (Item("a", hr=path),)))
+    two = make_plan(pipeline, Dataset("two", (Item("a", hr=path), Item("copy", hr=path))))
+    assert one.steps.keys() == two.steps.keys()
+    assert len(two.rows) == 2 * len(one.rows)
