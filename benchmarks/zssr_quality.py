@@ -14,11 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from blindsr_zssr import ZSSR
 from numpy.typing import NDArray
 
 from blindsr.kernel import Kernel
 from blindsr.metrics import psnr_y
-from blindsr_zssr import ZSSR
 
 IMAGES = "set14rk/2,set14rk/10,urban5rk/1"
 ROW = "Ground-truth kernel + ZSSR"
@@ -43,6 +43,7 @@ class Run:
 
 
 def numbers(text: str) -> list[int]:
+    """The numbers of a comma-separated list."""
     return [int(part) for part in text.split(",")]
 
 
@@ -56,7 +57,8 @@ def read(path: Path) -> NDArray[Any]:
 
 def item(shared: Path, name: str, scale: int) -> tuple[NDArray[Any], NDArray[Any], Kernel]:
     """The LR image (float32), the HR image (uint8) and the true kernel of an image such as ``set14rk/2``."""
-    folder, number = shared / "data" / name.split("/")[0], name.split("/")[1]
+    group, number = name.split("/")
+    folder = shared / "data" / group
     kernel = Kernel.load(folder / f"gt_k_x{scale}" / f"kernel_{number}.mat", scale=scale)
     if scale == 4:
         kernel = Kernel(kernel.array, 4, half=Kernel.load(folder / "gt_k_x2" / f"kernel_{number}.mat", scale=2))
@@ -71,6 +73,7 @@ def release(shared: Path) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--images", default=IMAGES)

@@ -12,17 +12,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from blindsr_zssr import ZSSR
 from zssr_quality import Run, numbers, read
 
 from blindsr.kernel import Kernel
 from blindsr.metrics import psnr_y
-from blindsr_zssr import ZSSR
 
 NAMES = {1: "baby", 2: "bird", 3: "butterfly", 4: "head", 5: "woman"}
 PAPER_MEAN = 37.37
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--images", type=numbers, default=list(NAMES), help="numbers, 1 to 5")

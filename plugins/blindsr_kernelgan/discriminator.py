@@ -143,7 +143,7 @@ def _backward(judged: Pass, of_output: Tensor) -> _Gradients:
     of_layers, of_gains, of_shifts = [], [], []
     x = torch.bmm(judged.last.matrix.mT, logits)
     for i in reversed(range(HIDDEN_LAYERS)):
-        x = x.mul_(judged.inputs[i + 1].sign())  # ReLU lets through where its output is positive
+        x = torch.ops.aten.threshold_backward(x, judged.inputs[i + 1], 0)  # ReLU's own, by its output
         shift = x.sum(-1, keepdim=True)
         gain = torch.linalg.vecdot(x, judged.standard[i])[..., None]
         # Batch norm: y = slope (x - mean x - standard mean(x standard)), since mean and deviation are of x's own positions.

@@ -20,39 +20,54 @@ if TYPE_CHECKING:
 
 @dataclass
 class ZSSRUpscaler:
-    """Upscales tiles of the image that `network` was trained on. All in float32, so that tiles equal the whole."""
+    """Upscales tiles of the image that `network` was trained on. All in float32, so that tiles equal the whole.
+
+    With two kernels, x2 and x4, the network enlarges its own x2 result once more: it has learned to undo a downscaling by
+    2, and downscaling by the x4 kernel is doing that twice.
+    """
 
     network: Network
-    kernel: Kernel
+    kernels: tuple[Kernel, ...]
+    """Of the scales on the way, from the LR image, each twice or more the one before; the last is the result's."""
     device: str
     back_projections: int
     symmetries: tuple[Symmetry, ...]
     """Of the self-ensemble; the identity alone for none."""
-
     halo: int | None = field(init=False)
     """LR pixels of context that can change a pixel of the result."""
 
     def __post_init__(self) -> None:
-        scale = self.kernel.scale
-        network = CUBIC_RADIUS + math.ceil(REACH_PX / scale)
-        back_projection = CUBIC_RADIUS + math.ceil(max(self.kernel.shape) // 2 / scale)
-        rounds = 1 if len(self.symmetries) == 1 else 2
-        self.halo = network + rounds * self.back_projections * back_projection
+        done, reach, back_projections = 1, 0, []
+        for kernel in self.kernels:
+            # What this step reads, in pixels of the step before, of which there are `done` to an LR pixel.
+            reach += math.ceil((CUBIC_RADIUS + math.ceil(REACH_PX * done / kernel.scale)) / done)
+            back_projections.append(CUBIC_RADIUS + math.ceil(max(kernel.shape) // 2 / kernel.scale))
+            done = kernel.scale
+        if len(self.symmetries) > 1:
+            back_projections.append(back_projections[-1])
+        self.halo = reach + self.back_projections * sum(back_projections)
 
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size, in [0, 1]."""
         results = [s.undo(self._once(np.ascontiguousarray(s.apply(tile)))) for s in self.symmetries]
         if len(results) == 1:
             return np.ascontiguousarray(results[0])
-        return back_projected(np.median(np.stack(results), axis=0), tile, self.kernel, times=self.back_projections)
+        return back_projected(np.median(np.stack(results), axis=0), tile, self.kernels[-1], times=self.back_projections)
 
     def _once(self, tile: Image) -> Image:
-        interpolated = bicubic(tile, scale=self.kernel.scale)
+        sr, done = tile, 1
+        for kernel in self.kernels:
+            interpolated = bicubic(sr, scale=kernel.scale // done)
+            sr = np.clip(interpolated + self._residual(interpolated), 0, 1)
+            sr = back_projected(sr, tile, kernel, times=self.back_projections)
+            done = kernel.scale
+        return sr
+
+    def _residual(self, interpolated: Image) -> Image:
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             planes = torch.from_numpy(interpolated).to(self.device).permute(2, 0, 1)[None]
-            residual = self.network(planes)[0].permute(1, 2, 0).cpu().numpy()
-        sr = np.clip(interpolated + residual, 0, 1)
-        return back_projected(sr, tile, self.kernel, times=self.back_projections)
+            residual: Image = self.network(planes)[0].permute(1, 2, 0).cpu().numpy()
+        return residual
 
 
 def back_projected(sr: Image, lr: Image, kernel: Kernel, *, times: int) -> Image:
