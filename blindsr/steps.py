@@ -171,7 +171,7 @@ def _upscale(task: Task, context: Context) -> Outcome:
     pixels = task.inputs["lr"]
     lr = _read_only(to_float(pixels))
     upscaler = task.component.fit(lr, task.inputs["kernel"], context)
-    return Outcome({"sr": to_depth(upscale(upscaler, lr, task.scale), pixels.dtype)})
+    return Outcome({"sr": to_depth(upscale(upscaler, lr, task.scale, context.progress), pixels.dtype)})
 
 
 def _score(task: Task, context: Context) -> Outcome:

@@ -91,7 +91,9 @@ def test_estimate_gives_the_numbers_of_a_run(folder: Path) -> None:
 
 def test_export_takes_things_out(folder: Path) -> None:
     _run("quick.yaml")
-    result = _blindsr("export", "runs/quick-hr-x2", "-o", "out", "--what", "sr", "--what", "hr", "--what", "kernel", "--methods", "G*")
+    result = _blindsr(
+        "export", "runs/quick-hr-x2", "-o", "out", "--what", "sr", "--what", "hr", "--what", "kernel", "--methods", "G*"
+    )
     assert result.exit_code == 0, result.output
     names = sorted(str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file())
     assert names == ["Ground_truth/seed-0/cat.png", "Ground_truth/seed-0/cat_kernel.mat", "hr/cat.png", "true_kernel/cat.mat"]
@@ -143,7 +145,12 @@ GAN = QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 5}
         (lambda f: write(f, "name: [\n"), ["quick.yaml"], 2, "quick.yaml:2:1: "),
         (lambda f: write(f, QUICK + "oops: 1\n"), ["quick.yaml"], 2, "oops: unknown field"),
         (lambda f: write(f, QUICK.replace("sr: bicubic", "sr: edsr")), ["quick.yaml"], 2, "unknown SR method 'edsr'"),
-        (lambda f: write(f, QUICK.replace("scale: 2", "scale: 7")), ["quick.yaml"], 2, "scale: should be less than or equal to 4, not 7"),
+        (
+            lambda f: write(f, QUICK.replace("scale: 2", "scale: 7")),
+            ["quick.yaml"],
+            2,
+            "scale: should be less than or equal to 4, not 7",
+        ),
         (lambda f: None, ["absent.yaml"], 2, "no such file, nor a bundled pipeline"),
         (lambda f: None, ["quick.yaml", "--lr", "absent.png"], 2, "absent.png: no such file"),
         (lambda f: None, ["quick.yaml", "--hr", "absent"], 2, "absent: no such folder"),
@@ -156,13 +163,25 @@ GAN = QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 5}
         (lambda f: (f / "x.png").write_text("hello"), ["quick.yaml", "--lr", "x.png"], 1, "x.png: not an image"),
         (_truncated, ["quick.yaml", "--lr", "cut.png"], 1, "cut.png: damaged or cut short"),
         (_nan_tiff, ["quick.yaml", "--lr", "nan.tif"], 1, "1 pixels are NaN or infinite, the first at row 3, column 5"),
-        (lambda f: (write(f, GAN), write_png(f / "t.png", np.zeros((8, 8, 3), np.uint8))), ["quick.yaml", "--lr", "t.png"], 1, "8 x 8"),
-        (lambda f: (write(f, GAN), write_png(f / "t.png", np.full((99, 99, 3), 9, np.uint8))), ["quick.yaml", "--lr", "t.png"], 1, "flat"),
+        (
+            lambda f: (write(f, GAN), write_png(f / "t.png", np.zeros((8, 8, 3), np.uint8))),
+            ["quick.yaml", "--lr", "t.png"],
+            1,
+            "8 x 8",
+        ),
+        (
+            lambda f: (write(f, GAN), write_png(f / "t.png", np.full((99, 99, 3), 9, np.uint8))),
+            ["quick.yaml", "--lr", "t.png"],
+            1,
+            "flat",
+        ),
         (_kernel_of_wrong_sum, ["quick.yaml"], 2, "k.npy: the kernel sums to 25, not to 1; divide it by its sum"),
         (_read_only, ["quick.yaml"], 2, "runs: "),
     ],
 )
-def test_wrong_input_gets_a_line_and_an_exit_code(folder: Path, prepare: object, arguments: list[str], code: int, message: str) -> None:
+def test_wrong_input_gets_a_line_and_an_exit_code(
+    folder: Path, prepare: object, arguments: list[str], code: int, message: str
+) -> None:
     prepare(folder)  # type: ignore[operator]
     result = _run(*arguments)
     assert result.exit_code == code, result.output

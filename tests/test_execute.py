@@ -96,7 +96,10 @@ def test_a_second_run_computes_nothing_and_gives_the_same(folder: Path) -> None:
     numbers = _numbers(first.result)
     second = _run(folder)
     assert (second.computed, len(second.cached)) == ([], len(first.computed))
-    assert all(np.array_equal(column, numbers[name], equal_nan=column.dtype.kind == "f") for name, column in _numbers(second.result).items())
+    assert all(
+        np.array_equal(column, numbers[name], equal_nan=column.dtype.kind == "f")
+        for name, column in _numbers(second.result).items()
+    )
 
 
 def test_one_more_method_computes_its_own_steps_only(folder: Path) -> None:
@@ -174,7 +177,10 @@ def test_16_bit_photographs_stay_16_bit(folder: Path, photo: np.ndarray) -> None
 
 
 def test_only_one_run_at_a_time(folder: Path) -> None:
-    with execute._locked(folder / "out"), pytest.raises(BlindSRError, match=f"another run is using this folder .process {os.getpid()}"):
+    with (
+        execute._locked(folder / "out"),
+        pytest.raises(BlindSRError, match=f"another run is using this folder .process {os.getpid()}"),
+    ):
         _run(folder)
     assert _run(folder).failures == {}
 
@@ -185,7 +191,18 @@ def test_method_folders_are_safe_and_distinct() -> None:
 
 
 def _spawned(folder: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "blindsr", "run", str(folder / "quick.yaml"), "--out", str(folder / "out"), "--device", "cpu", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "blindsr",
+        "run",
+        str(folder / "quick.yaml"),
+        "--out",
+        str(folder / "out"),
+        "--device",
+        "cpu",
+        *options,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

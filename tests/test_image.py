@@ -38,7 +38,9 @@ def test_orientation_is_applied(tmp_path: Path, pixels: np.ndarray, orientation:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_of_16_bit_tiffs(tmp_path: Path, pixels: np.ndarray, orientation: int) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", pixels.astype(np.uint16) * 257, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels.astype(np.uint16) * 257, photometric="rgb", extratags=[(274, "H", 1, orientation, True)]
+    )
     image = Image.fromarray(pixels)
     exif = image.getexif()
     exif[0x0112] = orientation
@@ -144,10 +146,16 @@ def _truncated_tiff(path: Path, pixels: np.ndarray) -> None:
         (_truncated_deep, "a.png", "damaged or cut short"),
         (_truncated_tiff, "a.tif", "damaged"),
         (_nan_tiff, "a.tif", "1 pixels are NaN or infinite, the first at row 5, column 7"),
-        (lambda path, pixels: tifffile.imwrite(path, pixels.astype(np.float32), photometric="rgb"), "a.tif", r"run from .* scale them to \[0, 1\]"),
+        (
+            lambda path, pixels: tifffile.imwrite(path, pixels.astype(np.float32), photometric="rgb"),
+            "a.tif",
+            r"run from .* scale them to \[0, 1\]",
+        ),
     ],
 )
-def test_what_cannot_be_read_is_named_with_its_reason(tmp_path: Path, pixels: np.ndarray, write: object, name: str, message: str) -> None:
+def test_what_cannot_be_read_is_named_with_its_reason(
+    tmp_path: Path, pixels: np.ndarray, write: object, name: str, message: str
+) -> None:
     write(tmp_path / name, pixels)  # type: ignore[operator]
     with pytest.raises(BlindSRError, match=f"{name}: .*{message}"):
         read_image(tmp_path / name)

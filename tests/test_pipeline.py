@@ -110,7 +110,9 @@ def test_file_parameters_start_at_the_pipeline_s_folder(tmp_path: Path) -> None:
     assert "needs either file or folder" in _problems(tmp_path, text.replace("{file: k.mat}", "{}"))[0]
 
 
-def test_data_paths_start_at_the_file_or_at_the_command_line(tmp_path: Path, small_photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_paths_start_at_the_file_or_at_the_command_line(
+    tmp_path: Path, small_photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "hr").mkdir()
     small_photo.rename(tmp_path / "hr" / "a.png")
     assert read(tmp_path).dataset().items[0].hr == tmp_path / "hr" / "a.png"

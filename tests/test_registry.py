@@ -53,10 +53,14 @@ def test_the_bundled_components_are_found_through_their_entry_points() -> None:
 
 
 def test_a_plugin_that_fails_to_import_costs_only_itself(plugin) -> None:
-    registry = Registry.load([plugin("bad", "raise RuntimeError('no such library')"), plugin("good", ESTIMATOR.format(name="good"))])
+    registry = Registry.load(
+        [plugin("bad", "raise RuntimeError('no such library')"), plugin("good", ESTIMATOR.format(name="good"))]
+    )
     assert ("kernel", "good") in registry.entries
     assert [str(p) for p in registry.problems] == ["plugin 'bad' of bad 1.0: RuntimeError: no such library"]
-    with pytest.raises(BlindSRError, match="unknown kernel estimator 'bad'; plugin 'bad' of bad 1.0: RuntimeError: no such library"):
+    with pytest.raises(
+        BlindSRError, match="unknown kernel estimator 'bad'; plugin 'bad' of bad 1.0: RuntimeError: no such library"
+    ):
         registry.get("kernel", "bad")
 
 

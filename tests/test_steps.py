@@ -109,9 +109,7 @@ def test_a_misaligned_estimate_is_remarked(photo: np.ndarray) -> None:
             return Kernel(np.ones((5, 5)) / 25, scale)
 
     outcome = perform(Task("estimate", Centred(), 2, {"lr": photo}, SEED, SEED))
-    assert outcome.warnings == [
-        "centred: the kernel is (-0.50, -0.50) px off alignment; the SR image will be shifted by as much"
-    ]
+    assert outcome.warnings == ["centred: the kernel is (-0.50, -0.50) px off alignment; the SR image will be shifted by as much"]
     assert outcome.curves["loss"].tolist() == [[0, 1], [1, 0.5]]
 
 

@@ -35,7 +35,18 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = next((folder / "venv").rglob("site-packages"))
     paths = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     (site / "outer.pth").write_text("\n".join(f"import site; site.addsitedir({path!r})" for path in dict.fromkeys(paths)))
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-build-isolation", str(PACKAGE)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        str(PACKAGE),
+    ]
     subprocess.run(command, check=True, cwd=folder)
     return python
 
@@ -52,7 +63,9 @@ def test_it_is_used_from_yaml_by_name(python: Path, tmp_path: Path) -> None:
     (tmp_path / "try_spectrum.yaml").write_text(_blocks("yaml")[0])
     command = [python, "-m", "blindsr", "run", "try_spectrum.yaml", "--device", "cpu", "--workers", "1"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    code = "import json, sys, blindsr; r = blindsr.open_result(sys.argv[1]); print(json.dumps([*map(float, r.columns['kernel_l2'])]))"
+    code = (
+        "import json, sys, blindsr; r = blindsr.open_result(sys.argv[1]); print(json.dumps([*map(float, r.columns['kernel_l2'])]))"
+    )
     shown = subprocess.run(
         [python, "-c", code, "runs/try_spectrum-sample-chelsea-x2"], cwd=tmp_path, check=True, capture_output=True, text=True
     )
