@@ -232,9 +232,10 @@ def _tell_registration(report: Report, steps: StepStore, listener: Listener) -> 
     values = [steps.load(key).outcome.values for key in keys]
     if values:
         stored, moved = ([value[name] for value in values] for name in ("residual_stored", "residual_moved"))
+        used = sum(value["moved"] > 0 for value in values)
         listener.note(
-            f"true kernels regenerate their LR images to {min(stored):.3f}..{max(stored):.3f} of 255 (RMS) as stored, "
-            f"{min(moved):.3f}..{max(moved):.3f} after the best shift; {sum(v['moved'] > 0 for v in values)} of {len(values)} are used shifted"
+            f"the true kernels regenerate their LR images to {min(stored):.3f}..{max(stored):.3f} of 255 (RMS) as stored, "
+            f"to {min(moved):.3f}..{max(moved):.3f} after the best shift; {used} of {len(values)} are used shifted"
         )
 
 

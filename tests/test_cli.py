@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner, Result
-from pipelines import QUICK, write
 
 from blindsr import __version__
 from blindsr.cli import cli
 from blindsr.image import read_image, write_png
 from blindsr.kernel import Kernel
+from pipelines import QUICK, write
 
 
 @pytest.fixture

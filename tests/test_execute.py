@@ -12,7 +12,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from pipelines import QUICK, read, write
 
 from blindsr import execute
 from blindsr.errors import BlindSRError
@@ -23,6 +22,7 @@ from blindsr.registry import Registry
 from blindsr.result import open_result
 from blindsr.steps import Outcome
 from blindsr.store import Failure, StepStore
+from pipelines import QUICK, read, write
 
 SLOW = QUICK + "  KernelGAN: {type: 3, kernel: {kernelgan: {iterations: 40}}, sr: {zssr: {iterations: 10}}}\n"
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from pipelines import QUICK, read, write
 
 from blindsr import pipeline
 from blindsr.errors import BlindSRError
 from blindsr.registry import Registry
+from pipelines import QUICK, read, write
 
 
 def _problems(folder: Path, text: str, **options: object) -> list[str]:
@@ -83,8 +83,8 @@ def test_a_missing_file_and_a_near_name(tmp_path: Path) -> None:
         pipeline.find("kernelgan_zsr")
     with pytest.raises(BlindSRError, match="is a folder"):
         pipeline.find(str(tmp_path))
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BlindSRError, match="not UTF-8"):
-        (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
         pipeline.load(tmp_path / "x.yaml", Registry.discover())
 
 

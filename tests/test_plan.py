@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipelines import QUICK, read
 
 from blindsr.dataset import Dataset, Item, div2krk
 from blindsr.errors import BlindSRError
 from blindsr.kernel import Kernel
 from blindsr.plan import Plan, make_plan
+from pipelines import QUICK, read
 
 GAN = QUICK + "  KernelGAN: {kernel: kernelgan, sr: bicubic}\n"
 
