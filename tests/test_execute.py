@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -190,7 +190,22 @@ def test_method_folders_are_safe_and_distinct() -> None:
     assert names == {"A/B": "A_B", "A B": "A_B-2", "../..": "method", "Kernel + ZSSR": "Kernel_+_ZSSR", "日本": "日本"}
 
 
-def _spawned(folder: Path, *options: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def spawned() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts runs as processes; none outlives its test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+        processes.append(_start(folder, *options))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def _start(folder: Path, *options: str) -> subprocess.Popen[str]:
     command = [
         sys.executable,
         "-m",
@@ -227,16 +242,16 @@ def test_workers_give_the_same_bits_as_one_process(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-def test_killed_in_the_middle_it_goes_on_where_it_stopped(folder: Path) -> None:
+def test_killed_in_the_middle_it_goes_on_where_it_stopped(folder: Path, spawned) -> None:
     write(folder, SLOW.replace("iterations: 10}", "iterations: 60}"))
-    victim = _spawned(folder, "--workers", "2")
+    victim = spawned(folder, "--workers", "2")
     steps = folder / "out" / "steps"
     _until(lambda: len(list(steps.glob("*.h5"))) >= 5)
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     finished = {path.name: path.stat().st_mtime_ns for path in steps.glob("*.h5")}
     assert not (folder / "out" / "quick-hr-x2" / "result.h5").exists()
-    again = _spawned(folder, "--workers", "2")
+    again = spawned(folder, "--workers", "2")
     stdout, stderr = again.communicate(timeout=120)
     assert again.returncode == 0
     assert f"{len(finished)} done before, 0 failed" in stderr
@@ -246,9 +261,9 @@ def test_killed_in_the_middle_it_goes_on_where_it_stopped(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-def test_ctrl_c_keeps_what_is_finished(folder: Path) -> None:
+def test_ctrl_c_keeps_what_is_finished(folder: Path, spawned) -> None:
     write(folder, SLOW.replace("iterations: 40}", "iterations: 100000}"))
-    victim = _spawned(folder, "--workers", "1")
+    victim = spawned(folder, "--workers", "1")
     _until(lambda: len(list((folder / "out" / "steps").glob("*.h5"))) >= 2)
     victim.send_signal(signal.SIGINT)
     _, stderr = victim.communicate(timeout=30)

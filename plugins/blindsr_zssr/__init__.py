@@ -27,8 +27,8 @@ class ZSSR(NonBlindSR):
     version: ClassVar[int] = 1
     stochastic: ClassVar[bool] = True
 
-    iterations: int = Field(default=3000, ge=1, le=1_000_000)
-    """Training steps for each scale: x2 and x3 are one scale, x4 is two where the kernel's x2 half is known."""
+    iterations: int = Field(default=2000, ge=1, le=1_000_000)
+    """Training steps."""
     noise: float = Field(default=0.0, ge=0, le=0.5)
     """Standard deviation, on images in [0, 1], of the noise added to the training inputs; 0.0125 suits real photographs."""
     back_projections: int = Field(default=2, ge=0, le=100)
@@ -38,7 +38,7 @@ class ZSSR(NonBlindSR):
     self_ensemble: bool = False
     """Take the median over the flips and rotations under which the kernel is symmetric."""
     gradual: bool = True
-    """Reach x4 through x2, where the kernel's x2 half is known; otherwise always in one step."""
+    """Reach x4 through x2, where the kernel's x2 half is known."""
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         """Train on `lr` and return what upscales its tiles.

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from blindsr.kernel import Kernel
-from blindsr.resize import bicubic, downscale
+from blindsr.resize import CUBIC_RADIUS, bicubic, downscale
 
 if TYPE_CHECKING:
     from blindsr.interfaces import Image
 
-GRAY = np.array([0.299, 0.587, 0.114], np.float32)
-MAP_WINDOW_PX = 5
-MAP_MARGIN_PX = 3
 CROP_PX = 32
+"""Side of a crop. Many steps on small crops train further in a given time than few on large ones."""
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Crops, as the network takes them."""
 
     son: torch.Tensor
     """(N, 3, c, c), float32: the interpolated son."""
     residual: torch.Tensor
     """(N, 3, c, c), float32: the father less the interpolated son."""
-    weight: torch.Tensor
-    """(N, 1, c, c), float32: the weight of each pixel's error."""
 
 
 class Pair:
-    """A father, its interpolated son, and where in them to learn.
+    """A father and its interpolated son.
 
-    The son is the father downscaled by the kernel, clipped to [0, 1] and upscaled again by bicubic interpolation. No
-    crop needs any resizing afterwards: a crop's own son differs from the crop of the son at its borders alone.
+    The son is the father downscaled by the kernel, clipped to [0, 1] and upscaled again by bicubic interpolation. Crops of
+    the pair need no resizing any more: a crop's own son would differ from the crop of the son at its borders alone.
+    Every crop counts alike, as in ZSSR's paper; the release bundled with KernelGAN weights the loss by the image's gradients,
+    which gains nothing here.
     Source: Shocher et al., CVPR 2018, section 3.1.
 
     Parameters
@@ -47,67 +41,42 @@ class Pair:
         (H, W, 3), float32, in [0, 1].
     kernel
         The kernel to downscale by.
+    noise
+        Standard deviation of the noise on the son, new for each crop; the network learns to remove it.
     """
 
-    def __init__(self, father: Image, kernel: Kernel) -> None:
+    def __init__(self, father: Image, kernel: Kernel, noise: float = 0.0) -> None:
         height, width = father.shape[:2]
+        self.noise = noise
+        self.scale = kernel.scale
         self.crop_px = min(CROP_PX, height, width)
         son = np.clip(downscale(father, kernel), 0, 1)
         son = bicubic(son, scale=kernel.scale)[:height, :width]
-        importance = loss_map(father)
-        self._places = _Places(importance, self.crop_px)
-        self._planes = torch.from_numpy(np.dstack([son, father - son, importance]))
+        self._planes = torch.from_numpy(np.dstack([son, father - son]))
 
     def crop(self, rng: np.random.Generator) -> torch.Tensor:
-        """A random crop (c, c, 7): the son, the residual, the weight."""
-        top, left, factor = self._places.draw(rng)
-        crop = self._planes[top : top + self.crop_px, left : left + self.crop_px].clone()
-        crop[..., 6] *= factor
+        """A random crop (c, c, 6): the son, the residual."""
+        c = self.crop_px
+        top, left = (int(rng.integers(size - c + 1)) for size in self._planes.shape[:2])
+        crop = self._planes[top : top + c, left : left + c]
+        if self.noise:
+            added = torch.from_numpy(self._interpolated_noise(rng, top % self.scale, left % self.scale))
+            crop = crop + torch.cat([added, -added], dim=2)
         return crop
+
+    def _interpolated_noise(self, rng: np.random.Generator, row: int, column: int) -> Image:
+        """White noise of the son, interpolated as the son is: (c, c, 3), from a row and column of the son's pixel on."""
+        # Interpolation is linear, so the noise can be interpolated by itself; the margin keeps its borders out of the crop.
+        s, c, margin = self.scale, self.crop_px, CUBIC_RADIUS
+        side = -(-(c + s - 1) // s) + 2 * margin
+        field = bicubic(rng.standard_normal((side, side, 3), dtype=np.float32), scale=s)
+        top, left = margin * s + row, margin * s + column
+        return np.float32(self.noise) * field[top : top + c, left : left + c]
 
 
 def batch_of(crops: list[torch.Tensor], device: str) -> Batch:
-    """The crops of one size (c, c, 7) as a batch on the device."""
+    """The crops (c, c, 6) as a batch on the device, cut to the smallest one's size."""
+    side = min(crop.shape[0] for crop in crops)
     # Permuted, not transposed: the channels stay last in memory, where the convolutions want them.
-    planes = torch.stack(crops).to(device).permute(0, 3, 1, 2)
-    return Batch(planes[:, :3], planes[:, 3:6], planes[:, 6:])
-
-
-def loss_map(image: Image) -> Image:
-    """How much each pixel's error counts (H, W): the local gradient magnitude, of mean 1; a flat image counts evenly.
-
-    The magnitude of the gray image's central differences, box-filtered by 5 x 5, the outer 3 px set to 0. Source: the
-    ZSSR bundled with KernelGAN's release.
-    """
-    down, across = np.gradient(image @ GRAY)
-    magnitude = cv2.boxFilter(np.hypot(down, across), -1, (MAP_WINDOW_PX, MAP_WINDOW_PX), borderType=cv2.BORDER_REFLECT)
-    inner = np.zeros_like(magnitude)
-    inside = slice(MAP_MARGIN_PX, -MAP_MARGIN_PX)
-    inner[inside, inside] = magnitude[inside, inside]
-    mean = float(inner.mean())
-    # The differences of a flat image are rounding errors: dividing by their mean would blow them up to a pattern.
-    return inner / np.float32(mean) if mean > 1e-6 else np.ones_like(inner)
-
-
-class _Places:
-    """Draws corners of crops in proportion to the map's mean over the crop.
-
-    Each crop's weights are divided by what that favours it by. The expected loss is that of evenly drawn crops, but the
-    steps are spent where the map says the errors count.
-    """
-
-    def __init__(self, importance: Image, crop_px: int) -> None:
-        c = crop_px
-        integral = np.pad(importance, ((1, 0), (1, 0))).astype(np.float64).cumsum(0).cumsum(1)
-        means = (integral[c:, c:] - integral[:-c, c:] - integral[c:, :-c] + integral[:-c, :-c]).clip(min=0) / c**2
-        self._columns = means.shape[1]
-        self._cumulative: NDArray[np.float64] = means.ravel().cumsum()
-        self._means = means.ravel()
-
-    def draw(self, rng: np.random.Generator) -> tuple[int, int, float]:
-        """The top, the left, and the factor for the crop's weights."""
-        total = self._cumulative[-1]
-        place = int(np.searchsorted(self._cumulative, rng.random() * total, side="right"))
-        place = min(place, len(self._means) - 1)
-        top, left = divmod(place, self._columns)
-        return top, left, float(total / len(self._means) / self._means[place])
+    planes = torch.stack([crop[:side, :side] for crop in crops]).to(device).permute(0, 3, 1, 2)
+    return Batch(planes[:, :3], planes[:, 3:])
