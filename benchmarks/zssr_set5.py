@@ -1,6 +1,6 @@
 """ZSSR's full configuration on Set5 x2 with MATLAB's bicubic LR images: PSNR and seconds an image, beside the paper's 37.37.
 
-python benchmarks/zssr_set5.py [--shared ../shared] [--images 1,2,3,4,5] [--seeds 0] [--iterations 6000]
+python benchmarks/zssr_set5.py [--shared ../shared] [--images 1,2,3,4,5] [--seeds 0] [--iterations 3000]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--images", type=numbers, default=list(NAMES), help="numbers, 1 to 5")
     parser.add_argument("--seeds", type=numbers, default=[0])
-    parser.add_argument("--iterations", type=int, default=6000)
+    parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

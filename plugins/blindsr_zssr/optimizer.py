@@ -8,10 +8,10 @@ import torch
 
 from blindsr_zssr.network import Network
 
-MUON_RATE = 1e-3
 ADAM_RATE = 1e-3
 MUON_MOMENTUM = 0.95
-ADAM_BETAS = (0.9, 0.999)
+ADAM_BETAS = (0.9, 0.99)
+"""Adam's usual 0.999 is slow to notice that the gradients have grown: a training was seen to break in its first steps."""
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 EPSILON = 1e-8
@@ -23,11 +23,12 @@ class Optimizer:
     With Muon (K. Jordan et al., 2024) in place of Adam, a few hundred steps train this network further than thousands:
     the step of a hidden layer is its momentum with all singular values made nearly equal, so the rare directions that
     restore fine detail move as fast as the common ones. Its size is 0.2 sqrt(inputs) times the rate, that is, a root mean
-    square like Adam's (Liu et al., arXiv:2502.16982, section 2.2), so one rate serves both.
+    square like Adam's (Liu et al., arXiv:2502.16982, section 2.2) at the same rate.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, muon_rate: float) -> None:
         self.network = network
+        self.muon_rate = muon_rate
         self.outer = [network.first, network.last]
         self.mean = [torch.zeros_like(weight) for weight in self.outer]
         self.square = [torch.zeros_like(weight) for weight in self.outer]
@@ -43,7 +44,7 @@ class Optimizer:
         self.momentum.lerp_(hidden, 1 - MUON_MOMENTUM)
         direction = orthogonalized(hidden.lerp(self.momentum, MUON_MOMENTUM).flatten(2))
         inputs = direction.shape[2]
-        self.network.hidden.sub_(direction.view_as(hidden), alpha=factor * MUON_RATE * 0.2 * math.sqrt(inputs))
+        self.network.hidden.sub_(direction.view_as(hidden), alpha=factor * self.muon_rate * 0.2 * math.sqrt(inputs))
 
     def _adam(self, gradients: list[torch.Tensor], rate: float) -> None:
         beta1, beta2 = ADAM_BETAS

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 LOG_EVERY = 50
 
 
-def train(network: Network, batches: Callable[[], Batch], *, iterations: int, run: RunContext) -> None:
+def train(network: Network, batches: Callable[[], Batch], *, iterations: int, muon_rate: float, run: RunContext) -> None:
     """Train `network` in place on what `batches` gives.
 
     The loss is the mean absolute error (Shocher et al., CVPR 2018, section 3.3). The learning rate falls linearly from its
     peak to zero, where the original divides it by 10 whenever the error stalls. Curves: ``loss``, ``reconstruction_mse``
     (both means over the last 50 steps) and ``learning_rate_factor`` (of the peak).
     """
-    optimizer = Optimizer(network)
+    optimizer = Optimizer(network, muon_rate)
     # bfloat16 computes what float32 remembers: the last steps are far smaller than bfloat16 resolves.
     working = network.copy(training_dtype(run.device))
     errors: list[torch.Tensor] = []
