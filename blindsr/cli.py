@@ -99,7 +99,7 @@ def run(ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: i
     plan = _plan(pipeline, registry, **chosen)
     for remark in plan.left_out:
         click.echo(f"note: {remark}", err=True)
-    with console(len(plan.steps), debug=ctx.find_root().params["debug"]) as listener:
+    with console(debug=ctx.find_root().params["debug"]) as listener:
         report = execute.run(plan, registry, out=out, device=device, workers=workers, threads=threads, listener=listener)
     ctx.exit(_conclude(report))
 

@@ -21,12 +21,17 @@ VERBS = {"degrade": "degrade", "register": "check kernel", "estimate": "kernel",
 class Console:
     """A listener that draws a bar for each running step, and one for the whole."""
 
-    def __init__(self, progress: Progress | None, total: int, *, debug: bool) -> None:
+    def __init__(self, progress: Progress | None, *, debug: bool) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
-        self._whole = progress.add_task("all steps", total=total) if progress else None
+        self._whole: TaskID | None = None
         self._debug = debug
         self._said: set[str] = set()
+
+    def begun(self, steps: int) -> None:
+        """Add the bar for the whole."""
+        if self._progress and steps > 1:
+            self._whole = self._progress.add_task("all steps", total=steps)
 
     def started(self, step: Step) -> None:
         """Add a bar."""
@@ -49,7 +54,7 @@ class Console:
             if self._whole is not None:
                 self._progress.advance(self._whole)
         if isinstance(outcome, Failure):
-            self._say(f"failed: {step.item}: {step.label}: {outcome.message}")
+            self._say(f"failed: {step.item}: {outcome.message}")
             if outcome.traceback and self._debug:
                 self._say(outcome.traceback)
         else:
@@ -71,12 +76,12 @@ class Console:
 
 
 @contextmanager
-def console(total: int, *, debug: bool = False) -> Iterator[Console]:
-    """A console for `total` steps. Where standard error is no terminal it draws nothing, and says only remarks."""
+def console(*, debug: bool = False) -> Iterator[Console]:
+    """A console. Where standard error is no terminal it draws nothing, and says only remarks."""
     import sys
 
-    if not sys.stderr.isatty() or not total:
-        yield Console(None, total, debug=debug)
+    if not sys.stderr.isatty():
+        yield Console(None, debug=debug)
         return
     from rich.console import Console as Terminal
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -90,4 +95,4 @@ def console(total: int, *, debug: bool = False) -> Iterator[Console]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Terminal(stderr=True), transient=True) as progress:
-        yield Console(progress, total, debug=debug)
+        yield Console(progress, debug=debug)

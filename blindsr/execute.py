@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from blindsr.errors import BlindSRError
-from blindsr.files import explained
+from blindsr.files import explained, sha256
 from blindsr.image import read_image, write_png
 from blindsr.plan import ImageFile, Input, KernelFile, Plan, Step
 from blindsr.pool import InProcess, Pool, ProcessPool
@@ -27,6 +29,10 @@ POLL_SECONDS = 0.25
 
 class Listener(Protocol):
     """Hears what happens to steps, for people to see."""
+
+    def begun(self, steps: int) -> None:
+        """So many steps are to be done."""
+        ...
 
     def started(self, step: Step) -> None:
         """A step begins."""
@@ -51,10 +57,17 @@ class Report:
 
     plan: Plan
     folder: Path
-    computed: list[str] = field(default_factory=list)
-    cached: list[str] = field(default_factory=list)
+    computed: dict[str, None] = field(default_factory=dict)
+    cached: dict[str, None] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     interrupted: bool = False
+
+    def damaged(self, error: DamagedStepError) -> bool:
+        """Note that a step's file was set aside; whether it is to be given up, since this very run had made it."""
+        self.cached.pop(error.key, None)
+        if error.key in self.computed:
+            self.failures[error.key] = Failure(str(error))
+        return error.key in self.failures
 
     @property
     def result(self) -> Path:
@@ -95,16 +108,26 @@ def run(
     steps = StepStore(out / "steps")
     report = Report(plan, folder)
     with _locked(out):
-        missing = [step for key, step in plan.steps.items() if key not in steps]
-        report.cached = [key for key in plan.steps if key in steps]
-        device = resolve_device(device) if missing else "cpu"
-        if missing:
-            _Run(plan, steps, report, listener, device, threads).all(missing, _workers(workers, threads, device, len(missing)))
-        _tell_registration(report, steps, listener)
-        write_images(report, steps)
-        about = provenance(plan, _plugins(registry), device=device, threads=threads)
-        write_result(report.result, plan, steps, report.failures, about)
-    return report
+        report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
+        while True:
+            missing = [key for key in plan.steps if key not in steps and key not in report.failures]
+            if missing and not report.interrupted:
+                device = resolve_device(device)
+                _Run(plan, steps, report, listener, device, threads).all(missing, _workers(workers, threads, device, len(missing)))
+            try:
+                _conclude(report, steps, listener, provenance(plan, _plugins(registry), device=device, threads=threads))
+            except DamagedStepError as error:
+                listener.note(str(error))
+                report.damaged(error)
+            else:
+                return report
+
+
+def _conclude(report: Report, steps: StepStore, listener: Listener, about: Mapping[str, Any]) -> None:
+    """Write all that is finished where people look for it."""
+    _tell_registration(report, steps, listener)
+    write_images(report, steps)
+    write_result(report.result, report.plan, steps, report.failures, about)
 
 
 class _Run:
@@ -117,17 +140,26 @@ class _Run:
         self.listener = listener
         self.device = device
         self.threads = threads
+        self.waits_for: dict[str, set[str]] = {}  # of every step that is not done yet: what must be done before it
+        self.ready: list[tuple[int, int, str]] = []  # a heap: what most depends on comes first, then the plan's order
         self.under_way: dict[Future[Outcome | Failure], Step] = {}
         self.noted: set[Path] = set()
+        self.order = {key: (-height, number) for number, (key, height) in enumerate(_heights(plan).items())}
+        self.dependants: dict[str, list[str]] = {key: [] for key in plan.steps}
+        for step in plan.steps.values():
+            for key in step.needs:
+                self.dependants[key].append(step.key)
 
-    def all(self, missing: list[Step], workers: int) -> None:
-        rank = _heights(self.plan)
-        waiting = sorted(missing, key=lambda step: -rank[step.key])  # what most depends on comes first
+    def all(self, missing: list[str], workers: int) -> None:
+        for key in missing:
+            self._schedule(key)
+        self.listener.begun(len(self.waits_for))
         pool: Pool = ProcessPool(workers, self.threads) if workers else InProcess(self.threads, self._on_progress)
         finished = False
         try:
-            while waiting or self.under_way:
-                waiting = self._submit(waiting, pool)
+            while self.ready or self.under_way:
+                while self.ready and len(self.under_way) < pool.workers:
+                    self._start(self.plan.steps[heapq.heappop(self.ready)[-1]], pool)
                 self._collect(pool)
             finished = True
         except KeyboardInterrupt:
@@ -135,32 +167,34 @@ class _Run:
         finally:
             pool.close(now=not finished)
 
-    def _submit(self, waiting: list[Step], pool: Pool) -> list[Step]:
-        """Start what can start; drop what never can; give back the rest."""
-        rest = []
-        known = {step.key for step in (*waiting, *self.under_way.values())}
-        for step in waiting:
-            unknown = step.needs - known - self.report.failures.keys()
-            gone = [key for key in unknown if key not in self.steps]  # was set aside as damaged
-            rest += [self.plan.steps[key] for key in gone]
-            known.update(gone)
-            broken = next((self.report.failures[key] for key in step.needs if key in self.report.failures), None)
-            if broken:
-                self.report.failures[step.key] = Failure(broken.message, broken.traceback)
-            elif len(self.under_way) >= pool.workers or any(key not in self.steps for key in step.needs):
-                rest.append(step)
+    def _schedule(self, key: str) -> None:
+        """Have a step done, and before it all that it needs and is not there."""
+        if key in self.waits_for:
+            return
+        self.waits_for[key] = {need for need in self.plan.steps[key].needs if need not in self.steps}
+        for need in list(self.waits_for[key]):
+            if need in self.report.failures:
+                self._end(self.plan.steps[key], self.report.failures[need])
+                return
+            self._schedule(need)
+        if not self.waits_for[key]:
+            heapq.heappush(self.ready, (*self.order[key], key))
+
+    def _start(self, step: Step, pool: Pool) -> None:
+        self.listener.started(step)
+        try:
+            task = self._task(step)
+        except DamagedStepError as error:
+            self.listener.note(str(error))
+            if self.report.damaged(error):
+                self._end(step, Failure(str(error)))
             else:
-                self.listener.started(step)
-                try:
-                    task = self._task(step)
-                except DamagedStepError as error:
-                    self.listener.note(str(error))
-                    rest += [self.plan.steps[error.key], step]
-                except BlindSRError as error:
-                    self._end(step, Failure(str(error)))
-                else:
-                    self.under_way[pool.submit(step.key, task)] = step
-        return rest
+                self.waits_for[step.key].add(error.key)
+                self._schedule(error.key)
+        except BlindSRError as error:
+            self._end(step, Failure(str(error)))
+        else:
+            self.under_way[pool.submit(step.key, task)] = step
 
     def _collect(self, pool: Pool) -> None:
         if not self.under_way:
@@ -170,7 +204,7 @@ class _Run:
             step = self.under_way.pop(future)
             try:
                 outcome = future.result()
-            except Exception as error:
+            except Exception as error:  # whatever happens to a worker is its step's failure
                 outcome = Failure(f"the worker process ended abruptly ({error}); it may have run out of memory: try --workers 1")
             self._end(step, outcome)
         for step in self.under_way.values():
@@ -178,16 +212,36 @@ class _Run:
                 self.listener.progress(step, *state)
 
     def _end(self, step: Step, outcome: Outcome | Failure) -> None:
+        """Keep what a step gave, and let go what waits for it; or fail with it all that needs it."""
+        self.waits_for.pop(step.key, None)
         if isinstance(outcome, Outcome):
-            self.steps.save(step.key, step.kind, Done(outcome, self.device, self.threads))
-            self.report.computed.append(step.key)
-            if step.key in self.report.cached:
-                self.report.cached.remove(step.key)
-            if step.kind == "upscale":
-                write_images(self.report, self.steps, only=step.key)
-        else:
-            self.report.failures[step.key] = outcome
+            outcome = self._saved(step, outcome)
         self.listener.ended(step, outcome)
+        if isinstance(outcome, Failure):
+            self.report.failures[step.key] = outcome
+            for key in self.dependants[step.key]:
+                if key in self.waits_for:
+                    self._end(self.plan.steps[key], outcome)
+            return
+        self.report.computed[step.key] = None
+        self.report.cached.pop(step.key, None)
+        for key in self.dependants[step.key]:
+            waits = self.waits_for.get(key, set())
+            if step.key in waits:
+                waits.remove(step.key)
+                if not waits:
+                    heapq.heappush(self.ready, (*self.order[key], key))
+
+    def _saved(self, step: Step, outcome: Outcome) -> Outcome | Failure:
+        try:
+            self.steps.save(step.key, step.kind, Done(outcome, self.device, self.threads))
+        except BlindSRError:  # the disk is full, or the like: no later step would fare better
+            raise
+        except Exception as error:  # a plugin gave what cannot be stored
+            return Failure(f"the outcome cannot be stored ({type(error).__name__}: {error})", traceback.format_exc())
+        if step.kind == "upscale":
+            write_images(self.report, self.steps, only=step.key)
+        return outcome
 
     def _on_progress(self, key: str, done: int, total: int) -> None:
         self.listener.progress(self.plan.steps[key], done, total)
@@ -197,6 +251,8 @@ class _Run:
         return Task(step.kind, step.component, step.scale, inputs, step.key, step.kernel_seed, self.device)
 
     def _input(self, source: Input, item: str) -> Any:
+        if isinstance(source, ImageFile | KernelFile) and sha256(source.path) != source.sha256:
+            raise BlindSRError(f"{source.path}: changed since the run began; run again")
         if isinstance(source, ImageFile):
             picture = read_image(source.path)
             if picture.notes and source.path not in self.noted:
@@ -210,20 +266,20 @@ class _Run:
 
 
 def write_images(report: Report, steps: StepStore, *, only: str | None = None) -> None:
-    """Write ``images/METHOD/ITEM.png`` (with several seeds ``images/METHOD/seed-N/ITEM.png``) where it is not there yet.
+    """Write ``images/METHOD/ITEM.png`` (with several seeds ``images/METHOD/seed-N/ITEM.png``) of what was done before this run.
 
-    `only` limits it to the rows of one upscaling step, whose image is then written anew.
+    `only` writes those of one upscaling step instead.
     """
     plan = report.plan
     names = folder_names([method.name for method in plan.pipeline.methods])
-    for row in plan.rows:
-        folder = report.folder / "images" / names[row.method.name]
-        if len(plan.pipeline.seeds) > 1:
-            folder /= f"seed-{row.seed}"
-        path = folder / f"{row.item}.png"
-        made_now = row.upscale in report.computed
-        if row.upscale == only or (only is None and row.upscale in steps and not made_now):
-            write_png(path, steps.load(row.upscale).outcome.arrays["sr"])
+    keys = [only] if only else [key for key in plan.uses if key in steps and key not in report.computed]
+    for key in keys:
+        pixels = steps.load(key).outcome.arrays["sr"]
+        for row in plan.uses[key]:
+            folder = report.folder / "images" / names[row.method.name]
+            if len(plan.pipeline.seeds) > 1:
+                folder /= f"seed-{row.seed}"
+            write_png(folder / f"{row.item}.png", pixels)
 
 
 def _tell_registration(report: Report, steps: StepStore, listener: Listener) -> None:

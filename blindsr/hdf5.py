@@ -57,7 +57,7 @@ def set_attributes(group: h5py.Group | h5py.Dataset, values: Mapping[str, Any]) 
     """Set attributes, texts as UTF-8 of fixed length."""
     for name, value in values.items():
         if isinstance(value, str):
-            data = value.encode()
+            data = value.encode(errors="backslashreplace")
             # Of fixed length: variable-length strings lie in HDF5's global heap, which has no checksum.
             group.attrs.create(name, np.array(data or b"\0", dtype=h5py.string_dtype("utf-8", max(1, len(data)))))
         else:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,15 @@ class Plan:
     items: list[PlannedItem] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @cached_property
+    def uses(self) -> dict[str, list[Row]]:
+        """The rows of each upscaling step."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.upscale, []).append(row)
+        return found
 
 
 def make_plan(pipeline: Pipeline, dataset: Dataset) -> Plan:

@@ -61,10 +61,10 @@ class ProcessPool:
 
     def progress(self, key: str) -> tuple[int, int] | None:
         try:
-            done, total = self._file(key).read_text().split()
+            done, total = map(int, self._file(key).read_text().split())
         except (OSError, ValueError):
             return None
-        return int(done), int(total)
+        return done, total
 
     def close(self, *, now: bool = False) -> None:
         if now:

@@ -55,7 +55,7 @@ def estimate(
     import torch
 
     torch.set_num_threads(threads)
-    with console(1) as listener:
+    with console() as listener:
         picture = read_image(image)
         for note in picture.notes:
             listener.note(note)

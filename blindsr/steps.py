@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class Context:
 
     def __init__(self, device: str, seed: str, progress: Callable[[int, int], None]) -> None:
         self.device = device
-        self.progress = progress
+        self._progress = progress
         self._seed = seed
         self.points: dict[str, list[tuple[int, float]]] = {}
         self.warnings: list[str] = []
@@ -86,13 +87,19 @@ class Context:
 
         return torch.Generator().manual_seed(int(self._seed[:15], 16))
 
+    def progress(self, done: int, total: int) -> None:
+        """Hand on how far the work is."""
+        self._progress(int(done), int(total))
+
     def log(self, name: str, step: int, value: float) -> None:
         """Add a point to a curve."""
-        self.points.setdefault(name, []).append((step, float(value)))
+        if not re.fullmatch(r"\w[\w .+-]*", name):
+            raise ValueError(f"a curve's name is letters, digits, spaces and _ . + -, not {name!r}")
+        self.points.setdefault(name, []).append((int(step), float(value)))
 
     def warn(self, text: str) -> None:
         """Keep a remark."""
-        self.warnings.append(text)
+        self.warnings.append(str(text))
 
 
 def generator(seed: str) -> np.random.Generator:
@@ -171,7 +178,7 @@ def _upscale(task: Task, context: Context) -> Outcome:
     pixels = task.inputs["lr"]
     lr = _read_only(to_float(pixels))
     upscaler = task.component.fit(lr, task.inputs["kernel"], context)
-    return Outcome({"sr": to_depth(upscale(upscaler, lr, task.scale, context.progress), pixels.dtype)})
+    return Outcome({"sr": upscale(upscaler, lr, task.scale, pixels.dtype, context.progress)})
 
 
 def _score(task: Task, context: Context) -> Outcome:
@@ -179,7 +186,11 @@ def _score(task: Task, context: Context) -> Outcome:
     if "hr" in task.inputs:
         sr, hr = task.inputs["sr"], crop_to_multiple(task.inputs["hr"], task.scale)
         hr = _cropped_to(hr, sr, 1)
-        values |= {"psnr": psnr_y(sr, hr, shave=task.scale), "ssim": ssim_y(sr, hr, shave=task.scale)}
+        for name, metric in (("psnr", psnr_y), ("ssim", ssim_y)):
+            try:
+                values[name] = metric(sr, hr, shave=task.scale)
+            except BlindSRError as error:  # too small for one metric is not too small for the other
+                context.warn(str(error))
     if "true" in task.inputs:
         values |= kernel_errors(task.inputs["kernel"], task.inputs["true"])
     return Outcome(values=values)

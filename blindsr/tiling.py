@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
+from blindsr.image import to_depth
 from blindsr.interfaces import Upscaler
 
 TILE_SR_PX = 768
@@ -31,9 +33,13 @@ def tiles(height: int, width: int, *, side: int, halo: int) -> Iterator[Tile]:
 
 
 def upscale(
-    upscaler: Upscaler, lr: NDArray[np.float32], scale: int, progress: Callable[[int, int], None] = lambda done, total: None
-) -> NDArray[np.float32]:
-    """The SR image (scale H, scale W, 3) of an LR image (H, W, 3).
+    upscaler: Upscaler,
+    lr: NDArray[np.float32],
+    scale: int,
+    dtype: Any = np.uint8,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> NDArray[Any]:
+    """The SR image (scale H, scale W, 3) of an LR image (H, W, 3), each tile clipped and rounded to `dtype` as it comes.
 
     Raises
     ------
@@ -43,7 +49,7 @@ def upscale(
     height, width = lr.shape[:2]
     halo = upscaler.halo
     cuts = list(tiles(height, width, side=max(height, width) if halo is None else TILE_SR_PX // scale, halo=halo or 0))
-    sr = np.empty((height * scale, width * scale, 3), np.float32)
+    sr = np.empty((height * scale, width * scale, 3), dtype)
     for number, tile in enumerate(cuts):
         source = lr[tile.seen]
         result = np.asarray(upscaler(source))
@@ -57,7 +63,7 @@ def upscale(
             for kept, seen in zip(tile.kept, tile.seen, strict=True)
         )
         outer = tuple(slice(scale * kept.start, scale * kept.stop) for kept in tile.kept)
-        sr[outer] = result[inner]
+        sr[outer] = to_depth(result[inner], dtype)
         progress(number + 1, len(cuts))
     return sr
 

@@ -35,6 +35,9 @@ class Quiet:
         self.notes: list[str] = []
         self.reports = 0
 
+    def begun(self, steps: int) -> None:
+        pass
+
     def started(self, step: Step) -> None:
         pass
 
@@ -95,7 +98,7 @@ def test_a_second_run_computes_nothing_and_gives_the_same(folder: Path) -> None:
     first = _run(folder)
     numbers = _numbers(first.result)
     second = _run(folder)
-    assert (second.computed, len(second.cached)) == ([], len(first.computed))
+    assert (second.computed, len(second.cached)) == ({}, len(first.computed))
     assert all(
         np.array_equal(column, numbers[name], equal_nan=column.dtype.kind == "f")
         for name, column in _numbers(second.result).items()
