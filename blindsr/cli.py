@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blindsr import __version__
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:
     from blindsr.execute import Report
@@ -24,7 +24,7 @@ class _Refusal(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        click.echo("\n".join(f"error: {line}" for line in self.message.splitlines()), err=True)
+        click.echo("\n".join(f"error: {printable(line)}" for line in self.message.splitlines()), err=True)
 
 
 class _Group(click.Group):
@@ -35,6 +35,10 @@ class _Group(click.Group):
             if ctx.params.get("debug"):
                 raise
             raise _Refusal(str(error)) from error
+        except OSError as error:
+            if ctx.params.get("debug") or not error.filename:
+                raise
+            raise _Refusal(f"{error.filename}: {error.strerror}") from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
@@ -94,11 +98,10 @@ def run(ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: i
     from blindsr.registry import Registry
 
     registry = Registry.discover()
-    for problem in registry.problems:
-        click.echo(f"warning: {problem}", err=True)
+    _warn(registry)
     plan = _plan(pipeline, registry, **chosen)
-    for remark in plan.left_out:
-        click.echo(f"note: {remark}", err=True)
+    for remark in (*plan.left_out, *plan.remarks):
+        click.echo(f"note: {printable(remark)}", err=True)
     with console(debug=ctx.find_root().params["debug"]) as listener:
         report = execute.run(plan, registry, out=out, device=device, workers=workers, threads=threads, listener=listener)
     ctx.exit(_conclude(report))
@@ -140,6 +143,8 @@ def estimate(
     """
     from blindsr import single
 
+    if not image.is_file():
+        raise BlindSRError(f"{image}: no such file")
     output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
     kernel = single.estimate(image, output, method, scale=scale, seed=seed, settings=settings, device=device, threads=threads)
     widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
@@ -193,8 +198,12 @@ def plugins() -> None:
                 default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
                 about = " ".join((field.description or "").split())
                 click.echo(f"    {name} = {default}  {click.style(about, dim=True)}")
+    _warn(registry)
+
+
+def _warn(registry: Registry) -> None:
     for problem in registry.problems:
-        click.echo(f"warning: {problem}", err=True)
+        click.echo(f"warning: {printable(str(problem))}", err=True)
 
 
 def _plan(
@@ -209,7 +218,9 @@ def _plan(
 
     if photos and not lr:
         raise BlindSRError(f"unexpected argument '{photos[0]}'; photographs follow --lr, the pipeline comes first")
-    sources: dict[str, Any] = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos]}.items() if v}
+    sources: dict[str, Any] = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos] or None}.items() if v is not None}
+    if "" in sources.values() or "" in sources.get("lr", ()):
+        raise BlindSRError("--data, --hr and --lr need a path, not an empty text (an unset variable?)")
     if len(sources) > 1:
         raise BlindSRError("choose one of --data, --hr and --lr")
     overrides: dict[str, Any] = {"data": sources} if sources else {}

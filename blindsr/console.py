@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blindsr.errors import printable
 from blindsr.plan import Step
 from blindsr.steps import Outcome
 from blindsr.store import Failure
@@ -39,7 +40,7 @@ class Console:
             from rich.markup import escape
 
             title = f"{step.item} · {step.label}" + (f" ({VERBS[step.kind]})" if step.component else "")
-            self._tasks[step.key] = self._progress.add_task(escape(title), total=None)
+            self._tasks[step.key] = self._progress.add_task(escape(printable(title)), total=None)
 
     def progress(self, step: Step, done: int, total: int) -> None:
         """Move a bar."""
@@ -66,6 +67,7 @@ class Console:
         self._say(f"note: {text}")
 
     def _say(self, text: str) -> None:
+        text = "\n".join(printable(line) for line in text.splitlines())
         if text in self._said:
             return
         self._said.add(text)

@@ -54,6 +54,7 @@ def sample(names: Sequence[str]) -> Dataset:
     for name in names:
         if name not in SAMPLES:
             raise BlindSRError(f"unknown sample '{name}'{suggestion(name, SAMPLES) or '; there are ' + ', '.join(SAMPLES)}")
+    names = list(dict.fromkeys(names))
     folder = Path(found.origin).parent / "data"
     return Dataset("-".join(("sample", *names)), tuple(Item(name, hr=folder / f"{name}.png") for name in names))
 
@@ -91,11 +92,11 @@ def div2krk(folder: Path, scale: int) -> Dataset:
             f"{folder}: no folder lr_x{scale}; {'it has ' + ', '.join(there) if there else 'this is not the layout of DIV2KRK'}"
         )
     pattern = re.compile(r"im_(\d+)\.png")
-    numbers = sorted(int(m[1]) for path in lr_folder.iterdir() if (m := pattern.fullmatch(path.name)))
+    numbers = sorted((m[1] for path in lr_folder.iterdir() if (m := pattern.fullmatch(path.name))), key=int)
     if not numbers:
         raise BlindSRError(f"{lr_folder}: holds no im_N.png")
 
-    def beside(subfolder: str, file: Callable[[int], str]) -> dict[int, Path]:
+    def beside(subfolder: str, file: Callable[[str], str]) -> dict[str, Path]:
         if not (folder / subfolder).is_dir():
             return {}
         return {n: _existing(folder / subfolder / file(n)) for n in numbers}
@@ -132,9 +133,15 @@ def _named(files: Iterable[Path]) -> list[tuple[str, Path]]:
     stems = [path.stem for path in files]
     taken: dict[str, Path] = {}
     for path in files:
-        name = path.stem if stems.count(path.stem) == 1 else path.name
+        name = _safe(path.stem if stems.count(path.stem) == 1 else path.name)
         number = 2
         while name in taken:
-            name, number = f"{path.name} ({number})", number + 1
+            name, number = _safe(f"{path.name} ({number})"), number + 1
         taken[name] = path
     return list(taken.items())
+
+
+def _safe(name: str) -> str:
+    """A name that HDF5 and every file system takes: names that are not UTF-8 are escaped, and `.` stands for nothing else."""
+    text = name.encode(errors="backslashreplace").decode()
+    return text if text.strip(".") else f"{text}_"

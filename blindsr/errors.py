@@ -1,4 +1,9 @@
-"""The one exception that a user can cause."""
+"""The one exception that a user can cause, and what may be printed."""
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: a name in somebody's file must not steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 class BlindSRError(Exception):

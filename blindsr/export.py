@@ -33,7 +33,6 @@ def export(result: Result, folder: Path, what: Sequence[str], items: Sequence[st
     for name, content in _contents(result, what, items, methods):
         path = folder / name
         if isinstance(content, Kernel):
-            path.parent.mkdir(parents=True, exist_ok=True)
             content.save(path)
         else:
             write_png(path, content)

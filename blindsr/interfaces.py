@@ -35,10 +35,18 @@ hookimpl = pluggy.HookimplMarker("blindsr")
 """Marks a function of a plugin module as one of the hooks of `blindsr.hookspecs`."""
 
 
+def home_expanded(path: str | Path) -> Path:
+    """The path with a leading ``~`` or ``~user`` replaced, where there is such a user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def _resolved(value: Any, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path):
         raise ValueError("must be a path")
-    return (Path(info.context["base"] if info.context else ".") / Path(value).expanduser()).resolve()
+    return (Path(info.context["base"] if info.context else ".") / home_expanded(value)).resolve()
 
 
 def _file(path: Path) -> Path:
@@ -74,6 +82,9 @@ class Component(BaseModel, ABC):
 
     stochastic: ClassVar[bool] = False
     """Whether the result depends on the seed. If not, one result serves all seeds."""
+
+    scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
+    """The scales that it can do."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blindsr.errors import BlindSRError
+from blindsr.files import write_whole
 
 Convention = Literal["kernelgan", "usrnet", "fkp"]
 
+KERNEL_SUFFIXES = (".mat", ".npy", ".png")
 SUM_TOLERANCE = 1e-3
 ALIGNED_WITHIN_PX = 0.25  # DIV2KRK's own x4 kernels are up to 0.22 px off
 
@@ -149,22 +152,25 @@ class Kernel:
             array = array[::-1, ::-1]
         elif convention == "fkp":
             array = shift(array, (1 - self.scale, 1 - self.scale))
-        try:
-            if path.suffix == ".mat":
-                from scipy.io import savemat
+        if path.suffix not in KERNEL_SUFFIXES:
+            raise BlindSRError(f"{path}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{path.suffix}'")
+        write_whole(path, lambda part: part.write_bytes(_encoded(array, path.suffix)))
 
-                savemat(path, {"Kernel": array}, do_compression=True)
-            elif path.suffix == ".npy":
-                np.save(path, array)
-            elif path.suffix == ".png":
-                from PIL import Image
 
-                gray = np.round(255 * np.clip(array / array.max(), 0, 1)).astype(np.uint8)
-                Image.fromarray(gray.repeat(16, 0).repeat(16, 1)).save(path)
-            else:
-                raise BlindSRError(f"{path}: a kernel is written as .mat, .npy or .png, not as '{path.suffix}'")
-        except OSError as error:
-            raise BlindSRError(f"{path}: cannot be written: {error.strerror or error}") from None
+def _encoded(array: NDArray[np.float64], suffix: str) -> bytes:
+    out = io.BytesIO()
+    if suffix == ".mat":
+        from scipy.io import savemat
+
+        savemat(out, {"Kernel": array}, do_compression=True)
+    elif suffix == ".npy":
+        np.save(out, array)
+    else:
+        from PIL import Image
+
+        gray = np.round(255 * np.clip(array / array.max(), 0, 1)).astype(np.uint8)
+        Image.fromarray(gray.repeat(16, 0).repeat(16, 1)).save(out, "PNG")
+    return out.getvalue()
 
 
 def center_of_mass(array: NDArray[np.float64]) -> tuple[float, float]:

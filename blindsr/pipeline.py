@@ -11,8 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from blindsr import dataset
 from blindsr.errors import BlindSRError
-from blindsr.interfaces import Component, Degradation, NonBlindSR
-from blindsr.registry import Kind, Registry, suggestion
+from blindsr.files import explained
+from blindsr.image import SUFFIXES
+from blindsr.interfaces import Component, Degradation, NonBlindSR, home_expanded
+from blindsr.registry import TITLES, Kind, Registry, suggestion
 from blindsr.source import Location, Source
 
 
@@ -88,9 +90,9 @@ class _Schema(BaseModel):
 class DataSpec(_Schema):
     """Where the images come from: exactly one of the four."""
 
-    sample: Annotated[list[str], BeforeValidator(_listed)] | None = None
+    sample: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] | None = None
     hr: str | None = None
-    lr: Annotated[list[str], BeforeValidator(_listed)] | None = None
+    lr: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] | None = None
     div2krk: str | None = None
 
     @model_validator(mode="after")
@@ -108,7 +110,7 @@ class DataSpec(_Schema):
         """The items; relative paths start at `base`."""
 
         def path(text: str) -> Path:
-            return base / Path(text).expanduser()
+            return base / home_expanded(text)
 
         if self.sample is not None:
             return dataset.sample(self.sample)
@@ -130,10 +132,10 @@ class _MethodSpec(_Schema):
 class _PipelineSpec(_Schema):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     scale: int = Field(ge=2, le=4)
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_listed)] = Field([0], min_length=1)
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], BeforeValidator(_listed)] = Field([0], min_length=1)
     data: DataSpec | None = None
     degradation: Any = None
-    data_seed: int = Field(0, ge=0)
+    data_seed: int = Field(0, ge=0, lt=2**63)
     methods: dict[str, _MethodSpec] = Field(min_length=1)
 
     @field_validator("seeds")
@@ -156,8 +158,11 @@ def bundled() -> dict[str, Path]:
 def find(name: str) -> Path:
     """The pipeline file that `name` means: a path, or the name of a bundled pipeline."""
     path = Path(name)
-    if path.is_file():
-        return path
+    with explained(path):
+        if path.is_file():
+            if path.suffix.lower() in SUFFIXES:
+                raise BlindSRError(f"{name}: is an image; the pipeline comes first, then --lr with the images")
+            return path
     names = bundled()
     if name in names:
         return names[name]
@@ -220,6 +225,7 @@ class _Checker:
         self.source = source
         self.registry = registry
         self.problems: list[str] = []
+        self.scale: Any = None
 
     def pipeline(self, values: dict[str, Any]) -> Pipeline:
         try:
@@ -227,6 +233,7 @@ class _Checker:
         except ValidationError as error:
             self._note(error, (), _PipelineSpec)
             spec = None
+        self.scale = values.get("scale")
         methods = self._methods(values.get("methods"))
         degradation = (
             self._component("degradation", values.get("degradation"), ("degradation",)) if values.get("degradation") else None
@@ -276,10 +283,14 @@ class _Checker:
             self._add(location, str(error))
             return None
         try:
-            return component.model_validate(parameters or {}, context={"base": self.source.path.parent})
+            made = component.model_validate(parameters or {}, context={"base": self.source.path.parent})
         except ValidationError as error:
             self._note(error, inner, component)
             return None
+        if self.scale in (2, 3, 4) and self.scale not in component.scales:
+            able = " and ".join(f"x{scale}" for scale in component.scales)
+            self._add(location, f"{TITLES[kind]} '{name}' can do {able}, not x{self.scale}")
+        return made
 
     def _note(self, error: ValidationError, inside: Location, model: type[BaseModel]) -> None:
         for detail in error.errors():
@@ -293,6 +304,8 @@ class _Checker:
                 )
             elif detail["type"] == "missing":
                 message = "is required"
+            elif detail["type"] in ("model_type", "dict_type"):
+                message = f"must be a mapping of fields, not {_short(detail['input'])}"
             else:
                 message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
                 if detail["type"] != "value_error":

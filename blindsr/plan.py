@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from blindsr.dataset import Dataset, Item
 from blindsr.errors import BlindSRError
@@ -168,6 +170,7 @@ class _Planner:
         self.plan = plan
         self.pipeline = plan.pipeline
         self.hashes: dict[Path, str] = {}
+        self.read: set[KernelFile] = set()
 
     def add(self, item: Item) -> None:
         planned = self._inputs(item)
@@ -228,11 +231,32 @@ class _Planner:
     def _kernel(
         self, path: Path, scale: int, to_scale: int, convention: Convention = "kernelgan", half: KernelFile | None = None
     ) -> KernelFile:
-        known = path in self.hashes
         file = KernelFile(path, self._sha256(path), scale, to_scale, convention, half)
-        if not known:
-            file.read()  # so that a wrong kernel is reported before anything starts
+        if file not in self.read:
+            self.read.add(file)
+            kernel = file.read()  # so that a wrong kernel is reported before anything starts
+            if not kernel.aligned:
+                rows, columns = kernel.misalignment_px
+                self.plan.remarks.append(
+                    f"{path}: the kernel is ({rows:+.2f}, {columns:+.2f}) px off alignment, and shifts the SR image by as much; "
+                    "if another tool wrote it, name its convention: usrnet or fkp"
+                )
         return file
+
+    def _content(self, value: Any) -> Any:
+        """A parameter's value as JSON knows it, files and folders by their bytes."""
+        if isinstance(value, Path) and value.is_dir():
+            files = sorted(path for path in value.rglob("*") if path.is_file())
+            return {"folder": [[path.relative_to(value).as_posix(), self._sha256(path)] for path in files]}
+        if isinstance(value, Path):
+            return {"file": self._sha256(value)}
+        if isinstance(value, BaseModel):
+            return {name: self._content(getattr(value, name)) for name in type(value).model_fields}
+        if isinstance(value, Mapping):
+            return {str(key): self._content(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._content(inner) for inner in (sorted(value) if isinstance(value, set | frozenset) else value)]
+        return value if isinstance(value, str | bool | int | None) else repr(value)
 
     def _sha256(self, path: Path) -> str:
         if path not in self.hashes:
@@ -242,7 +266,8 @@ class _Planner:
     def _step(self, kind: StepKind, item: str, component: Component | None, inputs: Mapping[str, Input], *, seed: int = 0) -> str:
         identity: dict[str, Any] = {"kind": kind, "version": VERSIONS[kind]}
         if component:
-            identity["component"] = [component.name, component.version, _parameters(component)]
+            parameters = {name: self._content(getattr(component, name)) for name in type(component).model_fields}
+            identity["component"] = [component.name, component.version, parameters]
             identity["seed"] = seed if component.stochastic else None
         identity["inputs"] = {role: _input_key(source) for role, source in inputs.items()}
         kernel_seed = _digest(identity)
@@ -254,18 +279,6 @@ class _Planner:
 
 def _input_key(source: Input) -> str:
     return f"made:{source.key}:{source.what}" if isinstance(source, Made) else source.key
-
-
-def _parameters(component: Component) -> dict[str, Any]:
-    """Parameters as JSON values, files by their bytes."""
-    return {name: f"file:{sha256(value)}" if isinstance(value, Path) else value for name, value in _fields(component)}
-
-
-def _fields(component: Component) -> Iterator[tuple[str, Any]]:
-    plain = component.model_dump(mode="json")
-    for name in type(component).model_fields:
-        value = getattr(component, name)
-        yield name, value if isinstance(value, Path) else plain[name]
 
 
 def _digest(identity: Mapping[str, Any]) -> str:

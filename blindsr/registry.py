@@ -89,7 +89,7 @@ class Registry:
             by_name.setdefault((entry.kind, entry.component.name), []).append(entry)
         clashes = {key: tuple(e.source for e in entries) for key, entries in by_name.items() if len(entries) > 1}
         problems += [
-            Problem(name, " and ".join(sources), f"both offer the {TITLES[kind]} '{name}', so neither can be used; uninstall one")
+            Problem(name, " and ".join(sources), f"the {TITLES[kind]} '{name}' is offered more than once, so it cannot be used")
             for (kind, name), sources in clashes.items()
         ]
         return cls({key: e[0] for key, e in sorted(by_name.items()) if len(e) == 1}, tuple(problems), clashes)
@@ -139,7 +139,10 @@ def _components(point: EntryPoint, distribution: str, version: str) -> list[Entr
         if not caller.has_spec():
             raise BlindSRError(f"unknown hook '{caller.name}'{suggestion(caller.name, HOOKS)}")
         kind, base = HOOKS[caller.name]
-        for component in caller()[0]:
+        offered = caller()
+        if not offered:
+            raise BlindSRError(f"{caller.name} returned nothing; it must return a list of components")
+        for component in offered[0]:
             _check_component(component, base, caller.name)
             entries.append(Entry(kind, component, distribution, version))
     if not entries:

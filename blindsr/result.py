@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -25,6 +25,9 @@ from blindsr.store import Done, Failure, StepStore
 UNITS = {"psnr": "dB", "residual_stored": "levels of 255", "residual_moved": "levels of 255"}
 METRICS = {"psnr": True, "ssim": True, "kernel_l2": False, "kernel_correlation": True}
 """The metrics of a row, and whether more is better."""
+TEXTS = ("item", "method", "published", "error")
+COLUMNS = (*TEXTS, "type", "scale", "seed", *METRICS, "seconds_estimate", "seconds_upscale")
+T = TypeVar("T")
 
 
 def write_result(path: Path, plan: Plan, steps: StepStore, failures: Mapping[str, Failure], provenance: Mapping[str, Any]) -> None:
@@ -35,7 +38,7 @@ def write_result(path: Path, plan: Plan, steps: StepStore, failures: Mapping[str
 
     def write(part: Path) -> None:
         with new_file(part, "blindsr-result") as file:
-            set_attributes(file, {"git_revision": provenance.get("git_revision", "")})
+            set_attributes(file, {"data": plan.dataset.name, "git_revision": provenance.get("git_revision", "")})
             group = file.create_group("provenance")
             set_attributes(group, {k: v for k, v in provenance.items() if k != "git_revision"})
             writer = _ResultWriter(file, steps, failures)
@@ -78,7 +81,8 @@ class _ResultWriter:
         name = next((n for n, node in methods.items() if get_text(node, "name") == row.method.name), str(len(methods)))
         method = methods.require_group(name)
         set_attributes(method, {"name": row.method.name, "type": row.method.type or 0, "published": row.method.published or ""})
-        set_attributes(method, {"kernel": row.method.kernel.name, "sr": row.method.sr.name})
+        set_attributes(method, {"kernel": row.method.kernel.name, "kernel_version": row.method.kernel.version})
+        set_attributes(method, {"sr": row.method.sr.name, "sr_version": row.method.sr.version})
         group = method.create_group(str(row.seed))
         if kernel := self._kernel_of(row.kernel):
             put_kernel(group, "kernel/estimated", kernel)
@@ -109,6 +113,7 @@ class _ResultWriter:
                 put_curve(group, f"{kind}/{name}", curve)
             if kind == "upscale":
                 put_image(group, "images/sr", done.outcome.arrays["sr"])
+                set_attributes(group, {"device": done.device, "threads": done.threads})
             if kind == "score":
                 metrics = done.outcome.values
             else:
@@ -135,7 +140,9 @@ class _ResultWriter:
 
     def _kernel_of(self, source: Input) -> Kernel | None:
         if isinstance(source, KernelFile):
-            return source.read()
+            with contextlib.suppress(BlindSRError):  # gone since the plan was made: its steps have failed, and say so
+                return source.read()
+            return None
         done = self._done(source.key)
         return done.outcome.kernel if done else None
 
@@ -151,13 +158,17 @@ class Result:
         self._stack = contextlib.ExitStack()
         try:
             self.file: h5py.File = self._stack.enter_context(opened(path, "blindsr-result"))
-            self.columns: dict[str, NDArray[Any]] = {
-                name: node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]
-                for name, node in self.file["summary"].items()
-            }
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            self.columns: dict[str, NDArray[Any]] = {name: _column(self.file["summary"], name) for name in COLUMNS}
+            if len({column.shape for column in self.columns.values()}) > 1 or not len(self.columns["item"]):
+                raise ValueError("its summary's columns are empty or differ in length")
+        except Exception as error:  # a damaged or hostile file can make h5py raise anything
             self._stack.close()
-            raise BlindSRError(f"{path}: not a readable result file ({error})") from None
+            raise BlindSRError(f"{path}: not a readable result file ({_reason(error)})") from None
+
+    @property
+    def data(self) -> str:
+        """The name of its data."""
+        return get_text(self.file, "data") or self.path.parent.name
 
     def __enter__(self) -> Result:
         return self
@@ -186,7 +197,7 @@ class Result:
     def kernel(self, item: str, method: str | None = None, seed: int = 0) -> Kernel | None:
         """The kernel that a method used on an item, or without a method the item's true kernel."""
         place = f"items/{item}/kernel/true" if method is None else f"{self._row(item, method, seed)}/kernel/estimated"
-        return get_kernel(self.file[place]) if place in self.file else None
+        return self._read(place, get_kernel)
 
     def curves(self, item: str, method: str, seed: int) -> dict[str, NDArray[np.float64]]:
         """Curves by name, each of (step, value) rows."""
@@ -204,7 +215,32 @@ class Result:
         return f"{methods}/{number}/{seed}"
 
     def _array(self, place: str) -> NDArray[Any] | None:
-        return self.file[place][()] if place in self.file else None
+        return self._read(place, _pixels)
+
+    def _read(self, place: str, read: Callable[[h5py.Dataset], T]) -> T | None:
+        try:
+            return read(self.file[place]) if place in self.file else None
+        except Exception as error:
+            raise BlindSRError(f"{self.path}: {place}: damaged ({_reason(error)})") from None
+
+
+def _pixels(node: h5py.Dataset) -> NDArray[Any]:
+    pixels: NDArray[Any] = node[()]
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError("no RGB image")
+    return pixels
+
+
+def _column(summary: h5py.Group, name: str) -> NDArray[Any]:
+    node = summary[name]
+    values: NDArray[Any] = node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]
+    if values.ndim != 1 or (name in TEXTS) != (values.dtype.kind == "O"):
+        raise ValueError(f"its column '{name}' is not what it should be")
+    return values
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def open_result(path: str | Path) -> Result:

@@ -10,7 +10,7 @@ from blindsr.console import console
 from blindsr.errors import BlindSRError
 from blindsr.execute import resolve_device
 from blindsr.image import read_image
-from blindsr.kernel import Kernel
+from blindsr.kernel import KERNEL_SUFFIXES, Kernel
 from blindsr.pipeline import parse
 from blindsr.plan import make_plan
 from blindsr.registry import Registry
@@ -42,8 +42,10 @@ def estimate(
     BlindSRError
         For an unknown method or parameter, an unreadable image, an output that cannot be written.
     """
-    if output.suffix not in (".mat", ".npy", ".png"):
-        raise BlindSRError(f"{output}: a kernel is written as .mat, .npy or .png, not as '{output.suffix}'")
+    if output.suffix not in KERNEL_SUFFIXES:
+        raise BlindSRError(f"{output}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{output.suffix}'")
+    if not output.parent.is_dir():
+        raise BlindSRError(f"{output}: there is no folder {output.parent}")
     values = {"name": "estimate", "scale": scale, "seeds": [seed], "data": {"lr": [str(image)]}}
     values["methods"] = {"estimate": {"kernel": {method: {}}, "sr": "bicubic"}}
     pipeline = parse(values, Registry.discover(), settings=[f"methods.estimate.kernel.{method}.{setting}" for setting in settings])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from blindsr.errors import BlindSRError
+from blindsr.registry import suggestion
 
 Location = tuple[str | int, ...]
 """The keys and indices that lead to a value."""
@@ -48,15 +49,17 @@ class Source:
 
         dotted, equals, text = setting.partition("=")
         if not equals or not dotted:
-            raise BlindSRError(f"--set {setting}: write path=value, such as scale=4")
+            raise BlindSRError(f"--set {_short(setting)}: write path=value, such as scale=4")
         try:
             value = YAML(typ="safe", pure=True).load(StringIO(text))
-        except YAMLError:
-            raise BlindSRError(f"--set {setting}: the value is not valid YAML") from None
+        except (YAMLError, ValueError, RecursionError):
+            raise BlindSRError(f"--set {_short(setting)}: the value is not valid YAML") from None
         parts = dotted.split(".")
         node, location = values, cast("Location", ())
         while True:
             key, parts = _longest_key(node, parts)
+            if location == ("methods",) and parts and key not in node:
+                raise BlindSRError(f"--set {_short(setting)}: there is no method '{key}'{suggestion(key, map(str, node))}")
             location = (*location, key)
             if not parts:
                 break
@@ -83,6 +86,10 @@ class Source:
                 break
             line, column = mark
         return f"{self.path}:{line + 1}:{column + 1}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _longest_key(node: Mapping[str, Any], parts: list[str]) -> tuple[str, list[str]]:

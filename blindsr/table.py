@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from blindsr.errors import printable
 from blindsr.result import Result
 
 Numbers = NDArray[np.float64]
@@ -17,18 +18,17 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of numbers: its name in the summary, its heading, its format, and whether more is better (None: neither)."""
+    """A column of numbers: its name in the summary, its heading, its format."""
 
     name: str
     heading: str
     form: str
-    higher_is_better: bool | None = None
 
 
 COLUMNS = (
-    Column("psnr", "PSNR (dB)", ".2f", True),
-    Column("ssim", "SSIM", ".4f", True),
-    Column("kernel_l2", "kernel error", ".3f", False),
+    Column("psnr", "PSNR (dB)", ".2f"),
+    Column("ssim", "SSIM", ".4f"),
+    Column("kernel_l2", "kernel error", ".3f"),
     Column("seconds_estimate", "kernel (s)", ".1f"),
     Column("seconds_upscale", "SR (s)", ".1f"),
 )
@@ -106,7 +106,7 @@ def to_markdown(found: Sequence[Line]) -> str:
     """A Markdown table."""
     columns = headings(found)
     rows = [[name for name, _ in columns], ["---"] * len(columns)]
-    rows += [[fill(line).replace("|", "\\|").replace("\n", " ") for _, fill in columns] for line in found]
+    rows += [[printable(fill(line)).replace("|", "\\|") for _, fill in columns] for line in found]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -126,7 +126,7 @@ def to_csv(found: Sequence[Line]) -> str:
 def to_terminal(found: Sequence[Line]) -> str:
     """A table in plain text, the numbers aligned."""
     columns = headings(found)
-    texts = [[name for name, _ in columns]] + [[_printable(fill(line)) for _, fill in columns] for line in found]
+    texts = [[name for name, _ in columns]] + [[printable(fill(line)) for _, fill in columns] for line in found]
     widths = [max(len(row[n]) for row in texts) for n in range(len(columns))]
     left = {"data", "item", "method"}
     aligned = [
@@ -143,20 +143,16 @@ def _line(result: Result, method: str, item: str, chosen: NDArray[np.bool_]) -> 
     columns = result.columns
     seeds = columns["seed"][chosen]
     cells = {column.name: _cell(columns[column.name][chosen], seeds) for column in COLUMNS}
-    failed = int((columns["error"][chosen] != "").sum())
-    total = int(chosen.sum())
+    done = int(np.isfinite(columns["seconds_upscale"][chosen]).sum())
     scale = int(columns["scale"][chosen][0])
-    data = str(result.file.attrs.get("data", result.path.parent.name))
-    return Line(data, scale, int(columns["type"][chosen][0]), method, item, total - failed, total, cells)
+    data = result.data
+    return Line(data, scale, int(columns["type"][chosen][0]), method, item, done, int(chosen.sum()), cells)
 
 
 def _cell(values: Numbers, seeds: NDArray[np.int64]) -> Cell:
     if np.isnan(values).all():
         return Cell(np.nan)
     means = np.array([np.nanmean(values[seeds == seed]) for seed in np.unique(seeds) if not np.isnan(values[seeds == seed]).all()])
-    return Cell(float(means.mean()), float(means.std(ddof=1)) if len(means) > 1 else np.nan)
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a name in a foreign file must not steer the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    with np.errstate(invalid="ignore"):  # the PSNR of equal images is infinite
+        spread = float(means.std(ddof=1)) if len(means) > 1 else np.nan
+    return Cell(float(means.mean()), spread or np.nan)  # without chance there is no spread

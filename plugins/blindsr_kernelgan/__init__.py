@@ -25,6 +25,7 @@ class KernelGAN(KernelEstimator):
     name: ClassVar[str] = "kernelgan"
     version: ClassVar[int] = 1
     stochastic: ClassVar[bool] = True
+    scales: ClassVar[tuple[int, ...]] = (2, 4)
 
     iterations: int = Field(3000, ge=1)
     """Training steps of generator and discriminator."""

@@ -26,6 +26,7 @@ class RandomKernel(Degradation):
 
     name: ClassVar[str] = "random_kernel"
     stochastic: ClassVar[bool] = True
+    scales: ClassVar[tuple[int, ...]] = (2, 4)
 
     size: int = Field(11, ge=5, le=31)
     """Side of the x2 kernel in pixels, odd. Wide Gaussians are cut by it."""
