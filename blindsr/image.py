@@ -16,6 +16,9 @@ from blindsr.files import write_whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
+GRAY_NOTE = "grayscale: repeated in the three channels"
+SAME_COLOUR = 3  # levels of 255
 MAX_PIXELS = 178_956_970  # where Pillow, too, takes a file for a decompression bomb
 
 
@@ -57,7 +60,7 @@ def read_image(path: str | Path) -> Picture:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = _read_tiff(data) if data[:4] in TIFF_MAGIC else None
             if picture is None:
-                with Image.open(io.BytesIO(data)) as file:
+                with Image.open(io.BytesIO(data), formats=FORMATS) as file:
                     picture = _read_other(file, data)
     except UnidentifiedImageError:
         raise BlindSRError(f"{path}: not an image in a format that can be read ({', '.join(s[1:] for s in SUFFIXES)})") from None
@@ -109,20 +112,42 @@ def _read_tiff(data: bytes) -> Picture | None:
             return None
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise BlindSRError(f"over {MAX_PIXELS // 10**6} megapixels; crop it first")
+        if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
+            raise BlindSRError(f"a TIFF of {page.bitspersample} bits in {tifffile.PHOTOMETRIC(page.photometric).name} cannot be read; save it as RGB")
+        if tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
+            raise BlindSRError("its colours are multiplied by its transparency; flatten it")
         notes = [f"the first of {len(file.pages)} frames is used"] if len(file.pages) > 1 else []
         if 34675 in page.tags:
             notes.append("its colour profile is not applied to more than 8 bits")
-    return Picture(_deep_pixels(data, notes), notes)
+        pixels = _tiff_pixels(page, data)
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
+    return Picture(_as_rgb(pixels, notes), notes)
+
+
+def _tiff_pixels(page: Any, data: bytes) -> NDArray[Any]:
+    """The page's pixels, upright: (H, W) or (H, W, C)."""
+    try:
+        pixels: NDArray[Any] = page.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error) or page.planarconfig != 1:
+            raise
+        return _decoded_by_opencv(data)  # knows LZW, and turns the image itself
+    if page.axes.startswith("S"):
+        pixels = np.moveaxis(pixels, 0, -1)
+    if pixels.ndim not in (2, 3) or pixels.shape[:2] != (page.imagelength, page.imagewidth):
+        raise BlindSRError(f"a TIFF with axes {page.axes} cannot be read; save it as RGB")
+    return _upright(pixels, int(page.tags.valueof(274, 1)))
 
 
 def _read_other(file: Any, data: bytes) -> Picture:
     notes = [f"the first of {file.n_frames} frames is used"] if getattr(file, "n_frames", 1) > 1 else []
     file.load()
     orientation = file.getexif().get(0x0112, 1)  # after loading: Pillow turns TIFFs itself
-    if file.format == "PNG" and data[24] == 16:  # the bit depth in IHDR; Pillow would cut such files to 8 bit
+    if file.format == "PPM" or (file.format == "PNG" and data[24] == 16):  # IHDR's depth; Pillow would cut them to 8 bit
         if file.info.get("icc_profile"):
             notes.append("its colour profile is not applied to more than 8 bits")
-        pixels: NDArray[Any] = _deep_pixels(data, notes)
+        pixels = _as_rgb(_decoded_by_opencv(data), notes)
     else:
         pixels = _shallow_pixels(file, notes)
     return Picture(_upright(pixels, orientation), notes)
@@ -136,7 +161,9 @@ def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
             notes.append("its transparency is dropped")
         file = _with_profile(file.convert("RGB" if file.mode != "LA" else "L"), file.info)
     if file.mode in ("L", "1"):
-        notes.append("grayscale: repeated in the three channels")
+        if file.info.get("icc_profile"):
+            notes.append("its colour profile is ignored")
+        notes.append(GRAY_NOTE)
         return np.asarray(file.convert("RGB"))
     if file.mode != "RGB":
         notes.append(f"{file.mode} converted to sRGB")
@@ -158,9 +185,10 @@ def _to_srgb(file: Any, notes: list[str]) -> Any:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             name = ImageCms.getProfileDescription(source).strip()
-            if "srgb" in name.lower():
-                return file.convert("RGB")
-            converted = ImageCms.profileToProfile(file, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            convert = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), file.mode, "RGB")
+            if file.mode == "RGB" and _changes_nothing(convert):
+                return file
+            converted = ImageCms.applyTransform(file, convert)
         except (ImageCms.PyCMSError, OSError):
             notes.append("its colour profile is unreadable and was ignored")
         else:
@@ -169,8 +197,18 @@ def _to_srgb(file: Any, notes: list[str]) -> Any:
     return file.convert("RGB")
 
 
-def _deep_pixels(data: bytes, notes: list[str]) -> NDArray[Any]:
-    """What OpenCV makes of a file of more than 8 bits; TIFFs come out upright, PNGs as they are stored."""
+def _changes_nothing(convert: Any) -> bool:
+    """Whether a colour transform from RGB to RGB is one from sRGB to sRGB, but for rounding: whatever its profile is called."""
+    from PIL import Image, ImageCms
+
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
+    after = np.asarray(ImageCms.applyTransform(Image.fromarray(cube), convert))
+    return bool(np.abs(after.astype(int) - cube).max() <= SAME_COLOUR)
+
+
+def _decoded_by_opencv(data: bytes) -> NDArray[Any]:
+    """A PNG or PPM as it is stored, or a TIFF upright: (H, W) or (H, W, C), with R before B."""
     import cv2
 
     level = cv2.utils.logging.getLogLevel()
@@ -183,18 +221,25 @@ def _deep_pixels(data: bytes, notes: list[str]) -> NDArray[Any]:
         cv2.utils.logging.setLogLevel(level)
     if pixels is None:
         raise BlindSRError("damaged, or of a kind that cannot be read; save it as an 8- or 16-bit RGB PNG")
-    if pixels.ndim == 2:
-        notes.append("grayscale: repeated in the three channels")
-        pixels = pixels[..., None].repeat(3, axis=2)
-    elif pixels.shape[2] == 4:
-        if pixels[..., 3].min() < (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1):
+    return pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+
+
+def _as_rgb(pixels: NDArray[Any], notes: list[str]) -> NDArray[Any]:
+    """Decoded pixels (H, W) or (H, W, C) as uint8 or uint16 RGB (H, W, 3)."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels > 4:
+        raise BlindSRError(f"has {channels} channels; save it as RGB")
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    if channels in (2, 4):
+        if pixels[..., -1].min() < (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1):
             notes.append("its transparency is dropped")
-    elif pixels.shape[2] != 3:
-        raise BlindSRError(f"has {pixels.shape[2]} channels; save it as RGB")
-    pixels = pixels[..., 2::-1]
+        pixels = pixels[..., :-1]
+    if channels <= 2:
+        notes.append(GRAY_NOTE)
+        pixels = pixels.repeat(3, axis=2)
     pixels = np.ascontiguousarray(pixels)
     if pixels.dtype.kind == "f":
-        return _float_to_16_bit(pixels, notes)
+        return _float_to_16_bit(pixels.astype(np.float32), notes)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise BlindSRError(f"pixels of type {pixels.dtype} cannot be read; save it as an 8- or 16-bit RGB PNG")
     return pixels

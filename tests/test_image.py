@@ -98,11 +98,52 @@ def test_floats_become_16_bit(tmp_path: Path, pixels: np.ndarray) -> None:
 
 
 def test_a_foreign_profile_is_converted_and_srgb_is_not(tmp_path: Path, pixels: np.ndarray) -> None:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    Image.fromarray(pixels).save(tmp_path / "srgb.png", icc_profile=srgb)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    lab = ImageCms.createProfile("LAB")
+    Image.fromarray(pixels).save(tmp_path / "srgb.png", icc_profile=srgb.tobytes())
     assert np.array_equal(read_image(tmp_path / "srgb.png").pixels, pixels)
     Image.fromarray(pixels).save(tmp_path / "broken.png", icc_profile=b"nonsense")
     assert any("unreadable" in note for note in read_image(tmp_path / "broken.png").notes)
+    Image.fromarray(pixels).convert("L").save(tmp_path / "gray.png", icc_profile=srgb.tobytes())
+    assert "its colour profile is ignored" in read_image(tmp_path / "gray.png").notes
+    in_lab = ImageCms.profileToProfile(Image.fromarray(pixels), srgb, lab, outputMode="LAB")
+    in_lab.save(tmp_path / "lab.tif", icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
+    picture = read_image(tmp_path / "lab.tif")
+    assert any("converted to sRGB" in note for note in picture.notes)
+    assert np.abs(picture.pixels.astype(int) - pixels).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"), [("separate", {"planarconfig": "separate"}), ("contig", {"planarconfig": "contig"})]
+)
+def test_planes_of_16_bit_tiffs(tmp_path: Path, pixels: np.ndarray, suffix: str, options: dict[str, str]) -> None:
+    deep = pixels.astype(np.uint16) * 257
+    stored = np.moveaxis(deep, -1, 0) if suffix == "separate" else deep
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", **options)
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, deep)
+
+
+def test_white_is_zero_and_gray_with_alpha(tmp_path: Path, pixels: np.ndarray) -> None:
+    deep = pixels[..., 0].astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "white.tif", 65535 - deep, photometric="miniswhite")
+    assert np.array_equal(read_image(tmp_path / "white.tif").pixels[..., 1], deep)
+    both = np.dstack([deep, np.full_like(deep, 65535)])
+    tifffile.imwrite(tmp_path / "alpha.tif", both, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
+    assert np.array_equal(read_image(tmp_path / "alpha.tif").pixels[..., 2], deep)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bit_ppm(tmp_path: Path, channels: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (9, 7, channels), np.uint16)
+    magic = b"P5" if channels == 1 else b"P6"
+    (tmp_path / "a.ppm").write_bytes(magic + b" 7 9 65535\n" + deep.astype(">u2").tobytes())
+    assert np.array_equal(read_image(tmp_path / "a.ppm").pixels, deep.repeat(3 // channels, axis=2))
+
+
+def test_other_formats_are_no_images(tmp_path: Path, pixels: np.ndarray) -> None:
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(BlindSRError, match="not an image in a format"):
+        read_image(tmp_path / "a.png")
 
 
 def test_the_first_frame_of_an_animation_is_used(tmp_path: Path, pixels: np.ndarray) -> None:
