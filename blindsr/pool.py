@@ -111,7 +111,7 @@ def attempt(task: Task, file: Path | None, report: Callable[[int, int], None] | 
         return Failure(str(error))
     except MemoryError:
         return Failure("out of memory; try fewer workers (--workers 1), or crop the image")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 

@@ -128,9 +128,13 @@ def test_failures_are_tried_again(folder: Path) -> None:
     write_png(folder / "hr" / "b.png", np.zeros((8, 8, 3), np.uint8))
     report = _run(folder, text)
     assert len(report.failures) == 2
-    assert all("8 x 8" in failure.message or "64" in failure.message for failure in report.failures.values())
-    assert len(_run(folder, text).failures) == 2
+    assert all("8 x 8" in failure.message for failure in report.failures.values())
+    again = _run(folder, text)
+    assert len(again.failures) == 2
+    assert again.computed == {}
     (folder / "hr" / "b.png").write_bytes(whole)
+    mended = _run(folder, text.replace("kernelgan", "{kernelgan: {iterations: 3}}"))
+    assert mended.failures == {}
 
 
 def test_a_damaged_step_is_set_aside_and_computed_again(folder: Path) -> None:
@@ -149,6 +153,50 @@ def test_a_damaged_step_is_set_aside_and_computed_again(folder: Path) -> None:
     assert any("set aside" in note for note in listener.notes)
     assert (folder / "out" / "steps" / f"{degrade.key}.h5.corrupt").is_file()
     assert np.array_equal(_numbers(second.result)["psnr"], before["psnr"])
+
+
+def test_a_damaged_step_is_found_at_the_end_too(folder: Path) -> None:
+    first = _run(folder)
+    before = _numbers(first.result)
+    score = first.plan.rows[0].score
+    path = StepStore(folder / "out" / "steps").path(score)
+    path.write_bytes(path.read_bytes()[:700])
+    second = _run(folder)
+    assert list(second.computed) == [score]
+    assert np.array_equal(_numbers(second.result)["psnr"], before["psnr"])
+
+
+def test_an_image_that_changes_during_the_run_fails(folder: Path, photo: np.ndarray) -> None:
+    pipeline = read(folder, QUICK)
+    plan = make_plan(pipeline, pipeline.dataset())
+    write_png(folder / "hr" / "a.png", photo[:100, :100])
+    report = execute.run(plan, Registry.discover(), out=folder / "out", device="cpu", workers=0, listener=Quiet())
+    assert {f.message for f in report.failures.values()} == {f"{folder / 'hr' / 'a.png'}: changed since the run began; run again"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("run.log('a/b', 0, 1)", "a curve's name is letters"),
+        ("run.log('', 0, 1)", "a curve's name is letters"),
+        ("run.progress('x', 1)", "invalid literal"),
+        ("raise RuntimeError(chr(0xDCE9))", "RuntimeError"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_misbehaving_plugin_fails_its_own_step_only(
+    folder: Path, body: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blindsr_kernelgan import KernelGAN
+
+    scope: dict[str, Callable[..., object]] = {}
+    exec(f"def estimate(self, lr, scale, run):\n    {body}", scope)
+    monkeypatch.setattr(KernelGAN, "estimate", scope["estimate"])
+    report = _run(folder, QUICK + "  Bad: {kernel: kernelgan, sr: bicubic}\n")
+    assert len({*report.failures}) == 6
+    assert all(message in failure.message for failure in report.failures.values())
+    with open_result(report.result) as result:
+        assert np.isfinite(result.columns["psnr"]).sum() == 4
 
 
 def test_seeds_make_rows_and_folders(folder: Path) -> None:

@@ -13,6 +13,10 @@ from blindsr.result import open_result
 OLD = sorted((Path(__file__).parent / "data").glob("result-*.h5"))
 
 
+def test_there_are_old_results() -> None:
+    assert [path.name for path in OLD] == ["result-0.1.0.h5"]
+
+
 @pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
 def test_results_of_every_released_version_open(path: Path) -> None:
     with open_result(path) as result:
