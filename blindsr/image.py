@@ -113,9 +113,8 @@ def _read_tiff(data: bytes) -> Picture | None:
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise BlindSRError(f"over {MAX_PIXELS // 10**6} megapixels; crop it first")
         if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
-            raise BlindSRError(
-                f"a TIFF of {page.bitspersample} bits in {tifffile.PHOTOMETRIC(page.photometric).name} cannot be read; save it as RGB"
-            )
+            kind = tifffile.PHOTOMETRIC(page.photometric).name
+            raise BlindSRError(f"a TIFF of {page.bitspersample} bits in {kind} cannot be read; save it as RGB")
         if tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
             raise BlindSRError("its colours are multiplied by its transparency; flatten it")
         notes = [f"the first of {len(file.pages)} frames is used"] if len(file.pages) > 1 else []

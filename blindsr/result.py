@@ -129,7 +129,7 @@ class _ResultWriter:
         for name in self.table[0]:
             column = [row[name] for row in self.table]
             if isinstance(column[0], str):
-                encoded = [text.encode() for text in column]
+                encoded = [text.encode(errors="backslashreplace") for text in column]
                 kind = h5py.string_dtype("utf-8", max(1, *map(len, encoded)))
                 put_array(group, name, np.array(encoded, dtype=kind))
             else:
