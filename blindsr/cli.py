@@ -142,11 +142,16 @@ def estimate(
     For a photograph as it came from the camera, add --set edge_shave=0.
     """
     from blindsr import single
+    from blindsr.registry import Registry
 
     if not image.is_file():
         raise BlindSRError(f"{image}: no such file")
+    registry = Registry.discover()
+    _warn(registry)
     output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
-    kernel = single.estimate(image, output, method, scale=scale, seed=seed, settings=settings, device=device, threads=threads)
+    kernel = single.estimate(
+        image, output, method, registry=registry, scale=scale, seed=seed, settings=settings, device=device, threads=threads
+    )
     widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
     click.echo(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from blindsr.cubic import cubic
 from blindsr.errors import BlindSRError
 from blindsr.files import write_whole
 
@@ -118,8 +119,6 @@ class Kernel:
     @classmethod
     def bicubic(cls, scale: int) -> Kernel:
         """MATLAB's antialiased bicubic downscaling by an integer as one aligned SR kernel (cubic with a = -0.5)."""
-        from blindsr.resize import cubic
-
         offset = (scale - 1) / 2
         reach = math.ceil(2 * scale + offset) - 1
         taps = cubic((np.arange(-reach, reach + 1) - offset) / scale)

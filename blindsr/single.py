@@ -22,6 +22,7 @@ def estimate(
     output: Path,
     method: str,
     *,
+    registry: Registry | None = None,
     scale: int = 2,
     seed: int = 0,
     settings: Sequence[str] = (),
@@ -36,6 +37,8 @@ def estimate(
         An LR image; a ``.mat``, ``.npy`` or ``.png`` file to write.
     method, settings
         An estimator's name, and ``parameter=value`` strings for it.
+    registry
+        Where the name is looked up; by default all installed plugins.
 
     Raises
     ------
@@ -48,7 +51,9 @@ def estimate(
         raise BlindSRError(f"{output}: there is no folder {output.parent}")
     values = {"name": "estimate", "scale": scale, "seeds": [seed], "data": {"lr": [str(image)]}}
     values["methods"] = {"estimate": {"kernel": {method: {}}, "sr": "bicubic"}}
-    pipeline = parse(values, Registry.discover(), settings=[f"methods.estimate.kernel.{method}.{setting}" for setting in settings])
+    pipeline = parse(
+        values, registry or Registry.discover(), settings=[f"methods.estimate.kernel.{method}.{setting}" for setting in settings]
+    )
     plan = make_plan(pipeline, pipeline.dataset())
     step = next((step for step in plan.steps.values() if step.kind == "estimate"), None)
     if step is None:
