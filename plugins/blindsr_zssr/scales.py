@@ -41,9 +41,8 @@ class Settings:
 def fit(lr: Image, kernel: Kernel, settings: Settings, run: RunContext) -> ZSSRUpscaler:
     """Train on `lr` (H, W, 3), float32, in [0, 1].
 
-    For x4 the network trains with the x2 kernel and is applied twice. ZSSR trains anew with the x4 kernel instead; but an
-    image a quarter of this one's size has little to teach: on two images that
-    took twice the time and lost 0.3 and 0.6 dB.
+    For x4 the network trains with the x2 kernel and is applied twice. ZSSR trains anew with the x4 kernel instead; but an image a
+    quarter of this one's size has little to teach: on two images that took twice the time and lost 0.3 and 0.6 dB.
     """
     height, width = lr.shape[:2]
     if min(height, width) < SMALLEST_PX:
