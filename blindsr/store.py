@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
-from blindsr.files import write_whole
+from blindsr.files import explained, write_whole
 from blindsr.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_kernel, set_attributes
 from blindsr.steps import Outcome
 
@@ -94,7 +93,7 @@ class StepStore:
                 return Done(outcome, get_text(file, "device"), int(file.attrs["threads"]))
         except (OSError, KeyError, ValueError, TypeError, BlindSRError, RuntimeError) as error:
             aside = path.with_suffix(".h5.corrupt")
-            with contextlib.suppress(OSError):
+            with explained(aside):
                 path.replace(aside)
             raise DamagedStepError(
                 key, f"{path}: not a whole step file ({error}); set aside as {aside.name}, a run will compute it again"
