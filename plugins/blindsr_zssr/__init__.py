@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,7 +28,7 @@ class ZSSR(NonBlindSR):
     stochastic: ClassVar[bool] = True
 
     iterations: int = Field(default=2000, ge=1, le=1_000_000)
-    """Training steps."""
+    """Training steps, for each scale that is trained for."""
     noise: float = Field(default=0.0, ge=0, le=0.5)
     """Standard deviation, on images in [0, 1], of the noise added to the training inputs; 0.0125 suits real photographs."""
     back_projections: int = Field(default=2, ge=0, le=100)
@@ -37,8 +37,9 @@ class ZSSR(NonBlindSR):
     """Train also on flipped, rotated and affinely warped copies of the image, as far as the kernel's symmetries allow."""
     self_ensemble: bool = False
     """Take the median over the flips and rotations under which the kernel is symmetric."""
-    gradual: bool = True
-    """Reach x4 through x2, where the kernel's x2 half is known."""
+    x4: Literal["gradual", "cascade", "direct"] = "gradual"
+    """How x4 is reached where the kernel's x2 half is known. gradual: train for x2, then go on for x4, as in the paper; cascade:
+    train for x2, and apply that twice, which is better with an exact kernel and worse with an estimated one; direct: x4 alone."""
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         """Train on `lr` and return what upscales its tiles.
@@ -56,7 +57,7 @@ class ZSSR(NonBlindSR):
             back_projections=self.back_projections,
             augment=self.augment,
             self_ensemble=self.self_ensemble,
-            gradual=self.gradual,
+            x4=self.x4,
         )
         return fit(lr, kernel, settings, run)
 

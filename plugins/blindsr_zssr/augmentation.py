@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,38 +26,39 @@ SMALLEST_FATHER_PX = 16
 
 @dataclass(frozen=True)
 class Fathers:
-    """Draws fathers of at most 128 x 128 px from the image.
+    """Draws fathers of at most 128 x 128 px.
 
     Source: Shocher et al., CVPR 2018, section 3.2; shears and the axes' difference are those of the authors' program. It
     warps half of its fathers, and shrinks them as far as to a half; more warps that hardly shrink gave 0.2 dB more (on two
     images of Set5): they make other images of the same sharpness, where shrinking without a filter makes aliases.
     """
 
-    image: Image
-    """(H, W, 3), float32, in [0, 1]."""
+    images: Sequence[Image]
+    """Each (H, W, 3), float32, in [0, 1]: the image, and on the way to x4 its x2 result."""
     symmetries: tuple[Symmetry, ...]
     """The kernel's own. Other flips and turns would show the network a blur that the image does not have."""
 
     def draw(self, rng: np.random.Generator) -> Image:
         """A father (h, w, 3), float32, in [0, 1]: of 5 % as it is, of 10 % flipped and turned, of 85 % warped."""
+        image = self.images[int(rng.integers(len(self.images)))] if len(self.images) > 1 else self.images[0]
         kind = rng.random()
         if kind >= AS_IT_IS + ONLY_TURNED:
-            return self._warped(rng)
-        top, left = (int(rng.integers(max(size - FATHER_PX, 0) + 1)) for size in self.image.shape[:2])
-        father = self.image[top : top + FATHER_PX, left : left + FATHER_PX]
+            return self._warped(image, rng)
+        top, left = (int(rng.integers(max(size - FATHER_PX, 0) + 1)) for size in image.shape[:2])
+        father = image[top : top + FATHER_PX, left : left + FATHER_PX]
         if kind >= AS_IT_IS:
             father = self.symmetries[int(rng.integers(len(self.symmetries)))].apply(father)
         return np.ascontiguousarray(father)
 
-    def _warped(self, rng: np.random.Generator) -> Image:
+    def _warped(self, image: Image, rng: np.random.Generator) -> Image:
         scale = rng.uniform(*SCALES)
         to_source = np.linalg.inv(self._matrix(rng, scale))
-        height, width = self.image.shape[:2]
+        height, width = image.shape[:2]
         side = max(SMALLEST_FATHER_PX, min(FATHER_PX, int(scale * min(height, width))))
         center = np.array([rng.uniform(0, width - 1), rng.uniform(0, height - 1)])
         offset = center - to_source @ np.full(2, (side - 1) / 2)
         warped = cv2.warpAffine(
-            self.image,
+            image,
             np.column_stack([to_source, offset]),
             (side, side),
             flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,

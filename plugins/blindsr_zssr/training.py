@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 LOG_EVERY = 50
 
 
-def train(network: Network, batches: Callable[[], Batch], *, iterations: int, muon_rate: float, run: RunContext) -> None:
-    """Train `network` in place on what `batches` gives.
+def train(network: Network, batches: Callable[[], Batch], *, steps: range, total: int, muon_rate: float, run: RunContext) -> None:
+    """Train `network` in place on what `batches` gives, in the given steps out of `total`.
 
     The loss is the mean absolute error (Shocher et al., CVPR 2018, section 3.3). The learning rate falls linearly from its
     peak to zero, where the original divides it by 10 whenever the error stalls. Curves: ``loss``, ``reconstruction_mse``
@@ -28,8 +28,8 @@ def train(network: Network, batches: Callable[[], Batch], *, iterations: int, mu
     # bfloat16 computes what float32 remembers: the last steps are far smaller than bfloat16 resolves.
     working = network.copy(training_dtype(run.device))
     errors: list[torch.Tensor] = []
-    for step in range(iterations):
-        factor = 1 - step / iterations
+    for step in steps:
+        factor = (steps.stop - step) / len(steps)
         batch = batches()
         error = working(batch.son) - batch.residual
         loss = error.abs().mean()
@@ -41,11 +41,11 @@ def train(network: Network, batches: Callable[[], Batch], *, iterations: int, mu
                 target.copy_(source)
             errors.append(torch.stack([loss, error.square().mean()]))
         done = step + 1
-        if done % LOG_EVERY == 0 or done == iterations:
+        if done % LOG_EVERY == 0 or done == steps.stop:
             # Only here are the values read: a GPU would have to be waited for.
             mean_loss, mean_square = torch.stack(errors).mean(0).tolist()
             errors.clear()
             run.log("loss", done, mean_loss)
             run.log("reconstruction_mse", done, mean_square)
             run.log("learning_rate_factor", done, factor)
-        run.progress(done, iterations)
+        run.progress(done, total)

@@ -189,14 +189,14 @@ def test_orthogonalisation_levels_the_singular_values() -> None:
 
 def test_fathers_of_an_unsymmetric_kernel_are_neither_flipped_nor_turned() -> None:
     ramp = np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], (64, 64, 3)).copy()
-    fathers = augmentation.Fathers(ramp, (symmetry.IDENTITY,))
+    fathers = augmentation.Fathers([ramp], (symmetry.IDENTITY,))
     rng = np.random.default_rng(0)
     drawn = [fathers.draw(rng) for _ in range(60)]
     middles = [father[len(father) // 4 : -len(father) // 4] for father in drawn]
     slopes = [float(np.median(np.diff(middle.mean((0, 2))))) for middle in middles]
     # A crop at the image's border shows it mirrored; nothing else may fall from left to right.
     assert np.mean(np.array(slopes) > 0) > 0.7
-    free = augmentation.Fathers(ramp, symmetry.ALL)
+    free = augmentation.Fathers([ramp], symmetry.ALL)
     slopes = [float(np.median(np.diff(free.draw(rng).mean((0, 2))))) for _ in range(60)]
     assert np.mean(np.array(slopes) > 1e-3) < 0.6
 
@@ -220,29 +220,35 @@ def test_noise_changes_the_training() -> None:
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_x4_trains_with_the_x2_kernel_and_ends_with_the_x4_kernel(monkeypatch: pytest.MonkeyPatch, augment: bool) -> None:
-    trained: list[Kernel] = []
+@pytest.mark.parametrize("x4", ["gradual", "cascade"])
+def test_x4_trains_with_the_x2_kernel_first(monkeypatch: pytest.MonkeyPatch, augment: bool, x4: str) -> None:
+    trained: list[tuple[int, int]] = []
 
     class Spy(pairs.Pair):
         def __init__(self, father: np.ndarray, kernel: Kernel, noise: float) -> None:
-            trained.append(kernel)
+            trained.append((kernel.scale, father.shape[0]))
             super().__init__(father, kernel, noise)
 
     monkeypatch.setattr(scales, "Pair", Spy)
     kernel, lr, run = skewed(2).composed(), picture(37, 33), Run()
-    upscaler = ZSSR(iterations=4, augment=augment).fit(lr, kernel, run)
-    assert {id(each) for each in trained} == {id(kernel.half)}
+    upscaler = ZSSR(iterations=4, augment=augment, x4=x4).fit(lr, kernel, run)
+    orders = [scale for scale, _ in trained]
+    assert orders == sorted(orders)
+    assert set(orders) == ({2, 4} if x4 == "gradual" else {2})
+    if augment and x4 == "gradual":  # the x2 result has joined the fathers
+        assert max(side for scale, side in trained if scale == 4) > max(side for scale, side in trained if scale == 2)
     assert isinstance(upscaler, ZSSRUpscaler)
-    assert upscaler.kernels == (kernel.half, kernel)
+    assert upscaler.kernels == ((kernel,) if x4 == "gradual" else (kernel.half, kernel))
     assert upscaler(lr).shape == (148, 132, 3)
-    assert run.steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    total = 8 if x4 == "gradual" else 4
+    assert run.steps == [(step, total) for step in range(1, total + 1)]
 
 
-@pytest.mark.parametrize("gradual", [False, True])
-def test_x4_without_a_half_goes_in_one_step(gradual: bool) -> None:
+@pytest.mark.parametrize("x4", ["direct", "gradual"])
+def test_x4_without_a_half_goes_in_one_step(x4: str) -> None:
     lr, composed = picture(33, 40), skewed(2).composed()
-    kernel = Kernel(composed.array, 4) if gradual else composed
-    upscaler = ZSSR(iterations=2, gradual=gradual).fit(lr, kernel, Run())
+    kernel = Kernel(composed.array, 4) if x4 == "gradual" else composed
+    upscaler = ZSSR(iterations=2, x4=x4).fit(lr, kernel, Run())
     assert isinstance(upscaler, ZSSRUpscaler)
     assert upscaler.kernels == (kernel,)
     assert upscaler(lr).shape == (132, 160, 3)
