@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -256,7 +257,8 @@ class _Planner:
             return {str(key): self._content(inner) for key, inner in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self._content(inner) for inner in (sorted(value) if isinstance(value, set | frozenset) else value)]
-        return value if isinstance(value, str | bool | int | None) else repr(value)
+        plain = isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))
+        return value if plain else repr(value)
 
     def _sha256(self, path: Path) -> str:
         if path not in self.hashes:

@@ -59,6 +59,17 @@ def test_the_content_of_a_file_counts_not_its_name(folder: Path) -> None:
     assert not _plan(folder, GAN).steps.keys() & before
 
 
+def test_a_step_s_key_is_the_sha_256_of_its_identity(folder: Path) -> None:
+    import hashlib
+
+    image = hashlib.sha256((folder / "hr" / "a.png").read_bytes()).hexdigest()
+    identity = (
+        '{"component": ["random_kernel", 1, {"max_variance": 5.0, "min_variance": 0.6, "noise": 0.25, "size": 11}], '
+        f'"inputs": {{"hr": "image:{image}"}}, "kind": "degrade", "scale": 2, "seed": 0, "version": 1}}'
+    )
+    assert next(iter(_plan(folder, QUICK).steps)) == hashlib.sha256(identity.encode()).hexdigest()
+
+
 def test_a_new_version_of_a_component_is_a_new_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from blindsr_kernelgan import KernelGAN
 
