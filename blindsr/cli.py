@@ -95,10 +95,8 @@ def run(ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: i
     """
     from blindsr import execute
     from blindsr.console import console
-    from blindsr.registry import Registry
 
-    registry = Registry.discover()
-    _warn(registry)
+    registry = _registry()
     plan = _plan(pipeline, registry, **chosen)
     for remark in (*plan.left_out, *plan.remarks):
         click.echo(f"note: {printable(remark)}", err=True)
@@ -109,18 +107,46 @@ def run(ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: i
 
 @cli.command()
 @click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["terminal", "markdown", "csv"]), default="terminal", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["terminal", "markdown", "csv", "latex"]), default="terminal", show_default=True
+)
+@click.option(
+    "--columns",
+    metavar="NAMES",
+    default="psnr,ssim",
+    show_default=True,
+    help="psnr, ssim, kernel_l2, kernel_correlation, seconds_estimate, seconds_upscale; seconds (both), all.",
+)
+@click.option(
+    "--against",
+    metavar="NAMES",
+    help="Put published numbers and the difference beside: paper (KernelGAN's Table 1), dualsr, dan, dcls, pl_idenet.",
+)
 @click.option("--per-item", is_flag=True, help="A line for each item, instead of their mean.")
-def table(results: tuple[Path, ...], form: str, per_item: bool) -> None:
-    """Print the comparison table of result files (or of the folders that hold them)."""
+def table(results: tuple[Path, ...], form: str, columns: str, against: str | None, per_item: bool) -> None:
+    """Print the comparison table of result files (or of the folders that hold them).
+
+    Results of one pipeline's name on the same data become columns side by side, one set for each scale.
+    """
     from contextlib import ExitStack
 
     from blindsr import table as tables
+    from blindsr.published import published_table
     from blindsr.result import open_result
 
+    chosen = tables.columns_named(columns)
+    published = [published_table(name) for name in dict.fromkeys(against.split(","))] if against is not None else []
     with ExitStack() as stack:
-        found = tables.lines([stack.enter_context(open_result(path)) for path in results], per_item=per_item)
-    click.echo({"terminal": tables.to_terminal, "markdown": tables.to_markdown, "csv": tables.to_csv}[form](found))
+        lines = tables.lines([stack.enter_context(open_result(path)) for path in results], per_item=per_item)
+    sheets = tables.sheets(lines, chosen, published)
+    if form == "csv":
+        click.echo(tables.to_csv(lines, chosen, published))
+        for note in dict.fromkeys(note for sheet in sheets for note in sheet.notes):
+            click.echo(f"note: {printable(note)}", err=True)
+    elif form == "terminal":
+        click.echo(tables.to_terminal(sheets, styled=True))  # without the styles where it is no terminal
+    else:
+        click.echo({"markdown": tables.to_markdown, "latex": tables.to_latex}[form](sheets))
 
 
 @cli.command()
@@ -142,18 +168,49 @@ def estimate(
     For a photograph as it came from the camera, add --set edge_shave=0.
     """
     from blindsr import single
-    from blindsr.registry import Registry
 
     if not image.is_file():
         raise BlindSRError(f"{image}: no such file")
-    registry = Registry.discover()
-    _warn(registry)
+    registry = _registry()
     output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
     kernel = single.estimate(
         image, output, method, registry=registry, scale=scale, seed=seed, settings=settings, device=device, threads=threads
     )
     widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
     click.echo(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
+
+
+@cli.command()
+@click.argument("hr_folder", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), required=True, help="The set's folder, new or of the same settings."
+)
+@click.option("--method", default="random_kernel", show_default=True, help="A degradation; see `blindsr plugins`.")
+@click.option("--scales", metavar="2,4", default="2,4", show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@settings_option
+@click.pass_context
+def degrade(
+    ctx: click.Context, hr_folder: Path, output: Path, method: str, scales: str, seed: int, settings: tuple[str, ...]
+) -> None:
+    """Make a test set of a folder of HR images: LR images and kernels, in DIV2KRK's layout.
+
+    Each image is degraded by a kernel of its own. The same images, settings and seed give the same bytes.
+    Run on it with: blindsr run PIPELINE --data OUTPUT
+    """
+    from blindsr import degrade as degradation
+    from blindsr.console import console
+
+    numbers = _whole_numbers("--scales", scales, "2,4")
+    if not set(numbers) <= {2, 3, 4}:
+        raise BlindSRError(f"--scales {scales}: there are the scales 2, 3 and 4")
+    registry = _registry()
+    with console(debug=ctx.find_root().params["debug"]) as listener:
+        made = degradation.degrade(
+            hr_folder, output, method, registry=registry, scales=numbers, seed=seed, settings=settings, listener=listener
+        )
+    click.echo(f"{output}: {len(made.images)} images at {' and '.join(f'x{scale}' for scale in sorted(set(numbers)))}", err=True)
+    ctx.exit(1 if made.failures else 0)
 
 
 @cli.command()
@@ -206,6 +263,22 @@ def plugins() -> None:
     _warn(registry)
 
 
+def _whole_numbers(option: str, text: str, example: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise BlindSRError(f"{option} {text}: write whole numbers with commas between, such as {example}") from None
+
+
+def _registry() -> Registry:
+    """The installed plugins; those that cannot be used are named."""
+    from blindsr.registry import Registry
+
+    registry = Registry.discover()
+    _warn(registry)
+    return registry
+
+
 def _warn(registry: Registry) -> None:
     for problem in registry.problems:
         click.echo(f"warning: {printable(str(problem))}", err=True)
@@ -232,10 +305,7 @@ def _plan(
     if scale:
         overrides["scale"] = scale
     if seeds is not None:
-        try:
-            overrides["seeds"] = [int(seed) for seed in seeds.split(",")]
-        except ValueError:
-            raise BlindSRError(f"--seeds {seeds}: write whole numbers with commas between, such as 0,1,2") from None
+        overrides["seeds"] = _whole_numbers("--seeds", seeds, "0,1,2")
     loaded = load(find(pipeline), registry, overrides=overrides, settings=settings)
     dataset = loaded.dataset()
     chosen = [item for item in dataset.items if fnmatch(item.id, items or "*")][:limit]
@@ -250,7 +320,9 @@ def _conclude(report: Report) -> int:
     from blindsr.result import open_result
 
     with open_result(report.result) as result:
-        click.echo(tables.to_terminal(tables.lines([result])))
+        lines = tables.lines([result])
+    columns = tables.filled(tables.columns_named("psnr,ssim,kernel_l2,seconds"), lines)
+    click.echo(tables.to_terminal(tables.sheets(lines, columns), styled=True))
     total = len(report.plan.steps)
     if report.interrupted:
         click.echo(

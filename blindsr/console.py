@@ -16,7 +16,14 @@ from blindsr.store import Failure
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-VERBS = {"degrade": "degrade", "register": "check kernel", "estimate": "kernel", "upscale": "SR", "score": "score"}
+VERBS = {
+    "degrade": "degrade",
+    "register": "check kernel",
+    "estimate": "kernel",
+    "upscale": "SR",
+    "external": "SR image",
+    "score": "score",
+}
 
 
 class Console:

@@ -77,15 +77,17 @@ def div2krk(folder: Path, scale: int) -> Dataset:
     """A set in DIV2KRK's layout, as its archive unpacks.
 
     ``lr_xS/im_N.png`` are needed; ``gt/img_N_gt.png`` and ``gt_k_xS/kernel_N.mat`` may be absent, but as whole folders only.
+    They may lie one folder deeper.
 
     Raises
     ------
     BlindSRError
         If there is no LR folder for this scale, or a file is missing that its neighbours have.
     """
-    lr_folder = folder / f"lr_x{scale}"
     if not folder.is_dir():
         raise BlindSRError(f"{folder}: no such folder")
+    folder = _unpacked(folder)
+    lr_folder = folder / f"lr_x{scale}"
     if not lr_folder.is_dir():
         there = sorted(path.name for path in folder.glob("lr_x*"))
         raise BlindSRError(
@@ -106,6 +108,16 @@ def div2krk(folder: Path, scale: int) -> Dataset:
     halves = beside("gt_k_x2", lambda n: f"kernel_{n}.mat") if scale == 4 else {}
     items = (Item(f"im_{n}", lr_folder / f"im_{n}.png", hr.get(n), kernels.get(n), halves.get(n)) for n in numbers)
     return Dataset(_label(folder), tuple(items))
+
+
+def _unpacked(folder: Path) -> Path:
+    """The folder with the set: this one, or the only one in it that is of the layout, as archives often unpack."""
+    if any(folder.glob("lr_x*")):
+        return folder
+    inner = [
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")) and any(path.glob("lr_x*"))
+    ]
+    return inner[0] if len(inner) == 1 else folder
 
 
 def _label(folder: Path) -> str:

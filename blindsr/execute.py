@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from blindsr.errors import BlindSRError
 from blindsr.files import explained, sha256
 from blindsr.image import read_image, write_png
-from blindsr.plan import ImageFile, Input, KernelFile, Plan, Step
+from blindsr.plan import Absent, ImageFile, Input, KernelFile, Plan, Step
 from blindsr.pool import InProcess, Pool, ProcessPool
 from blindsr.registry import Registry
 from blindsr.result import provenance, write_result
@@ -239,7 +239,7 @@ class _Run:
             raise
         except Exception as error:  # a plugin gave what cannot be stored
             return Failure(f"the outcome cannot be stored ({type(error).__name__}: {error})", traceback.format_exc())
-        if step.kind == "upscale":
+        if "sr" in outcome.arrays:
             write_images(self.report, self.steps, only=step.key)
         return outcome
 
@@ -248,9 +248,12 @@ class _Run:
 
     def _task(self, step: Step) -> Task:
         inputs = {role: self._input(source, step.item) for role, source in step.inputs.items()}
-        return Task(step.kind, step.component, step.scale, inputs, step.key, step.kernel_seed, self.device)
+        paths = {role: str(source.path) for role, source in step.inputs.items() if isinstance(source, ImageFile | KernelFile)}
+        return Task(step.kind, step.component, step.scale, inputs, step.key, step.kernel_seed, self.device, paths)
 
     def _input(self, source: Input, item: str) -> Any:
+        if isinstance(source, Absent):
+            raise BlindSRError(source.message)
         if isinstance(source, ImageFile | KernelFile) and sha256(source.path) != source.sha256:
             raise BlindSRError(f"{source.path}: changed since the run began; run again")
         if isinstance(source, ImageFile):

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeAlias
 
 import pluggy
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,10 @@ hookimpl = pluggy.HookimplMarker("blindsr")
 """Marks a function of a plugin module as one of the hooks of `blindsr.hookspecs`."""
 
 
+MISSING = "missing_path"
+"""The type of the validation error for an `InputFile` or `InputFolder` that is not there."""
+
+
 def home_expanded(path: str | Path) -> Path:
     """The path with a leading ``~`` or ``~user`` replaced, where there is such a user."""
     try:
@@ -46,18 +52,20 @@ def home_expanded(path: str | Path) -> Path:
 def _resolved(value: Any, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path):
         raise ValueError("must be a path")
-    return (Path(info.context["base"] if info.context else ".") / home_expanded(value)).resolve()
+    context = info.context or {}
+    base = "." if info.field_name in context.get("from_here", ()) else context.get("base", ".")
+    return (Path(base) / home_expanded(value)).resolve()
 
 
 def _file(path: Path) -> Path:
     if not path.is_file():
-        raise ValueError(f"no such file: {path}")
+        raise PydanticCustomError(MISSING, "no such file: {path}", {"path": str(path)})
     return path
 
 
 def _folder(path: Path) -> Path:
     if not path.is_dir():
-        raise ValueError(f"no such folder: {path}")
+        raise PydanticCustomError(MISSING, "no such folder: {path}", {"path": str(path)})
     return path
 
 
@@ -85,6 +93,10 @@ class Component(BaseModel, ABC):
 
     scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
     """The scales that it can do."""
+
+    def weights(self, scale: int) -> Mapping[Path, str]:
+        """Files that the plugin ships and the result hangs on, each with its licence: their bytes are part of the step's key."""
+        return {}
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -19,6 +19,7 @@ from blindsr.files import write_whole
 Convention = Literal["kernelgan", "usrnet", "fkp"]
 
 KERNEL_SUFFIXES = (".mat", ".npy", ".png")
+MAT_HEADER = b"MATLAB 5.0 MAT-file, written by blindsr"
 SUM_TOLERANCE = 1e-3
 ALIGNED_WITHIN_PX = 0.25  # DIV2KRK's own x4 kernels are up to 0.22 px off
 
@@ -162,6 +163,8 @@ def _encoded(array: NDArray[np.float64], suffix: str) -> bytes:
         from scipy.io import savemat
 
         savemat(out, {"Kernel": array}, do_compression=True)
+        out.seek(0)
+        out.write(MAT_HEADER.ljust(116))  # scipy's own header holds the time: the same kernel would not give the same bytes
     elif suffix == ".npy":
         np.save(out, array)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from blindsr import dataset
 from blindsr.errors import BlindSRError
 from blindsr.files import explained
 from blindsr.image import SUFFIXES
-from blindsr.interfaces import Component, Degradation, NonBlindSR, home_expanded
+from blindsr.interfaces import MISSING, Component, Degradation, NonBlindSR, home_expanded
+from blindsr.published import row_keys
 from blindsr.registry import TITLES, Kind, Registry, suggestion
 from blindsr.source import Location, Source
 
@@ -33,8 +35,8 @@ class Method:
 class Pipeline:
     """A checked pipeline, its components made.
 
-    `data` is None where the file leaves the data to the command line. `path` is the YAML file, `text` its content,
-    `base` the folder where relative data paths start.
+    `data` is None where the file leaves the data to the command line. `path` is the YAML file, `text` its content, `base` the
+    folder where relative data paths start. `left_out` says which optional methods lack a file.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Pipeline:
     path: Path
     text: str
     base: Path = Path()
+    left_out: tuple[str, ...] = ()
 
     def dataset(self) -> dataset.Dataset:
         """The items of its data.
@@ -127,6 +130,14 @@ class _MethodSpec(_Schema):
     kernel: Any = "bicubic"
     sr: Any
     published: str | None = None
+    optional: bool = False
+
+    @field_validator("published")
+    @classmethod
+    def _known(cls, key: str | None) -> str | None:
+        if key is not None and key not in (keys := row_keys()):
+            raise ValueError(f"no published row '{key}'{suggestion(key, keys) or '; there are ' + ', '.join(keys)}")
+        return key
 
 
 class _PipelineSpec(_Schema):
@@ -215,7 +226,18 @@ def parse(values: dict[str, Any], registry: Registry, *, settings: Sequence[str]
     loaded = source.values()
     for setting in settings:
         source.set(loaded, setting)
-    return _Checker(source, registry).pipeline(loaded)
+    try:
+        return _Checker(source, registry).pipeline(loaded)
+    except BlindSRError as error:  # there is no file whose lines could be named
+        raise BlindSRError(re.sub(rf"^{source.path}:\d+:\d+: ", "", str(error), flags=re.MULTILINE)) from None
+
+
+class _MissingFileError(Exception):
+    """A component's only fault is a file or folder that is not there."""
+
+    def __init__(self, message: str, problem: str) -> None:
+        super().__init__(message)
+        self.problem = problem
 
 
 class _Checker:
@@ -225,6 +247,7 @@ class _Checker:
         self.source = source
         self.registry = registry
         self.problems: list[str] = []
+        self.left_out: list[str] = []
         self.scale: Any = None
 
     def pipeline(self, values: dict[str, Any]) -> Pipeline:
@@ -255,6 +278,7 @@ class _Checker:
             methods=tuple(methods),
             path=self.source.path,
             text=self.source.text,
+            left_out=tuple(self.left_out),
         )
 
     def _methods(self, values: Any) -> Iterable[Method]:
@@ -262,8 +286,15 @@ class _Checker:
         for name, value in values.items() if isinstance(values, dict) else ():
             if not isinstance(value, dict):
                 continue
-            kernel = self._component("kernel", value.get("kernel", "bicubic"), ("methods", name, "kernel"))
-            sr = self._component("sr", value["sr"], ("methods", name, "sr")) if "sr" in value else None
+            try:
+                kernel = self._component("kernel", value.get("kernel", "bicubic"), ("methods", name, "kernel"))
+                sr = self._component("sr", value["sr"], ("methods", name, "sr")) if "sr" in value else None
+            except _MissingFileError as error:
+                if value.get("optional") is True:
+                    self.left_out.append(f"method '{name}' is left out: {error}")
+                else:
+                    self.problems.append(error.problem)
+                continue
             if kernel and sr:
                 methods.append(Method(str(name), kernel, cast("NonBlindSR", sr), value.get("type"), value.get("published")))
         return methods
@@ -283,14 +314,28 @@ class _Checker:
             self._add(location, str(error))
             return None
         try:
-            made = component.model_validate(parameters or {}, context={"base": self.source.path.parent})
+            made = component.model_validate(parameters or {}, context=self._context(inner))
         except ValidationError as error:
+            self._raise_if_only_missing(error, inner)
             self._note(error, inner, component)
             return None
         if self.scale in (2, 3, 4) and self.scale not in component.scales:
             able = " and ".join(f"x{scale}" for scale in component.scales)
             self._add(location, f"{TITLES[kind]} '{name}' can do {able}, not x{self.scale}")
         return made
+
+    def _context(self, inside: Location) -> dict[str, Any]:
+        """Where a component's paths start: at the file's folder, or here if they come from the command line."""
+        labels = self.source.labels
+        from_here = {location[-1] for location in labels if location[:-1] == inside}
+        return {"base": self.source.path.parent, "from_here": from_here}
+
+    def _raise_if_only_missing(self, error: ValidationError, inside: Location) -> None:
+        details = error.errors()
+        if all(detail["type"] == MISSING for detail in details):
+            location = (*inside, *details[0]["loc"])
+            text = f"{'.'.join(map(str, location))}: {details[0]['msg']}"
+            raise _MissingFileError(details[0]["msg"], f"{self.source.place(location)}: {text}")
 
     def _note(self, error: ValidationError, inside: Location, model: type[BaseModel]) -> None:
         for detail in error.errors():

@@ -20,7 +20,7 @@ from blindsr.interfaces import Component
 from blindsr.kernel import Convention, Kernel
 from blindsr.pipeline import Method, Pipeline
 from blindsr.steps import VERSIONS, StepKind
-from blindsr.supplied import Given, GroundTruth
+from blindsr.supplied import External, Given, GroundTruth
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,18 @@ class ImageFile:
     def key(self) -> str:
         """What stands for it in the keys of steps."""
         return f"image:{self.sha256}"
+
+
+@dataclass(frozen=True)
+class Absent:
+    """An input that is not there, though its row was asked for: the row fails with this message, the others go on."""
+
+    message: str
+
+    @property
+    def key(self) -> str:
+        """What stands for it in the keys of steps."""
+        return f"absent:{self.message}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,7 @@ class Made:
     what: str
 
 
-Input = ImageFile | KernelFile | Made
+Input = ImageFile | KernelFile | Made | Absent
 
 
 @dataclass(frozen=True)
@@ -101,12 +113,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Row:
-    """One (item, method, seed) of the result, and the keys of the steps that make it."""
+    """One (item, method, seed) of the result, and the keys of the steps that make it. SR images made elsewhere have no kernel."""
 
     item: str
     method: Method
     seed: int
-    kernel: Input
+    kernel: Input | None
     estimate: str | None
     upscale: str
     score: str | None
@@ -130,13 +142,17 @@ class PlannedItem:
 
 @dataclass
 class Plan:
-    """The steps in an order in which each comes after all that it needs, and the rows that they make."""
+    """The steps in an order in which each comes after all that it needs, and the rows that they make.
+
+    `weights` are the networks that the methods load: path, sha256, and the licence where the plugin ships them.
+    """
 
     pipeline: Pipeline
     dataset: Dataset
     steps: dict[str, Step] = field(default_factory=dict)
     items: list[PlannedItem] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    weights: list[dict[str, str]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -157,10 +173,11 @@ def make_plan(pipeline: Pipeline, dataset: Dataset) -> Plan:
     BlindSRError
         If a file is missing or a given kernel unreadable, so that nothing starts that cannot end.
     """
-    plan = Plan(pipeline, dataset)
+    plan = Plan(pipeline, dataset, left_out=list(pipeline.left_out))
     planner = _Planner(plan)
     for item in dataset.items:
         planner.add(item)
+    planner.list_weights()
     if not plan.rows:
         raise BlindSRError("; ".join(["nothing can be run", *plan.left_out]))
     return plan
@@ -185,6 +202,17 @@ class _Planner:
             for seed in self.pipeline.seeds:
                 self.plan.rows.append(self._row(planned, method, seed))
 
+    def list_weights(self) -> None:
+        """Every file that a method's components were given or ship."""
+        found: dict[Path, str] = {}
+        for component in (part for method in self.pipeline.methods for part in (method.kernel, method.sr)):
+            if isinstance(component, Given):
+                continue
+            given = (getattr(component, name) for name in type(component).model_fields)
+            found |= {value: "" for value in given if isinstance(value, Path) and value.is_file()}
+            found |= component.weights(self.pipeline.scale)
+        self.plan.weights = [{"path": str(p), "sha256": self._sha256(p), "licence": licence} for p, licence in found.items()]
+
     def _inputs(self, item: Item) -> PlannedItem:
         scale = self.pipeline.scale
         hr = self._image(item.hr) if item.hr else None
@@ -204,17 +232,27 @@ class _Planner:
 
     def _row(self, planned: PlannedItem, method: Method, seed: int) -> Row:
         item = planned.item.id
-        kernel = self._method_kernel(planned, method, seed)
-        inputs = {"lr": planned.lr, "kernel": kernel}
-        upscale = self._step("upscale", item, method.sr, inputs, seed=seed)
+        kernel = None if isinstance(method.sr, External) else self._method_kernel(planned, method, seed)
+        if kernel is None:
+            upscale = self._external(planned, method)
+        else:
+            upscale = self._step("upscale", item, method.sr, {"lr": planned.lr, "kernel": kernel}, seed=seed)
         truth: dict[str, Input] = {}
         if planned.hr:
             truth |= {"hr": planned.hr, "sr": Made(upscale, "sr")}
-        if planned.true and not isinstance(method.kernel, GroundTruth):
+        if planned.true and kernel and not isinstance(method.kernel, GroundTruth):
             truth |= {"true": planned.true, "kernel": kernel}
         score = self._step("score", item, None, truth) if truth else None
         estimate = kernel.key if isinstance(kernel, Made) and self.plan.steps[kernel.key].kind == "estimate" else None
         return Row(item, method, seed, kernel, estimate, upscale, score)
+
+    def _external(self, planned: PlannedItem, method: Method) -> str:
+        assert isinstance(method.sr, External)
+        try:
+            sr: Input = self._image(method.sr.path_for(planned.item.id))
+        except BlindSRError as error:
+            sr = Absent(str(error))
+        return self._step("external", planned.item.id, None, {"lr": planned.lr, "sr": sr})
 
     def _method_kernel(self, planned: PlannedItem, method: Method, seed: int) -> Input:
         if isinstance(method.kernel, GroundTruth):
@@ -271,6 +309,8 @@ class _Planner:
             parameters = {name: self._content(getattr(component, name)) for name in type(component).model_fields}
             identity["component"] = [component.name, component.version, parameters]
             identity["seed"] = seed if component.stochastic else None
+            if shipped := component.weights(self.pipeline.scale):
+                identity["weights"] = sorted(self._sha256(path) for path in shipped)
         identity["inputs"] = {role: _input_key(source) for role, source in inputs.items()}
         kernel_seed = _digest(identity)
         key = _digest(identity | {"scale": self.pipeline.scale})

@@ -14,7 +14,7 @@ import pluggy
 from blindsr import __version__, hookspecs
 from blindsr.errors import BlindSRError
 from blindsr.interfaces import API_VERSION, Component, Degradation, KernelEstimator, NonBlindSR
-from blindsr.supplied import Given, GroundTruth
+from blindsr.supplied import External, Given, GroundTruth
 
 Kind = Literal["degradation", "kernel", "sr"]
 """What a component is for, as the fields of a pipeline are named."""
@@ -69,12 +69,13 @@ class Registry:
 
     @classmethod
     def load(cls, points: Iterable[EntryPoint]) -> Registry:
-        """A registry of these entry points and the kernels that the core supplies.
+        """A registry of these entry points and what the core itself supplies.
 
         A plugin that raises, or offers what is no component, costs only itself. A name that two distributions offer is
         nobody's: neither may win by the order of their installation.
         """
-        found: list[Entry] = [Entry("kernel", component, "blindsr", __version__) for component in (GroundTruth, Given)]
+        found = [Entry("kernel", component, "blindsr", __version__) for component in (GroundTruth, Given)]
+        found.append(Entry("sr", External, "blindsr", __version__))
         problems: list[Problem] = []
         for point in sorted(points, key=lambda p: (p.name, p.value)):
             source = (point.dist.name, point.dist.version) if point.dist else ("an unknown distribution", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,8 @@ UNITS = {"psnr": "dB", "residual_stored": "levels of 255", "residual_moved": "le
 METRICS = {"psnr": True, "ssim": True, "kernel_l2": False, "kernel_correlation": True}
 """The metrics of a row, and whether more is better."""
 TEXTS = ("item", "method", "published", "error")
-COLUMNS = (*TEXTS, "type", "scale", "seed", *METRICS, "seconds_estimate", "seconds_upscale")
+INTEGERS = ("type", "scale", "seed")
+COLUMNS = (*TEXTS, *INTEGERS, *METRICS, "seconds_estimate", "seconds_upscale")
 T = TypeVar("T")
 
 
@@ -81,10 +83,11 @@ class _ResultWriter:
         name = next((n for n, node in methods.items() if get_text(node, "name") == row.method.name), str(len(methods)))
         method = methods.require_group(name)
         set_attributes(method, {"name": row.method.name, "type": row.method.type or 0, "published": row.method.published or ""})
-        set_attributes(method, {"kernel": row.method.kernel.name, "kernel_version": row.method.kernel.version})
+        if row.kernel:
+            set_attributes(method, {"kernel": row.method.kernel.name, "kernel_version": row.method.kernel.version})
         set_attributes(method, {"sr": row.method.sr.name, "sr_version": row.method.sr.version})
         group = method.create_group(str(row.seed))
-        if kernel := self._kernel_of(row.kernel):
+        if row.kernel and (kernel := self._kernel_of(row.kernel)):
             put_kernel(group, "kernel/estimated", kernel)
         metrics, seconds, warnings = self._steps(row, group, scale)
         failed = next((self.failures[key] for key in row.steps if key in self.failures), None)
@@ -111,12 +114,12 @@ class _ResultWriter:
             warnings += done.outcome.warnings
             for name, curve in done.outcome.curves.items():
                 put_curve(group, f"{kind}/{name}", curve)
-            if kind == "upscale":
+            if "sr" in done.outcome.arrays:
                 put_image(group, "images/sr", done.outcome.arrays["sr"])
                 set_attributes(group, {"device": done.device, "threads": done.threads})
             if kind == "score":
                 metrics = done.outcome.values
-            else:
+            elif kind == "estimate" or row.kernel:  # nobody knows how long an image took that was made elsewhere
                 seconds[kind] = done.outcome.seconds
         for name, value in metrics.items():
             about = {"value": value, "unit": UNITS.get(name, "1"), "higher_is_better": METRICS[name]}
@@ -143,14 +146,15 @@ class _ResultWriter:
             with contextlib.suppress(BlindSRError):  # gone since the plan was made: its steps have failed, and say so
                 return source.read()
             return None
-        done = self._done(source.key)
+        done = self._done(source.key) if isinstance(source, Made) else None
         return done.outcome.kernel if done else None
 
 
 class Result:
     """A consolidated result file, open for reading; also a context manager.
 
-    The columns of the summary, one value for each (item, method, seed), are in `columns`; `file` is the HDF5 file itself.
+    The columns of the summary, one value for each (item, method, seed), are in `columns`; `data` is the name of its data, `config`
+    holds all settings of its pipeline; `file` is the HDF5 file itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -161,14 +165,23 @@ class Result:
             self.columns: dict[str, NDArray[Any]] = {name: _column(self.file["summary"], name) for name in COLUMNS}
             if len({column.shape for column in self.columns.values()}) > 1 or not len(self.columns["item"]):
                 raise ValueError("its summary's columns are empty or differ in length")
+            self.config = _config(self.file)
+            self.data = get_text(self.file, "data") or re.sub(r"-x\d$", "", path.parent.name.removeprefix(f"{self.pipeline}-"))
         except Exception as error:  # a damaged or hostile file can make h5py raise anything
             self._stack.close()
             raise BlindSRError(f"{path}: not a readable result file ({_reason(error)})") from None
 
     @property
-    def data(self) -> str:
-        """The name of its data."""
-        return get_text(self.file, "data") or self.path.parent.name
+    def pipeline(self) -> str:
+        """The name of its pipeline, empty where it does not say."""
+        name = self.config.get("name")
+        return name if isinstance(name, str) else ""
+
+    def settings(self, method: str) -> Mapping[str, Any]:
+        """A method's part of `config` (``kernel``, ``sr``, ``published``, ...), empty where the file says nothing of it."""
+        methods = self.config.get("methods")
+        settings = methods.get(method) if isinstance(methods, dict) else None
+        return settings if isinstance(settings, dict) else {}
 
     def __enter__(self) -> Result:
         return self
@@ -193,6 +206,13 @@ class Result:
     def sr(self, item: str, method: str, seed: int) -> NDArray[Any] | None:
         """The SR image of a row, likewise."""
         return self._array(f"{self._row(item, method, seed)}/images/sr")
+
+    def has_sr(self, item: str, method: str, seed: int) -> bool:
+        """Whether a row has its SR image."""
+        try:
+            return f"{self._row(item, method, seed)}/images/sr" in self.file
+        except Exception as error:
+            raise BlindSRError(f"{self.path}: items/{item}: damaged ({_reason(error)})") from None
 
     def kernel(self, item: str, method: str | None = None, seed: int = 0) -> Kernel | None:
         """The kernel that a method used on an item, or without a method the item's true kernel."""
@@ -234,9 +254,23 @@ def _pixels(node: h5py.Dataset) -> NDArray[Any]:
 def _column(summary: h5py.Group, name: str) -> NDArray[Any]:
     node = summary[name]
     values: NDArray[Any] = node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]
-    if values.ndim != 1 or (name in TEXTS) != (values.dtype.kind == "O"):
+    if values.ndim != 1 or values.dtype.kind not in _kinds(name):
         raise ValueError(f"its column '{name}' is not what it should be")
     return values
+
+
+def _kinds(name: str) -> str:
+    """The kinds of numpy's types that a column may have."""
+    return "O" if name in TEXTS else "iu" if name in INTEGERS else "f"
+
+
+def _config(file: h5py.File) -> dict[str, Any]:
+    """The resolved settings of the pipeline."""
+    text = get_text(file["provenance"], "resolved_config") if "provenance" in file else ""
+    config = json.loads(text or "{}")
+    if not isinstance(config, dict):
+        raise ValueError("its settings (provenance/resolved_config) are no mapping")
+    return config
 
 
 def _reason(error: Exception) -> str:
@@ -267,7 +301,7 @@ def provenance(plan: Plan, plugins: Sequence[Mapping[str, str]], *, device: str,
         "device": device,
         "threads": threads,
         "seeds": json.dumps(list(plan.pipeline.seeds)),
-        "weights": json.dumps([]),
+        "weights": json.dumps(plan.weights),
         "left_out": "; ".join(plan.left_out),
         "git_revision": _git_revision(),
     }

@@ -1,4 +1,4 @@
-"""What a worker does: the five kinds of step, as pure functions from arrays to arrays."""
+"""What a worker does: the six kinds of step, as pure functions from arrays to arrays."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from blindsr.tiling import upscale
 if TYPE_CHECKING:
     import torch
 
-StepKind = Literal["degrade", "register", "estimate", "upscale", "score"]
+StepKind = Literal["degrade", "register", "estimate", "upscale", "external", "score"]
 
-VERSIONS: Mapping[StepKind, int] = {"degrade": 1, "register": 1, "estimate": 1, "upscale": 1, "score": 1}
+VERSIONS: Mapping[StepKind, int] = {"degrade": 1, "register": 1, "estimate": 1, "upscale": 1, "external": 1, "score": 1}
 """Raised when a kind of step changes its results; they are part of the steps' keys."""
 
 REGISTRATION_GAIN = 0.01
@@ -40,6 +40,8 @@ class Task:
     ----------
     inputs
         Integer images ``lr``, ``hr``, ``sr`` (H, W, 3); kernels ``kernel`` and ``true``.
+    paths
+        Where inputs that are files lie, for messages.
     seed, kernel_seed
         Hexadecimal keys that seed the step's generators; `kernel_seed` is the same for all scales of an item.
     """
@@ -51,6 +53,7 @@ class Task:
     seed: str
     kernel_seed: str
     device: str = "cpu"
+    paths: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -181,6 +184,18 @@ def _upscale(task: Task, context: Context) -> Outcome:
     return Outcome({"sr": upscale(upscaler, lr, task.scale, pixels.dtype, context.progress)})
 
 
+def _external(task: Task, context: Context) -> Outcome:
+    """Take over an SR image that was made elsewhere, if its size is right."""
+    sr, lr = task.inputs["sr"], task.inputs["lr"]
+    height, width = (task.scale * size for size in lr.shape[:2])
+    if sr.shape[:2] != (height, width):
+        raise BlindSRError(
+            f"{task.paths.get('sr', 'the SR image')}: has {sr.shape[1]} x {sr.shape[0]} pixels; "
+            f"expected {width} x {height}, {task.scale} times the LR image"
+        )
+    return Outcome({"sr": np.ascontiguousarray(sr)})
+
+
 def _score(task: Task, context: Context) -> Outcome:
     values: dict[str, float] = {}
     if "hr" in task.inputs:
@@ -201,6 +216,7 @@ _PERFORM: Mapping[StepKind, Callable[[Task, Context], Outcome]] = {
     "register": _register,
     "estimate": _estimate,
     "upscale": _upscale,
+    "external": _external,
     "score": _score,
 }
 

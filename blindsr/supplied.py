@@ -1,14 +1,19 @@
-"""Kernels that the core supplies itself, because they need to know which item they are for: ``ground_truth`` and ``given``."""
+"""What the core supplies itself, because it must know its item: kernels ``ground_truth`` and ``given``, SR ``external``."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from blindsr.errors import BlindSRError
-from blindsr.interfaces import Component, InputFile, InputFolder
+from blindsr.interfaces import Component, InputFile, InputFolder, NonBlindSR
+
+if TYPE_CHECKING:
+    from blindsr.interfaces import Image, RunContext, Upscaler
+    from blindsr.kernel import Kernel
 
 
 class GroundTruth(Component):
@@ -50,3 +55,36 @@ class Given(Component):
             if (self.folder / name).is_file():
                 return self.folder / name
         raise BlindSRError(f"{self.folder}: no kernel for item '{item}'; expected {', '.join(names[:-1])} or {names[-1]}")
+
+
+class External(NonBlindSR):
+    """SR images made elsewhere, by whatever method: a folder of them becomes a row."""
+
+    name: ClassVar[str] = "external"
+
+    folder: InputFolder
+    """A folder with the SR image of each item: ITEM.png, or with another image ending."""
+
+    def path_for(self, item: str) -> Path:
+        """The SR image of an item.
+
+        Raises
+        ------
+        BlindSRError
+            If there is none, or more than one, saying what was expected and what is there.
+        """
+        from blindsr.image import SUFFIXES
+
+        files = sorted(path for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        found = [path for path in files if path.stem == item]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise BlindSRError(f"{self.folder}: item '{item}' has {' and '.join(path.name for path in found)}; leave one of them")
+        near = get_close_matches(item, [path.stem for path in files], n=1)
+        there = next((path.name for path in files if near and path.stem == near[0]), files[0].name if files else "no image")
+        raise BlindSRError(f"{self.folder / item}.png: no such file; an SR image is named like its item (the folder holds {there})")
+
+    def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
+        """Never called: the images are there."""
+        raise NotImplementedError

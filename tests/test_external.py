@@ -1,0 +1,96 @@
+"""SR images made elsewhere, and methods that are left out where they lack a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_execute import Quiet
+
+from blindsr import execute
+from blindsr.errors import BlindSRError
+from blindsr.image import write_png
+from blindsr.metrics import psnr_y
+from blindsr.plan import make_plan
+from blindsr.registry import Registry
+from blindsr.result import open_result
+from pipelines import QUICK, read
+
+EXTERNAL = QUICK + "  PDN: {type: 2, sr: {external: {folder: pdn}}, optional: true}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: np.ndarray) -> Path:
+    for name, left in (("a", 0), ("b", 40), ("c", 80)):
+        write_png(tmp_path / f"hr/{name}.png", photo[20:80, left : left + 64])
+        write_png(tmp_path / f"pdn/{name}.png", photo[21:81, left : left + 64])
+    return tmp_path
+
+
+def _run(folder: Path, text: str = EXTERNAL, **options: object) -> execute.Report:
+    pipeline = read(folder, text, **options)
+    plan = make_plan(pipeline, pipeline.dataset())
+    return execute.run(plan, Registry.discover(), out=folder / "runs", workers=0, listener=Quiet())
+
+
+def test_a_folder_of_images_is_a_row(folder: Path, photo: np.ndarray) -> None:
+    report = _run(folder)
+    assert not report.failures
+    with open_result(report.result) as result:
+        chosen = (result.columns["method"] == "PDN") & (result.columns["item"] == "b")
+        expected = psnr_y(photo[21:81, 40:104], photo[20:80, 40:104], shave=2)
+        assert result.columns["psnr"][chosen] == pytest.approx([expected])
+        assert np.isnan(result.columns["seconds_upscale"][chosen]).all()
+        assert np.isnan(result.columns["kernel_l2"][chosen]).all()  # whoever made it told no kernel
+        np.testing.assert_array_equal(result.sr("b", "PDN", 0), photo[21:81, 40:104])
+    assert (report.folder / "images/PDN/b.png").is_file()
+
+
+def test_a_missing_a_misnamed_and_a_wrongly_sized_image_are_named_and_the_rest_is_scored(folder: Path, photo: np.ndarray) -> None:
+    (folder / "pdn/a.png").rename(folder / "pdn/a_x2.png")
+    write_png(folder / "pdn/b.png", photo[20:78, 40:104])
+    messages = {failure.message for failure in _run(folder).failures.values()}
+    assert messages == {
+        f"{folder}/pdn/a.png: no such file; an SR image is named like its item (the folder holds a_x2.png)",
+        f"{folder}/pdn/b.png: has 64 x 58 pixels; expected 64 x 60, 2 times the LR image",
+    }
+    with open_result(folder / "runs/quick-hr-x2") as result:
+        chosen = result.columns["method"] == "PDN"
+        assert np.isfinite(result.columns["psnr"][chosen]).tolist() == [False, False, True]
+    write_png(folder / "pdn/b.png", photo[21:81, 40:104])  # put right: the rest need not be done again
+    report = _run(folder)
+    assert (len(report.computed), len(report.failures)) == (2, 2)
+
+
+def test_two_images_of_an_item_are_too_many(folder: Path, photo: np.ndarray) -> None:
+    write_png(folder / "pdn/c.bmp.png", photo[:60, :64])
+    (folder / "pdn/c.jpg").write_bytes((folder / "pdn/c.png").read_bytes())
+    assert {failure.message for failure in _run(folder).failures.values()} == {
+        f"{folder}/pdn: item 'c' has c.jpg and c.png; leave one of them"
+    }
+
+
+def test_an_optional_method_without_its_file_is_left_out_and_named(folder: Path) -> None:
+    text = EXTERNAL.replace("folder: pdn", "folder: nowhere")
+    pipeline = read(folder, text)
+    plan = make_plan(pipeline, pipeline.dataset())
+    assert plan.left_out == [f"method 'PDN' is left out: no such folder: {folder}/nowhere"]
+    assert {row.method.name for row in plan.rows} == {"Bicubic interpolation", "Ground truth"}
+
+
+def test_a_required_method_without_its_file_stops_the_run(folder: Path) -> None:
+    text = EXTERNAL.replace("folder: pdn", "folder: nowhere").replace(", optional: true", "")
+    with pytest.raises(BlindSRError, match=r"quick\.yaml:8:42: methods\.PDN\.sr\.external\.folder: no such folder: .*nowhere"):
+        read(folder, text)
+
+
+def test_other_faults_of_an_optional_method_are_faults(folder: Path) -> None:
+    with pytest.raises(BlindSRError, match="unknown parameter; did you mean 'folder'"):
+        read(folder, EXTERNAL.replace("folder: pdn", "foldr: pdn"))
+
+
+def test_a_path_from_the_command_line_starts_at_the_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = folder / "elsewhere"
+    (elsewhere / "mine").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    pipeline = read(folder, EXTERNAL, settings=["methods.PDN.sr.external.folder=mine"])
+    assert pipeline.methods[-1].sr.folder == elsewhere / "mine"  # type: ignore[attr-defined]
