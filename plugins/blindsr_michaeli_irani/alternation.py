@@ -1,0 +1,86 @@
+"""Neighbour search and kernel fit in turns.
+
+Source: Michaeli and Irani (ICCV 2013), sections 4 and 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from blindsr.errors import BlindSRError
+from blindsr.kernel import Kernel
+from blindsr_michaeli_irani.fit import normal_equations, smooth_kernel
+from blindsr_michaeli_irani.neighbours import find, weights
+from blindsr_michaeli_irani.patches import coarse, gray_levels, queries
+
+if TYPE_CHECKING:
+    from blindsr.interfaces import Image, RunContext
+
+SIZE_PER_SCALE = 6  # the kernel is 13 x 13 at x2, 19 x 19 at x3
+NEGLIGIBLE = 1e-6  # weight of all patches together, as a fraction of their number
+FALLING = 1e-3  # by how much the mean distance must fall for another round
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of `blindsr_michaeli_irani.MichaeliIrani`, which explains them."""
+
+    iterations: int
+    patches: int
+    neighbours: int
+    sigma: float
+    smoothness: float
+
+
+def estimate(lr: Image, scale: int, settings: Settings, run: RunContext) -> Kernel:
+    """The aligned kernel of an LR image.
+
+    Parameters
+    ----------
+    lr
+        (H, W, 3) in [0, 1].
+    scale
+        At which its patches are looked for.
+    run
+        Its curve ``nearest_neighbour_distance`` gets the mean squared distance per pixel, in gray levels of 255 squared.
+
+    Raises
+    ------
+    BlindSRError
+        If the image is too small or flat, holds NaN, or has no patches that recur.
+    """
+    size = SIZE_PER_SCALE * scale + 1
+    gray = gray_levels(lr, scale, size)
+    kernel = alternate(gray, scale, size, settings, run)
+    return Kernel(kernel, scale).align()
+
+
+def alternate(gray: NDArray[np.float64], scale: int, size: int, settings: Settings, run: RunContext) -> NDArray[np.float64]:
+    """The kernel (size, size), non-negative and not yet aligned, of a gray image of 0..255, less its mean."""
+    patches = queries(gray, settings.patches)
+    kernel = np.zeros((size, size))
+    kernel[size // 2, size // 2] = 1
+    last = np.inf
+    for i in range(settings.iterations):
+        near = find(patches, coarse(gray, kernel, scale), settings.neighbours, torch.get_num_threads())
+        distance = float(near.distances[:, 0].mean() / patches.shape[1])
+        run.log("nearest_neighbour_distance", i, distance)
+        if distance > (1 - FALLING) * last:
+            break
+        last = distance
+        pairs = weights(patches, near.distances, settings.sigma)
+        if not pairs.sum() > NEGLIGIBLE * len(patches):
+            raise BlindSRError(
+                f"none of the LR image's patches recur when it is downscaled by {scale}, so its kernel cannot be estimated from "
+                "them: take a larger image"
+            )
+        matrix, right = normal_equations(gray, patches, near.places, pairs, scale=scale, size=size)
+        kernel = smooth_kernel(matrix, right, settings.smoothness * float((pairs * near.distances).sum()))
+        run.progress(i + 1, settings.iterations)
+    run.progress(settings.iterations, settings.iterations)
+    return kernel

@@ -1,0 +1,89 @@
+"""The kernel that best explains patches by the parents of their neighbours: non-negative, smooth least squares.
+
+Products and factors are torch's, not numpy's, since torch keeps to the number of threads that the user has set.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from blindsr_michaeli_irani.patches import CHUNK, PATCH_PX, coarse_shape, windows
+
+ROUNDING = 1e-12
+SUM_WEIGHT = 1e3
+
+
+def normal_equations(
+    gray: NDArray[np.float64],
+    queries: NDArray[np.float64],
+    places: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    *,
+    scale: int,
+    size: int,
+    chunk: int = CHUNK,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Matrix and right side of ``min_k sum_ij w_ij |q_i - R_j k|^2``: ``sum w R^T R`` and ``sum w R^T q``.
+
+    The row of R_j that makes a pixel of the downscaled image is the window around the pixel's parent, whichever patch the
+    pixel is seen in. So the weights and the weighted queries are first summed for each pixel, and each window is then used once.
+
+    Parameters
+    ----------
+    gray
+        (H, W).
+    queries
+        (n, 25).
+    places, weights
+        (n, neighbours): top left pixel of each neighbour, numbered among those of all patches of the downscaled image.
+
+    Returns
+    -------
+    (size^2, size^2) and (size^2,).
+    """
+    height, width = coarse_shape(gray.shape, scale, size)
+    rows, columns = height - PATCH_PX + 1, width - PATCH_PX + 1
+    flat, pairs = places.ravel(), weights.ravel()
+    weight = np.bincount(flat, pairs, rows * columns).reshape(rows, columns)
+    weight_sum, query_sum = np.zeros((2, height, width))
+    for pixel, values in enumerate(queries.T):
+        top, left = divmod(pixel, PATCH_PX)
+        covered = np.s_[top : top + rows, left : left + columns]
+        weight_sum[covered] += weight
+        query_sum[covered] += np.bincount(flat, (weights * values[:, None]).ravel(), rows * columns).reshape(rows, columns)
+    of_pixels, towards = torch.from_numpy(weight_sum).flatten(), torch.from_numpy(query_sum).flatten()
+    matrix, right = torch.zeros(size**2, size**2, dtype=torch.float64), torch.zeros(size**2, dtype=torch.float64)
+    for span, copied in windows(gray, scale, size, chunk):
+        window = torch.from_numpy(copied)
+        right.addmv_(window.T, towards[span])
+        matrix.addmm_(window.T, window * of_pixels[span, None])
+    return matrix.numpy(), right.numpy()
+
+
+def roughness(size: int) -> NDArray[np.float64]:
+    """C^T C (size^2, size^2) of the differences C between neighbouring taps, along rows and along columns."""
+    step = np.diff(np.eye(size), axis=0)
+    along = step.T @ step
+    rough: NDArray[np.float64] = np.kron(along, np.eye(size)) + np.kron(np.eye(size), along)
+    return rough
+
+
+def smooth_kernel(matrix: NDArray[np.float64], right: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    """The k (size, size) that minimises ``k^T matrix k - 2 k^T right + penalty |C k|^2``, with k >= 0 and sum k = 1.
+
+    The paper lets taps be negative. Its kernels then grow wide with high ripples of either sign, which cancel out in the images;
+    clipping the ripples afterwards leaves a broad blob.
+    """
+    size = round(len(right) ** 0.5)
+    total = matrix + penalty * roughness(size)
+    scale = np.trace(total) / len(total)
+    # One equation more, sum k = 1, so heavy that it holds; and a trace on the diagonal, so that the factor exists.
+    total = total + SUM_WEIGHT * scale + ROUNDING * SUM_WEIGHT * scale * len(total) * np.eye(len(total))
+    factor = torch.linalg.cholesky(torch.from_numpy(total))
+    target = torch.linalg.solve_triangular(factor, torch.from_numpy(right + SUM_WEIGHT * scale)[:, None], upper=False)
+    taps = nnls(factor.T.numpy(), target[:, 0].numpy())[0]
+    kernel: NDArray[np.float64] = (taps / taps.sum()).reshape(size, size)
+    return kernel
