@@ -335,8 +335,19 @@ def _conclude(report: Report) -> int:
         click.echo(
             f"{len(report.computed)} steps computed, {len(report.cached)} done before, {len(report.failures)} failed", err=True
         )
+    click.echo(f"plan: {_counts(report.plan)}", err=True)
     click.echo(f"result: {report.result}\nimages: {report.folder / 'images'}", err=True)
     return INTERRUPTED if report.interrupted else 1 if report.failures else 0
+
+
+def _counts(plan: Plan) -> str:
+    """How many steps each component has: an estimate that several methods share is one."""
+    from collections import Counter
+
+    counts = {kind: Counter(step.label for step in plan.steps.values() if step.kind == kind) for kind in ("estimate", "upscale")}
+    titles = {"estimate": "kernels", "upscale": "SR"}
+    texts = [f"{titles[kind]}: {', '.join(f'{n} {name}' for name, n in found.items())}" for kind, found in counts.items() if found]
+    return "; ".join(texts)
 
 
 def main() -> None:

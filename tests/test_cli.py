@@ -40,7 +40,7 @@ def test_a_run_prints_the_table_and_says_where_things_are(folder: Path) -> None:
     result = _run("quick.yaml")
     assert result.exit_code == 0, result.output
     assert re.search(r"1  Bicubic interpolation\s+\d\d\.\d\d / 0\.\d{4}", result.stdout)
-    assert "6 steps computed, 0 done before, 0 failed" in result.stderr
+    assert "6 steps computed, 0 done before, 0 failed\nplan: kernels: 1 bicubic; SR: 2 bicubic\n" in result.stderr
     assert (folder / "runs/quick-hr-x2/images/Ground_truth/cat.png").is_file()
     assert "nothing to compute: all 6 steps were done before" in _run("quick.yaml").stderr
 

@@ -1,5 +1,6 @@
 """Plans: shared steps, keys that mean the content, kernels and truths of datasets."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,42 @@ def test_rows_of_equal_items_share_steps(folder: Path) -> None:
     two = make_plan(pipeline, Dataset("two", (Item("a", hr=path), Item("copy", hr=path))))
     assert one.steps.keys() == two.steps.keys()
     assert len(two.rows) == 2 * len(one.rows)
+
+
+def test_shipped_weights_are_part_of_the_key_and_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from blindsr_bicubic import BicubicInterpolation
+
+    before = _plan(folder, QUICK)
+    assert before.weights == []
+    weights = folder / "w.safetensors"
+    monkeypatch.setattr(BicubicInterpolation, "weights", lambda self, scale: {weights: "Apache-2.0"})
+    with pytest.raises(BlindSRError, match="w.safetensors: No such file"):
+        _plan(folder, QUICK)
+    keys = []
+    for content in (b"one", b"two"):
+        weights.write_bytes(content)
+        plan = _plan(folder, QUICK)
+        keys.append({key for key, step in plan.steps.items() if step.kind == "upscale"})
+    assert not keys[0] & keys[1]
+    assert plan.weights == [{"path": str(weights), "sha256": hashlib.sha256(b"two").hexdigest(), "licence": "Apache-2.0"}]
+
+
+@pytest.mark.parametrize(("name", "rows", "left_out"), [("table1_x2", 8, 2), ("table1_x4", 8, 6)])
+def test_the_papers_table_runs_what_it_has_files_for(folder: Path, name: str, rows: int, left_out: int) -> None:
+    from blindsr import pipeline
+    from blindsr.published import published_table
+    from blindsr.registry import Registry
+
+    data = {"data": {"hr": str(folder / "hr")}}
+    loaded = pipeline.load(pipeline.find(name), Registry.discover(), overrides=data)
+    plan = make_plan(loaded, loaded.dataset())
+    assert len(plan.rows) == rows
+    assert len(plan.left_out) == left_out
+    names = {step.label for step in plan.steps.values() if step.kind == "estimate"}
+    assert [step.label for step in plan.steps.values() if step.kind == "estimate"].count("kernelgan") == 1
+    assert names == {"bicubic", "kernelgan", "michaeli_irani"}
+    # Every row of the published table at this scale is in the file, under its type.
+    text = loaded.text
+    for row in published_table("paper").rows:
+        if loaded.scale in row.scores:
+            assert f"type: {row.type}" in next(line for line in text.splitlines() if f"published: {row.key}}}" in line)
