@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -82,12 +83,16 @@ settings_option = click.option(
 @click.option("--limit", type=click.IntRange(1), help="Only the first N items.")
 @device_option
 @click.option(
-    "--workers", type=click.IntRange(0), help="Worker processes; 0 runs in this one.  [default: the cores, or 1 for a GPU]"
+    "--workers", type=click.IntRange(0), help="Worker processes; 0 runs in this one.  [default: the cores, or one for each GPU]"
 )
 @threads_option
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up a step that takes longer.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of results.")
 @click.pass_context
-def run(ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: int | None, threads: int, **chosen: Any) -> None:
+def run(
+    ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: int | None, threads: int, timeout: float | None,
+    **chosen: Any,
+) -> None:  # fmt: skip
     """Run a pipeline: a YAML file, or the name of a bundled one.
 
     What is done already is not done again, so an interrupted run goes on where it stopped.
@@ -100,8 +105,11 @@ def run(ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: i
     plan = _plan(pipeline, registry, **chosen)
     for remark in (*plan.left_out, *plan.remarks):
         click.echo(f"note: {printable(remark)}", err=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
     with console(debug=ctx.find_root().params["debug"]) as listener:
-        report = execute.run(plan, registry, out=out, device=device, workers=workers, threads=threads, listener=listener)
+        report = execute.run(
+            plan, registry, out=out, device=device, workers=workers, threads=threads, timeout=timeout, listener=listener
+        )
     ctx.exit(_conclude(report))
 
 

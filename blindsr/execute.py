@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import heapq
-import json
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from blindsr.errors import BlindSRError
-from blindsr.files import explained, sha256
+from blindsr.files import sha256
 from blindsr.image import read_image, write_png
+from blindsr.lock import locked
 from blindsr.plan import Absent, ImageFile, Input, KernelFile, Plan, Step
-from blindsr.pool import InProcess, Pool, ProcessPool
+from blindsr.pool import InProcess, Pool, ProcessPool, StepTimeoutError, WorkerDiedError
 from blindsr.registry import Registry
 from blindsr.result import provenance, write_result
 from blindsr.steps import Outcome, Task
@@ -83,6 +82,7 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     threads: int = 1,
+    timeout: float | None = None,
     listener: Listener,
 ) -> Report:
     """Run all that is not yet done of a plan, and consolidate the result.
@@ -94,9 +94,12 @@ def run(
     device
         ``cpu``, ``cuda``, or ``auto``: a GPU if there is one.
     workers
-        Worker processes; 0 runs everything in this process; None: one for each ``threads`` cores, or one for a GPU.
+        Worker processes; 0 runs everything in this process; None: one for each ``threads`` cores, or one for each GPU.
     threads
         Threads of each worker. Float sums depend on it, so results are equal bit for bit only for equal numbers.
+
+    timeout
+        Seconds after which a step is given up; None: never. Not for ``workers=0``.
 
     Raises
     ------
@@ -107,13 +110,14 @@ def run(
     folder = out / f"{pipeline.name}-{plan.dataset.name}-x{pipeline.scale}"
     steps = StepStore(out / "steps")
     report = Report(plan, folder)
-    with _locked(out):
+    with locked(out):
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
             if missing and not report.interrupted:
                 device = resolve_device(device)
-                _Run(plan, steps, report, listener, device, threads).all(missing, _workers(workers, threads, device, len(missing)))
+                count = _workers(workers, threads, device, len(missing))
+                _Run(plan, steps, report, listener, device, threads, timeout).all(missing, count, out / ".progress")
             try:
                 _conclude(report, steps, listener, provenance(plan, _plugins(registry), device=device, threads=threads))
             except DamagedStepError as error:
@@ -133,13 +137,17 @@ def _conclude(report: Report, steps: StepStore, listener: Listener, about: Mappi
 class _Run:
     """The bookkeeping of one run: which steps wait, which are under way."""
 
-    def __init__(self, plan: Plan, steps: StepStore, report: Report, listener: Listener, device: str, threads: int) -> None:
+    def __init__(
+        self, plan: Plan, steps: StepStore, report: Report, listener: Listener, device: str, threads: int, timeout: float | None
+    ) -> None:
         self.plan = plan
         self.steps = steps
         self.report = report
         self.listener = listener
         self.device = device
         self.threads = threads
+        self.timeout = timeout
+        self.tried_again: set[str] = set()
         self.waits_for: dict[str, set[str]] = {}  # of every step that is not done yet: what must be done before it
         self.ready: list[tuple[int, int, str]] = []  # a heap: what most depends on comes first, then the plan's order
         self.under_way: dict[Future[Outcome | Failure], Step] = {}
@@ -150,11 +158,15 @@ class _Run:
             for key in step.needs:
                 self.dependants[key].append(step.key)
 
-    def all(self, missing: list[str], workers: int) -> None:
+    def all(self, missing: list[str], workers: int, folder: Path) -> None:
         for key in missing:
             self._schedule(key)
         self.listener.begun(len(self.waits_for))
-        pool: Pool = ProcessPool(workers, self.threads) if workers else InProcess(self.threads, self._on_progress)
+        pool: Pool = (
+            ProcessPool(workers, self.threads, folder, timeout=self.timeout, gpus=_gpus() if self.device == "cuda" else 0)
+            if workers
+            else InProcess(self.threads, self._on_progress)
+        )
         finished = False
         try:
             while self.ready or self.under_way:
@@ -203,9 +215,20 @@ class _Run:
         for future in done:
             step = self.under_way.pop(future)
             try:
-                outcome = future.result()
-            except Exception as error:  # whatever happens to a worker is its step's failure
-                outcome = Failure(f"the worker process ended abruptly ({error}); it may have run out of memory: try --workers 1")
+                outcome = pool.result(future)
+            except StepTimeoutError:
+                outcome = Failure(f"{step.label} took longer than --timeout {self.timeout:g} seconds and was stopped")
+            except WorkerDiedError as error:
+                if step.key not in self.tried_again:
+                    self.tried_again.add(step.key)
+                    self.listener.note(
+                        f"{step.item}: the worker process of {step.label} ended abruptly ({error}); it is tried once more"
+                    )
+                    heapq.heappush(self.ready, (*self.order[step.key], step.key))
+                    continue
+                outcome = Failure(
+                    f"the worker process ended abruptly, twice ({error}); it may have run out of memory: try --workers 1"
+                )
             self._end(step, outcome)
         for step in self.under_way.values():
             if state := pool.progress(step.key):
@@ -328,9 +351,15 @@ def _workers(workers: int | None, threads: int, device: str, steps: int) -> int:
     if workers is not None:
         return workers
     if device == "cuda":
-        return 1
+        return max(1, min(_gpus(), steps))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores // threads, steps))
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _heights(plan: Plan) -> Mapping[str, int]:
@@ -347,33 +376,3 @@ def _plugins(registry: Registry) -> list[dict[str, str]]:
         {"name": e.component.name, "kind": e.kind, "distribution": e.distribution, "version": e.version}
         for e in registry.entries.values()
     ]
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keep a second run out of the folder while this one works in it."""
-    import filelock
-
-    with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(out / ".lock")
-        holder = out / ".lock-holder"
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise BlindSRError(
-                f"{out}: another run is using this folder ({_holder(holder)}); wait for it, or choose another --out"
-            ) from None
-        holder.write_text(json.dumps({"process": os.getpid()}))
-    try:
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def _holder(path: Path) -> str:
-    try:
-        return f"process {json.loads(path.read_text())['process']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "an unknown process"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
-import tempfile
 import threading
 import time
 import traceback
@@ -14,10 +15,19 @@ from pathlib import Path
 from typing import Protocol
 
 from blindsr.errors import BlindSRError
+from blindsr.files import explained
 from blindsr.steps import Outcome, Task
 from blindsr.store import Failure
 
 REPORT_EVERY_SECONDS = 0.2
+
+
+class StepTimeoutError(Exception):
+    """A task ran for longer than it may."""
+
+
+class WorkerDiedError(Exception):
+    """The worker of a task ended before the task did: killed, out of memory, or crashed."""
 
 
 class Pool(Protocol):
@@ -26,7 +36,17 @@ class Pool(Protocol):
     workers: int
 
     def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
-        """Start a task. A failure of the task comes back as its result, one of the worker as an exception."""
+        """Start a task. Its own failure comes back as its result."""
+        ...
+
+    def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:
+        """What a finished task gave.
+
+        Raises
+        ------
+        StepTimeoutError, WorkerDiedError
+            If it gave nothing.
+        """
         ...
 
     def progress(self, key: str) -> tuple[int, int] | None:
@@ -39,25 +59,49 @@ class Pool(Protocol):
 
 
 class ProcessPool:
-    """Worker processes on this machine: one that dies takes only its own task with it."""
+    """Worker processes on this machine: one that dies takes only its own task with it, and another takes its place.
 
-    def __init__(self, workers: int, threads: int) -> None:
+    Parameters
+    ----------
+    folder
+        For the workers' progress files; made anew here (a killed run may have left it) and removed at the end.
+    timeout
+        Seconds that a task may take; None: any.
+    gpus
+        How many GPUs there are for the workers: each takes one that no other has.
+    """
+
+    def __init__(self, workers: int, threads: int, folder: Path, *, timeout: float | None = None, gpus: int = 0) -> None:
         import multiprocessing
 
         import pebble
 
         self.workers = workers
-        self._progress = tempfile.TemporaryDirectory(prefix="blindsr-progress-")
+        self._timeout = timeout
+        self._folder = folder
+        with explained(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
         self._pool = pebble.ProcessPool(
             max_workers=workers,
             context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(threads, os.getpid()),
+            initargs=(threads, os.getpid(), folder, gpus),
         )
 
     def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
-        future: Future[Outcome | Failure] = self._pool.schedule(attempt, args=[task, self._file(key)])
+        future: Future[Outcome | Failure] = self._pool.schedule(attempt, args=[task, self._file(key)], timeout=self._timeout)
         return future
+
+    def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:
+        from pebble import ProcessExpired
+
+        try:
+            return future.result()
+        except TimeoutError as error:
+            raise StepTimeoutError from error
+        except ProcessExpired as error:
+            raise WorkerDiedError(f"exit code {error.exitcode}") from error
 
     def progress(self, key: str) -> tuple[int, int] | None:
         try:
@@ -72,10 +116,10 @@ class ProcessPool:
         else:
             self._pool.close()  # type: ignore[no-untyped-call]
         self._pool.join()
-        self._progress.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _file(self, key: str) -> Path:
-        return Path(self._progress.name) / key
+        return self._folder / key
 
 
 class InProcess:
@@ -93,6 +137,9 @@ class InProcess:
         future: Future[Outcome | Failure] = Future()
         future.set_result(attempt(task, None, lambda done, total: self._report(key, done, total)))
         return future
+
+    def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:
+        return future.result()
 
     def progress(self, key: str) -> tuple[int, int] | None:
         return None
@@ -123,20 +170,41 @@ def _reporter(file: Path | None) -> Callable[[int, int], None]:
         now = time.monotonic()
         if file and (now >= due or done == total):
             due = now + REPORT_EVERY_SECONDS
-            file.write_text(f"{done} {total}")
+            with contextlib.suppress(OSError):  # a full disk must not end the step: only the bar stands still
+                file.write_text(f"{done} {total}")
 
     return report
 
 
-def _start_worker(threads: int, parent: int) -> None:
+def _start_worker(threads: int, parent: int, folder: Path, gpus: int) -> None:
     """Prepare a fresh worker, before numpy and torch read these variables."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    lock = None
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"], lock = own_gpu(folder, gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    threading.Thread(target=_die_with, args=(parent, lock), daemon=True).start()
 
 
-def _die_with(parent: int) -> None:
+def own_gpu(folder: Path, gpus: int, visible: str | None) -> tuple[str, object]:
+    """The GPU of this worker, for ``CUDA_VISIBLE_DEVICES``: one of those visible so far that no other worker holds; and the hold.
+
+    That is a lock on a file, which the system lets go when the worker ends, however it ends, or when nobody refers to it.
+    """
+    import filelock
+
+    names = visible.split(",") if visible else [str(number) for number in range(gpus)]
+    for name in names:
+        lock = filelock.FileLock(folder / f"gpu-{name}.lock")
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire(timeout=0)
+            return name, lock
+    return names[os.getpid() % len(names)], None  # more workers than GPUs: they share
+
+
+def _die_with(parent: int, lock: object) -> None:
+    """End with the parent; until then the lock is referred to, and so held."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

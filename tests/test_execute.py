@@ -17,6 +17,7 @@ from blindsr import execute
 from blindsr.errors import BlindSRError
 from blindsr.execute import Report, folder_names
 from blindsr.image import read_image, write_png
+from blindsr.lock import locked
 from blindsr.plan import Step, make_plan
 from blindsr.registry import Registry
 from blindsr.result import open_result
@@ -229,8 +230,8 @@ def test_16_bit_photographs_stay_16_bit(folder: Path, photo: np.ndarray) -> None
 
 def test_only_one_run_at_a_time(folder: Path) -> None:
     with (
-        execute._locked(folder / "out"),
-        pytest.raises(BlindSRError, match=f"another run is using this folder .process {os.getpid()}"),
+        locked(folder / "out"),
+        pytest.raises(BlindSRError, match=rf"another run is using this folder .process {os.getpid()} on .+, since \d{{4}}-"),
     ):
         _run(folder)
     assert _run(folder).failures == {}
@@ -321,3 +322,16 @@ def test_ctrl_c_keeps_what_is_finished(folder: Path, spawned) -> None:
     assert victim.returncode == 130
     assert "run the same command to go on" in stderr
     assert (folder / "out" / "quick-hr-x2" / "result.h5").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_a_batch_systems_sigterm_is_as_good_as_ctrl_c(folder: Path, spawned) -> None:
+    write(folder, SLOW.replace("iterations: 40}", "iterations: 100000}"))
+    victim = spawned(folder, "--workers", "1")
+    _until(lambda: len(list((folder / "out" / "steps").glob("*.h5"))) >= 2)
+    victim.send_signal(signal.SIGTERM)
+    _, stderr = victim.communicate(timeout=30)
+    assert victim.returncode == 130
+    assert "run the same command to go on" in stderr
+    assert not (folder / "out" / ".progress").exists()

@@ -1,0 +1,93 @@
+"""Steps and workers that go wrong: each costs its own row only."""
+
+import os
+from pathlib import Path
+
+import faulty
+import numpy as np
+import pytest
+from test_execute import Quiet
+
+from blindsr import execute
+from blindsr.image import write_png
+from blindsr.plan import make_plan
+from blindsr.pool import own_gpu
+from blindsr.result import open_result
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: np.ndarray) -> Path:
+    write_png(tmp_path / "hr/a.png", photo[20:116, 100:196])
+    return tmp_path
+
+
+def _run(folder: Path, fault: str, times: int, *, workers: int = 1, timeout: float | None = None) -> tuple[execute.Report, Quiet]:
+    pipeline, listener = faulty.pipeline(folder, fault, times), Quiet()
+    plan = make_plan(pipeline, pipeline.dataset())
+    report = execute.run(
+        plan, faulty.registry(), out=folder / "out", device="cpu", workers=workers, timeout=timeout, listener=listener
+    )
+    return report, listener
+
+
+def _scored(report: execute.Report) -> list[str]:
+    with open_result(report.result) as result:
+        return sorted(map(str, result.columns["method"][np.isfinite(result.columns["psnr"])]))
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_costs_nothing(folder: Path) -> None:
+    report, listener = _run(folder, "die", 1)
+    assert report.failures == {}
+    assert listener.notes == ["a: the worker process of faulty ended abruptly (exit code -9); it is tried once more"]
+    assert _scored(report) == ["Bad", "Bicubic interpolation", "Ground truth"]
+    assert not (folder / "out/.progress").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_twice_costs_its_own_row(folder: Path) -> None:
+    report, _ = _run(folder, "die", 5)
+    assert {failure.message for failure in report.failures.values()} == {
+        "the worker process ended abruptly, twice (exit code -9); it may have run out of memory: try --workers 1"
+    }
+    assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
+    assert len(list((folder / "left").iterdir())) == 3  # it was tried twice, and not more
+
+
+@pytest.mark.slow
+def test_a_step_that_hangs_is_given_up(folder: Path) -> None:
+    report, _ = _run(folder, "hang", 1, timeout=3)
+    assert {failure.message for failure in report.failures.values()} == {
+        "faulty took longer than --timeout 3 seconds and was stopped"
+    }
+    assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("array", "faulty gave ndarray, not a Kernel"),
+        ("scale", "faulty gave a kernel for scale 3, not 2"),
+        ("nan", "the kernel holds 9 values that are NaN or infinite"),
+        ("modify", "ValueError: assignment destination is read-only"),
+        ("raise", "RuntimeError: \x1b[31mred\nlines"),
+    ],
+)
+def test_an_estimate_that_is_none_fails_its_row(folder: Path, fault: str, message: str) -> None:
+    report, _ = _run(folder, fault, 1, workers=0)
+    assert {failure.message for failure in report.failures.values()} == {message}
+    assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
+    report, _ = _run(folder, fault, 0, workers=0)  # put right, it is tried again
+    assert (len(report.computed), report.failures) == (3, {})
+
+
+def test_every_worker_has_a_gpu_of_its_own(tmp_path: Path) -> None:
+    first, one = own_gpu(tmp_path, 2, None)
+    second, two = own_gpu(tmp_path, 2, None)
+    assert (first, second) == ("0", "1")
+    del one  # its worker died: the next one takes its place
+    assert own_gpu(tmp_path, 2, None)[0] == "0"
+    assert own_gpu(tmp_path, 2, "5,GPU-abc")[0] == "5"
+    del two
