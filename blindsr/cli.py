@@ -15,6 +15,7 @@ from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:
     from blindsr.execute import Report
+    from blindsr.hashes import Hashes
     from blindsr.plan import Plan
     from blindsr.registry import Registry
 
@@ -88,23 +89,33 @@ settings_option = click.option(
 @threads_option
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up a step that takes longer.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of results.")
+@click.option("--dry-run", is_flag=True, help="Say what there is to do and how long it will take, and do nothing.")
 @click.pass_context
 def run(
     ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: int | None, threads: int, timeout: float | None,
-    **chosen: Any,
+    dry_run: bool, **chosen: Any,
 ) -> None:  # fmt: skip
     """Run a pipeline: a YAML file, or the name of a bundled one.
 
     What is done already is not done again, so an interrupted run goes on where it stopped.
     The table comes last; images and result.h5 lie in the folder that it names.
     """
-    from blindsr import execute
+    from blindsr import execute, forecast
     from blindsr.console import console
+    from blindsr.hashes import Hashes
+    from blindsr.store import StepStore
 
     registry = _registry()
-    plan = _plan(pipeline, registry, **chosen)
+    hashes = Hashes(out / execute.HASHES)
+    plan = _plan(pipeline, registry, hashes, **chosen)
+    hashes.save()
     for remark in (*plan.left_out, *plan.remarks):
         click.echo(f"note: {printable(remark)}", err=True)
+    if dry_run:
+        store = StepStore(out / execute.STEPS)
+        lines = forecast.forecast(plan.steps.values(), lambda key: key in store, forecast.Timings(out))
+        click.echo(forecast.to_text(plan, lines, workers or max(1, execute.cores() // threads)))
+        return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
     with console(debug=ctx.find_root().params["debug"]) as listener:
         report = execute.run(
@@ -293,8 +304,8 @@ def _warn(registry: Registry) -> None:
 
 
 def _plan(
-    pipeline: str, registry: Registry, *, photos: tuple[str, ...], data: str | None, hr: str | None, lr: tuple[str, ...],
-    scale: int | None, seeds: str | None, settings: tuple[str, ...], items: str | None, limit: int | None,
+    pipeline: str, registry: Registry, hashes: Hashes, *, photos: tuple[str, ...], data: str | None, hr: str | None,
+    lr: tuple[str, ...], scale: int | None, seeds: str | None, settings: tuple[str, ...], items: str | None, limit: int | None,
 ) -> Plan:  # fmt: skip
     """The plan that the options of ``run`` ask for."""
     from dataclasses import replace
@@ -319,7 +330,7 @@ def _plan(
     chosen = [item for item in dataset.items if fnmatch(item.id, items or "*")][:limit]
     if not chosen:
         raise BlindSRError(f"--items {items}: none matches; there are {', '.join(item.id for item in dataset.items[:10])}")
-    return make_plan(loaded, replace(dataset, items=tuple(chosen)))
+    return make_plan(loaded, replace(dataset, items=tuple(chosen)), hashes)
 
 
 def _conclude(report: Report) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from blindsr.errors import BlindSRError
 from blindsr.files import sha256
+from blindsr.forecast import Timings
 from blindsr.image import read_image, write_png
 from blindsr.lock import locked
 from blindsr.plan import Absent, ImageFile, Input, KernelFile, Plan, Step
@@ -24,6 +25,9 @@ from blindsr.steps import Outcome, Task
 from blindsr.store import DamagedStepError, Done, Failure, StepStore
 
 POLL_SECONDS = 0.25
+STEPS = "steps"
+HASHES = "hashes.json"
+"""The files' places in the folder of results."""
 
 
 class Listener(Protocol):
@@ -108,16 +112,17 @@ def run(
     """
     pipeline = plan.pipeline
     folder = out / f"{pipeline.name}-{plan.dataset.name}-x{pipeline.scale}"
-    steps = StepStore(out / "steps")
+    steps = StepStore(out / STEPS)
     report = Report(plan, folder)
     with locked(out):
+        timings = Timings(out)
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
             if missing and not report.interrupted:
                 device = resolve_device(device)
                 count = _workers(workers, threads, device, len(missing))
-                _Run(plan, steps, report, listener, device, threads, timeout).all(missing, count, out / ".progress")
+                _Run(plan, steps, report, listener, device, threads, timeout, timings).all(missing, count, out / ".progress")
             try:
                 _conclude(report, steps, listener, provenance(plan, _plugins(registry), device=device, threads=threads))
             except DamagedStepError as error:
@@ -138,8 +143,9 @@ class _Run:
     """The bookkeeping of one run: which steps wait, which are under way."""
 
     def __init__(
-        self, plan: Plan, steps: StepStore, report: Report, listener: Listener, device: str, threads: int, timeout: float | None
-    ) -> None:
+        self, plan: Plan, steps: StepStore, report: Report, listener: Listener, device: str, threads: int,
+        timeout: float | None, timings: Timings,
+    ) -> None:  # fmt: skip
         self.plan = plan
         self.steps = steps
         self.report = report
@@ -147,6 +153,7 @@ class _Run:
         self.device = device
         self.threads = threads
         self.timeout = timeout
+        self.timings = timings
         self.tried_again: set[str] = set()
         self.waits_for: dict[str, set[str]] = {}  # of every step that is not done yet: what must be done before it
         self.ready: list[tuple[int, int, str]] = []  # a heap: what most depends on comes first, then the plan's order
@@ -178,6 +185,7 @@ class _Run:
             self.report.interrupted = True
         finally:
             pool.close(now=not finished)
+            self.timings.save()
 
     def _schedule(self, key: str) -> None:
         """Have a step done, and before it all that it needs and is not there."""
@@ -247,6 +255,7 @@ class _Run:
                     self._end(self.plan.steps[key], outcome)
             return
         self.report.computed[step.key] = None
+        self.timings.add(step, outcome.seconds)
         self.report.cached.pop(step.key, None)
         for key in self.dependants[step.key]:
             waits = self.waits_for.get(key, set())
@@ -350,10 +359,12 @@ def resolve_device(device: str) -> str:
 def _workers(workers: int | None, threads: int, device: str, steps: int) -> int:
     if workers is not None:
         return workers
-    if device == "cuda":
-        return max(1, min(_gpus(), steps))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores // threads, steps))
+    return max(1, min(_gpus() if device == "cuda" else cores() // threads, steps))
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpus() -> int:

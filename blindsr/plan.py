@@ -15,12 +15,14 @@ from pydantic import BaseModel
 
 from blindsr.dataset import Dataset, Item
 from blindsr.errors import BlindSRError
-from blindsr.files import sha256
+from blindsr.hashes import Hashes
 from blindsr.interfaces import Component
-from blindsr.kernel import Convention, Kernel
+from blindsr.kernel import ALIGNED_WITHIN_PX, Convention, Kernel
 from blindsr.pipeline import Method, Pipeline
 from blindsr.steps import VERSIONS, StepKind
 from blindsr.supplied import External, Given, GroundTruth
+
+ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,8 @@ class Plan:
         return found
 
 
-def make_plan(pipeline: Pipeline, dataset: Dataset) -> Plan:
-    """Lay out every step of a pipeline on a dataset.
+def make_plan(pipeline: Pipeline, dataset: Dataset, hashes: Hashes | None = None) -> Plan:
+    """Lay out every step of a pipeline on a dataset; `hashes` are those of an earlier run, which need not be computed again.
 
     Raises
     ------
@@ -174,7 +176,7 @@ def make_plan(pipeline: Pipeline, dataset: Dataset) -> Plan:
         If a file is missing or a given kernel unreadable, so that nothing starts that cannot end.
     """
     plan = Plan(pipeline, dataset, left_out=list(pipeline.left_out))
-    planner = _Planner(plan)
+    planner = _Planner(plan, hashes or Hashes())
     for item in dataset.items:
         planner.add(item)
     planner.list_weights()
@@ -184,11 +186,12 @@ def make_plan(pipeline: Pipeline, dataset: Dataset) -> Plan:
 
 
 class _Planner:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, hashes: Hashes) -> None:
         self.plan = plan
         self.pipeline = plan.pipeline
-        self.hashes: dict[Path, str] = {}
+        self.hashes = hashes
         self.read: set[KernelFile] = set()
+        self.identities: dict[int, dict[str, Any]] = {}
 
     def add(self, item: Item) -> None:
         planned = self._inputs(item)
@@ -211,7 +214,7 @@ class _Planner:
             given = (getattr(component, name) for name in type(component).model_fields)
             found |= {value: "" for value in given if isinstance(value, Path) and value.is_file()}
             found |= component.weights(self.pipeline.scale)
-        self.plan.weights = [{"path": str(p), "sha256": self._sha256(p), "licence": licence} for p, licence in found.items()]
+        self.plan.weights = [{"path": str(p), "sha256": self.hashes.of(p), "licence": licence} for p, licence in found.items()]
 
     def _inputs(self, item: Item) -> PlannedItem:
         scale = self.pipeline.scale
@@ -265,17 +268,17 @@ class _Planner:
         return Made(self._step("estimate", planned.item.id, method.kernel, {"lr": planned.lr}, seed=seed), "kernel")
 
     def _image(self, path: Path) -> ImageFile:
-        return ImageFile(path, self._sha256(path))
+        return ImageFile(path, self.hashes.of(path))
 
     def _kernel(
         self, path: Path, scale: int, to_scale: int, convention: Convention = "kernelgan", half: KernelFile | None = None
     ) -> KernelFile:
-        file = KernelFile(path, self._sha256(path), scale, to_scale, convention, half)
+        file = KernelFile(path, self.hashes.of(path), scale, to_scale, convention, half)
         if file not in self.read:
             self.read.add(file)
-            kernel = file.read()  # so that a wrong kernel is reported before anything starts
-            if not kernel.aligned:
-                rows, columns = kernel.misalignment_px
+            # So that a wrong kernel is reported before anything starts.
+            rows, columns = self.hashes.fact(f"misalignment of {file.key}", lambda: file.read().misalignment_px)
+            if max(abs(rows), abs(columns)) > ALIGNED_WITHIN_PX:
                 self.plan.remarks.append(
                     f"{path}: the kernel is ({rows:+.2f}, {columns:+.2f}) px off alignment, and shifts the SR image by as much; "
                     "if another tool wrote it, name its convention: usrnet or fkp"
@@ -286,9 +289,9 @@ class _Planner:
         """A parameter's value as JSON knows it, files and folders by their bytes."""
         if isinstance(value, Path) and value.is_dir():
             files = sorted(path for path in value.rglob("*") if path.is_file())
-            return {"folder": [[path.relative_to(value).as_posix(), self._sha256(path)] for path in files]}
+            return {"folder": [[path.relative_to(value).as_posix(), self.hashes.of(path)] for path in files]}
         if isinstance(value, Path):
-            return {"file": self._sha256(value)}
+            return {"file": self.hashes.of(value)}
         if isinstance(value, BaseModel):
             return {name: self._content(getattr(value, name)) for name in type(value).model_fields}
         if isinstance(value, Mapping):
@@ -298,25 +301,28 @@ class _Planner:
         plain = isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))
         return value if plain else repr(value)
 
-    def _sha256(self, path: Path) -> str:
-        if path not in self.hashes:
-            self.hashes[path] = sha256(path)
-        return self.hashes[path]
-
     def _step(self, kind: StepKind, item: str, component: Component | None, inputs: Mapping[str, Input], *, seed: int = 0) -> str:
         identity: dict[str, Any] = {"kind": kind, "version": VERSIONS[kind]}
         if component:
-            parameters = {name: self._content(getattr(component, name)) for name in type(component).model_fields}
-            identity["component"] = [component.name, component.version, parameters]
+            identity |= self._identity(component)
             identity["seed"] = seed if component.stochastic else None
-            if shipped := component.weights(self.pipeline.scale):
-                identity["weights"] = sorted(self._sha256(path) for path in shipped)
         identity["inputs"] = {role: _input_key(source) for role, source in inputs.items()}
-        kernel_seed = _digest(identity)
         key = _digest(identity | {"scale": self.pipeline.scale})
-        label = component.name if component else kind
-        step = Step(key, kind, component, self.pipeline.scale, dict(inputs), kernel_seed, item, label)
-        return self.plan.steps.setdefault(key, step).key
+        if key not in self.plan.steps:
+            kernel_seed = _digest(identity) if kind == "degrade" else ""
+            label = component.name if component else kind
+            self.plan.steps[key] = Step(key, kind, component, self.pipeline.scale, dict(inputs), kernel_seed, item, label)
+        return key
+
+    def _identity(self, component: Component) -> dict[str, Any]:
+        """What of a component is part of the keys."""
+        if id(component) not in self.identities:  # the pipeline keeps them all alive, so their numbers stay theirs
+            parameters = {name: self._content(getattr(component, name)) for name in type(component).model_fields}
+            identity: dict[str, Any] = {"component": [component.name, component.version, parameters]}
+            if shipped := component.weights(self.pipeline.scale):
+                identity["weights"] = sorted(self.hashes.of(path) for path in shipped)
+            self.identities[id(component)] = identity
+        return self.identities[id(component)]
 
 
 def _input_key(source: Input) -> str:
@@ -324,4 +330,4 @@ def _input_key(source: Input) -> str:
 
 
 def _digest(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(ENCODER.encode(identity).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""Dry runs: what there is to do, how long it will take; hashes that are remembered."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from blindsr import hashes as hashing
+from blindsr.cli import cli
+from blindsr.hashes import Hashes
+from blindsr.image import write_png
+from pipelines import write
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, left in (("a", 0), ("b", 60)):
+        write_png(tmp_path / f"hr/{name}.png", photo[20:100, left : left + 96])
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _run(*options: str) -> str:
+    result = CliRunner().invoke(cli, ["run", "quick.yaml", "--workers", "0", "--device", "cpu", *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_dry_run_counts_and_does_nothing(folder: Path) -> None:
+    lines = [line.split() for line in _run("--dry-run").splitlines()]
+    assert lines[0] == "quick on hr x2: 2 images, 2 methods, 1 seed, 4 rows".split()
+    assert ["upscale", "bicubic", "4", "0", "4", "not", "timed", "yet"] in lines
+    assert not (folder / "runs/steps").exists()
+    assert not (folder / "runs/quick-hr-x2").exists()
+
+
+def test_a_dry_run_knows_what_is_done_and_how_long_the_rest_takes(folder: Path) -> None:
+    _run("--limit", "1")
+    timings = json.loads((folder / "runs/timings.json").read_text())
+    assert set(timings) == {"degrade random_kernel x2", "estimate bicubic x2", "upscale bicubic x2", "score score x2"}
+    times = {"degrade random_kernel x2": 600, "estimate bicubic x2": 600, "upscale bicubic x2": 1200, "score score x2": 0.0}
+    (folder / "runs/timings.json").write_text(json.dumps(times))
+    text = _run("--dry-run", "--workers", "2")
+    assert ["upscale", "bicubic", "4", "2", "2", "1200.0"] in [line.split() for line in text.splitlines()]
+    assert text.splitlines()[-1] == "about 30.0 minutes with 2 workers"  # (600 + 600 + 2 x 1200) / 2 seconds
+    _run()
+    assert _run("--dry-run").splitlines()[-1] == "nothing to compute"
+    (folder / "runs/timings.json").write_text("[1, 2")  # damaged: no reason to stop
+    assert _run("--dry-run", "--scale", "4").splitlines()[-1] == "no such steps were timed here yet; run a few first: --limit 1"
+
+
+def test_hashes_are_remembered_by_size_and_time_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[Path] = []
+    monkeypatch.setattr(hashing, "sha256", lambda path: (computed.append(path), path.read_text())[1])
+    path, memory = tmp_path / "image", tmp_path / "hashes.json"
+
+    def look() -> str:
+        hashes = Hashes(memory)
+        found = hashes.of(path)
+        hashes.save()
+        return found
+
+    path.write_text("one")
+    assert [look(), look()] == ["one", "one"]
+    assert len(computed) == 2  # written just now: it could change again within the same time stamp
+    old = time.time_ns() - 10**10
+    os.utime(path, ns=(old, old))
+    assert [look(), look()] == ["one", "one"]
+    assert len(computed) == 3
+    path.write_text("two")  # as long, but of another time
+    os.utime(path, ns=(old + 1, old + 1))
+    assert look() == "two"
+    path.write_text("three")
+    os.utime(path, ns=(old + 1, old + 1))  # of the same time, but longer
+    assert look() == "three"
+    memory.write_text('{"facts": 3')
+    assert look() == "three"
+
+
+def test_facts_are_remembered_by_content(tmp_path: Path) -> None:
+    first = Hashes(tmp_path / "hashes.json")
+    assert first.fact("abc", lambda: [1, 2]) == [1, 2]
+    first.save()
+    assert Hashes(tmp_path / "hashes.json").fact("abc", lambda: pytest.fail("computed again")) == [1, 2]
