@@ -154,7 +154,7 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
     from blindsr.result import open_result
 
     chosen = tables.columns_named(columns)
-    published = [published_table(name) for name in dict.fromkeys(against.split(","))] if against is not None else []
+    published = [published_table(name) for name in dict.fromkeys(map(str.strip, against.split(",")))] if against is not None else []
     with ExitStack() as stack:
         lines = tables.lines([stack.enter_context(open_result(path)) for path in results], per_item=per_item)
     sheets = tables.sheets(lines, chosen, published)

@@ -86,7 +86,7 @@ def div2krk(folder: Path, scale: int) -> Dataset:
     """
     if not folder.is_dir():
         raise BlindSRError(f"{folder}: no such folder")
-    folder = _unpacked(folder)
+    label, folder = _label(folder), _unpacked(folder)
     lr_folder = folder / f"lr_x{scale}"
     if not lr_folder.is_dir():
         there = sorted(path.name for path in folder.glob("lr_x*"))
@@ -107,7 +107,7 @@ def div2krk(folder: Path, scale: int) -> Dataset:
     kernels = beside(f"gt_k_x{scale}", lambda n: f"kernel_{n}.mat")
     halves = beside("gt_k_x2", lambda n: f"kernel_{n}.mat") if scale == 4 else {}
     items = (Item(f"im_{n}", lr_folder / f"im_{n}.png", hr.get(n), kernels.get(n), halves.get(n)) for n in numbers)
-    return Dataset(_label(folder), tuple(items))
+    return Dataset(label, tuple(items))
 
 
 def _unpacked(folder: Path) -> Path:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from blindsr import __version__
 from blindsr.errors import BlindSRError
@@ -15,9 +18,9 @@ from blindsr.execute import Listener
 from blindsr.files import explained, write_whole
 from blindsr.image import crop_to_multiple, read_image, write_png
 from blindsr.pipeline import parse
-from blindsr.plan import ImageFile, Step, make_plan
+from blindsr.plan import ImageFile, Plan, Step, make_plan
 from blindsr.registry import Registry
-from blindsr.steps import Task, perform
+from blindsr.steps import Outcome, Task, perform
 from blindsr.store import Failure
 
 MANIFEST = "degradation.json"
@@ -62,41 +65,38 @@ def degrade(
     """
     registry = registry or Registry.discover()
     scales = sorted(set(scales))
-    plans = {scale: _steps(hr_folder, method, registry, scale, seed, settings) for scale in scales}
-    steps = plans[scales[0]]
-    component = steps[0].component
+    plans = {scale: _plan(hr_folder, method, registry, scale, seed, settings) for scale in scales}
+    component = plans[scales[0]].pipeline.degradation
     assert component is not None
-    sources = [step.inputs["hr"] for step in steps]
+    sources = [item.hr for item in plans[scales[0]].items if item.hr]
     about = {
         "degradation": {component.name: component.model_dump(mode="json")},
         "version": component.version,
         "scales": scales,
         "seed": seed,
-        "images": {str(n): {"name": s.path.name, "sha256": s.sha256} for n, s in enumerate(sources, 1) if isinstance(s, ImageFile)},
+        "images": {str(n): {"name": source.path.name, "sha256": source.sha256} for n, source in enumerate(sources, 1)},
     }
     _claim(out, about)
     listener.begun(len(sources) * len(scales))
     made = Made()
-    for number in range(1, len(sources) + 1):
-        same = [plans[scale][number - 1] for scale in scales]
-        try:
-            _one(same, number, out, math.lcm(*scales), listener)
+    for number, source in enumerate(sources, 1):
+        steps = [plan.steps[plan.items[number - 1].lr.key] for plan in plans.values()]
+        done = _degraded(source, steps, math.lcm(*scales), listener)
+        if isinstance(done, Failure):
+            made.failures[source.path] = done.message
+            listener.ended(steps[0], done)
+        else:
+            _write(out, number, *done)
             made.images.append(f"im_{number}")
-        except BlindSRError as error:
-            source = same[0].inputs["hr"]
-            assert isinstance(source, ImageFile)
-            made.failures[source.path] = str(error)
-            listener.ended(same[0], Failure(str(error)))
     return made
 
 
-def _steps(hr_folder: Path, method: str, registry: Registry, scale: int, seed: int, settings: Sequence[str]) -> list[Step]:
-    """The steps in which a pipeline would degrade these images; theirs are the seeds, too."""
+def _plan(hr_folder: Path, method: str, registry: Registry, scale: int, seed: int, settings: Sequence[str]) -> Plan:
+    """The plan of a pipeline that degrades these images: its are the seeds, too."""
     values: dict[str, Any] = {"name": "degrade", "scale": scale, "data": {"hr": str(hr_folder)}, "data_seed": seed}
     values |= {"degradation": {method: {}}, "methods": {"none": {"sr": "bicubic"}}}
     pipeline = parse(values, registry, settings=[f"degradation.{method}.{setting}" for setting in settings])
-    plan = make_plan(pipeline, pipeline.dataset())
-    return [plan.steps[item.lr.key] for item in plan.items]
+    return make_plan(pipeline, pipeline.dataset())
 
 
 def _claim(out: Path, about: dict[str, Any]) -> None:
@@ -113,20 +113,34 @@ def _claim(out: Path, about: dict[str, Any]) -> None:
     write_whole(manifest, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _one(steps: Sequence[Step], number: int, out: Path, multiple: int, listener: Listener) -> None:
-    source = steps[0].inputs["hr"]
-    assert isinstance(source, ImageFile)
-    hr = crop_to_multiple(read_image(source.path).pixels, multiple)
-    if not hr.size:
-        raise BlindSRError(f"{source.path}: is smaller than {multiple} pixels a side")
-    for step in steps:
-        listener.started(step)
-        outcome = perform(Task(step.kind, step.component, step.scale, {"hr": hr}, step.key, step.kernel_seed))
+def _degraded(
+    source: ImageFile, steps: Sequence[Step], multiple: int, listener: Listener
+) -> tuple[NDArray[Any], dict[int, Outcome]] | Failure:
+    """The HR image as it is kept, and what each scale's step makes of it; a failure if one of them fails."""
+    made = {}
+    try:
+        hr = crop_to_multiple(read_image(source.path).pixels, multiple)
+        if not hr.size:
+            return Failure(f"{source.path}: is smaller than {multiple} pixels a side")
+        for step in steps:
+            listener.started(step)
+            made[step.scale] = perform(Task(step.kind, step.component, step.scale, {"hr": hr}, step.key, step.kernel_seed))
+            listener.ended(step, made[step.scale])
+    except BlindSRError as error:
+        return Failure(str(error))
+    except Exception as error:  # a defect of the degradation: the other images may do well
+        return Failure(f"{source.path}: {type(error).__name__}: {error}", traceback.format_exc())
+    return hr, made
+
+
+def _write(out: Path, number: int, hr: NDArray[Any], made: Mapping[int, Outcome]) -> None:
+    """The files of an image; the LR images last, since a set has the images that it has LR images of."""
+    write_png(out / "gt" / f"img_{number}_gt.png", hr)
+    for scale, outcome in made.items():
         assert outcome.kernel is not None
-        write_png(out / f"lr_x{step.scale}" / f"im_{number}.png", outcome.arrays["lr"])
-        folder = out / f"gt_k_x{step.scale}"
+        folder = out / f"gt_k_x{scale}"
         with explained(folder):
             folder.mkdir(exist_ok=True)
         outcome.kernel.save(folder / f"kernel_{number}.mat")
-        listener.ended(step, outcome)
-    write_png(out / "gt" / f"img_{number}_gt.png", hr)
+    for scale, outcome in made.items():
+        write_png(out / f"lr_x{scale}" / f"im_{number}.png", outcome.arrays["lr"])

@@ -94,7 +94,7 @@ class Component(BaseModel, ABC):
     scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
     """The scales that it can do."""
 
-    def weights(self, scale: int) -> Mapping[Path, str]:
+    def shipped_weights(self, scale: int) -> Mapping[Path, str]:
         """Files that the plugin ships and the result hangs on, each with its licence: their bytes are part of the step's key."""
         return {}
 

@@ -232,14 +232,6 @@ def parse(values: dict[str, Any], registry: Registry, *, settings: Sequence[str]
         raise BlindSRError(re.sub(rf"^{source.path}:\d+:\d+: ", "", str(error), flags=re.MULTILINE)) from None
 
 
-class _MissingFileError(Exception):
-    """A component's only fault is a file or folder that is not there."""
-
-    def __init__(self, message: str, problem: str) -> None:
-        super().__init__(message)
-        self.problem = problem
-
-
 class _Checker:
     """Collects every problem before it gives up."""
 
@@ -248,6 +240,7 @@ class _Checker:
         self.registry = registry
         self.problems: list[str] = []
         self.left_out: list[str] = []
+        self.missing: dict[str, str] = {}  # problems that are nothing but a missing file; and that, in short
         self.scale: Any = None
 
     def pipeline(self, values: dict[str, Any]) -> Pipeline:
@@ -261,6 +254,7 @@ class _Checker:
         degradation = (
             self._component("degradation", values.get("degradation"), ("degradation",)) if values.get("degradation") else None
         )
+        self.problems += self.missing
         if spec and spec.data and spec.data.has_hr_only and not values.get("degradation"):
             self.problems.append(
                 f"{self.source.place(('data',))}: degradation: is required where the data are HR images, e.g. random_kernel"
@@ -286,15 +280,14 @@ class _Checker:
         for name, value in values.items() if isinstance(values, dict) else ():
             if not isinstance(value, dict):
                 continue
-            try:
-                kernel = self._component("kernel", value.get("kernel", "bicubic"), ("methods", name, "kernel"))
-                sr = self._component("sr", value["sr"], ("methods", name, "sr")) if "sr" in value else None
-            except _MissingFileError as error:
-                if value.get("optional") is True:
-                    self.left_out.append(f"method '{name}' is left out: {error}")
-                else:
-                    self.problems.append(error.problem)
-                continue
+            problems = len(self.problems)
+            kernel = self._component("kernel", value.get("kernel", "bicubic"), ("methods", name, "kernel"))
+            sr = self._component("sr", value["sr"], ("methods", name, "sr")) if "sr" in value else None
+            missing, self.missing = self.missing, {}
+            if missing and value.get("optional") is True and len(self.problems) == problems:
+                self.left_out.append(f"method '{name}' is left out: {'; '.join(missing.values())}")
+            else:
+                self.problems += missing
             if kernel and sr:
                 methods.append(Method(str(name), kernel, cast("NonBlindSR", sr), value.get("type"), value.get("published")))
         return methods
@@ -316,8 +309,10 @@ class _Checker:
         try:
             made = component.model_validate(parameters or {}, context=self._context(inner))
         except ValidationError as error:
-            self._raise_if_only_missing(error, inner)
-            self._note(error, inner, component)
+            if all(detail["type"] == MISSING for detail in error.errors()):
+                self._note_missing(error, inner)
+            else:
+                self._note(error, inner, component)
             return None
         if self.scale in (2, 3, 4) and self.scale not in component.scales:
             able = " and ".join(f"x{scale}" for scale in component.scales)
@@ -327,15 +322,15 @@ class _Checker:
     def _context(self, inside: Location) -> dict[str, Any]:
         """Where a component's paths start: at the file's folder, or here if they come from the command line."""
         labels = self.source.labels
+        if any(inside[:end] in labels for end in range(1, len(inside) + 1)):
+            return {"base": "."}
         from_here = {location[-1] for location in labels if location[:-1] == inside}
         return {"base": self.source.path.parent, "from_here": from_here}
 
-    def _raise_if_only_missing(self, error: ValidationError, inside: Location) -> None:
-        details = error.errors()
-        if all(detail["type"] == MISSING for detail in details):
-            location = (*inside, *details[0]["loc"])
-            text = f"{'.'.join(map(str, location))}: {details[0]['msg']}"
-            raise _MissingFileError(details[0]["msg"], f"{self.source.place(location)}: {text}")
+    def _note_missing(self, error: ValidationError, inside: Location) -> None:
+        for detail in error.errors():
+            location = (*inside, *detail["loc"])
+            self.missing[f"{self.source.place(location)}: {'.'.join(map(str, location))}: {detail['msg']}"] = detail["msg"]
 
     def _note(self, error: ValidationError, inside: Location, model: type[BaseModel]) -> None:
         for detail in error.errors():

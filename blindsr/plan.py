@@ -206,14 +206,15 @@ class _Planner:
                 self.plan.rows.append(self._row(planned, method, seed))
 
     def list_weights(self) -> None:
-        """Every file that a method's components were given or ship."""
+        """Every file that the components were given or ship, kernels and SR images apart."""
         found: dict[Path, str] = {}
-        for component in (part for method in self.pipeline.methods for part in (method.kernel, method.sr)):
-            if isinstance(component, Given):
+        parts = [part for method in self.pipeline.methods for part in (method.kernel, method.sr)]
+        for component in (*parts, self.pipeline.degradation):
+            if component is None or isinstance(component, Given):
                 continue
             given = (getattr(component, name) for name in type(component).model_fields)
             found |= {value: "" for value in given if isinstance(value, Path) and value.is_file()}
-            found |= component.weights(self.pipeline.scale)
+            found |= component.shipped_weights(self.pipeline.scale)
         self.plan.weights = [{"path": str(p), "sha256": self.hashes.of(p), "licence": licence} for p, licence in found.items()]
 
     def _inputs(self, item: Item) -> PlannedItem:
@@ -319,7 +320,7 @@ class _Planner:
         if id(component) not in self.identities:  # the pipeline keeps them all alive, so their numbers stay theirs
             parameters = {name: self._content(getattr(component, name)) for name in type(component).model_fields}
             identity: dict[str, Any] = {"component": [component.name, component.version, parameters]}
-            if shipped := component.weights(self.pipeline.scale):
+            if shipped := component.shipped_weights(self.pipeline.scale):
                 identity["weights"] = sorted(self.hashes.of(path) for path in shipped)
             self.identities[id(component)] = identity
         return self.identities[id(component)]

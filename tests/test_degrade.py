@@ -66,6 +66,31 @@ def test_a_broken_image_costs_only_itself(hr: Path, tmp_path: Path) -> None:
     assert [item.id for item in dataset.div2krk(tmp_path / "set", 2).items] == ["im_1", "im_3"]
 
 
+def test_an_image_that_fails_at_one_scale_is_in_no_scale(hr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from blindsr_random_kernel import RandomKernel
+
+    sample = RandomKernel.sample_kernel
+    calls: list[int] = []
+
+    def failing(self: RandomKernel, scale: int, rng: np.random.Generator) -> object:
+        calls.append(scale)
+        return 1 / 0 if calls == [2, 4] else sample(self, scale, rng)
+
+    monkeypatch.setattr(RandomKernel, "sample_kernel", failing)
+    code, output = _degrade(hr, "-o", tmp_path / "set")
+    assert code == 1
+    assert "a.png: ZeroDivisionError: division by zero" in output
+    for scale in (2, 4):
+        assert [item.id for item in dataset.div2krk(tmp_path / "set", scale).items] == ["im_2"]
+
+
+def test_images_of_the_same_bytes_keep_their_names(hr: Path, tmp_path: Path) -> None:
+    (hr / "z.png").write_bytes((hr / "a.png").read_bytes())
+    _degrade(hr, "-o", tmp_path / "set")
+    images = json.loads((tmp_path / "set/degradation.json").read_text())["images"]
+    assert [images[number]["name"] for number in "123"] == ["a.png", "b.png", "z.png"]
+
+
 def test_nothing_is_written_over(hr: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     _degrade(hr, "-o", out)
@@ -99,4 +124,4 @@ def test_wrong_settings_get_a_line_and_make_nothing(hr: Path, tmp_path: Path, ar
 def test_a_set_one_folder_deeper_is_found(hr: Path, tmp_path: Path) -> None:
     _degrade(hr, "-o", tmp_path / "archive/DIV2KRK_public", "--scales", 2)
     (tmp_path / "archive/__MACOSX/lr_x2").mkdir(parents=True)
-    assert dataset.div2krk(tmp_path / "archive", 2).name == "DIV2KRK_public"
+    assert dataset.div2krk(tmp_path / "archive", 2).name == "archive"

@@ -94,3 +94,40 @@ def test_a_path_from_the_command_line_starts_at_the_working_folder(folder: Path,
     monkeypatch.chdir(elsewhere)
     pipeline = read(folder, EXTERNAL, settings=["methods.PDN.sr.external.folder=mine"])
     assert pipeline.methods[-1].sr.folder == elsewhere / "mine"  # type: ignore[attr-defined]
+
+
+def test_a_folder_from_the_command_line_may_come_as_a_mapping(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "elsewhere/mine").mkdir(parents=True)
+    monkeypatch.chdir(folder / "elsewhere")
+    pipeline = read(folder, EXTERNAL, settings=["methods.PDN.sr={external: {folder: mine}}"])
+    assert pipeline.methods[-1].sr.folder == folder / "elsewhere/mine"  # type: ignore[attr-defined]
+
+
+def test_a_missing_file_hides_no_other_problem(folder: Path) -> None:
+    text = QUICK + "  A: {kernel: {given: {file: k.mat}}, sr: {zssr: {iteration: 3}}, optional: true}\n"
+    with pytest.raises(BlindSRError) as caught:
+        read(folder, text)
+    assert [line.split(": ", 2)[1] for line in str(caught.value).splitlines()] == [
+        "methods.A.sr.zssr.iteration",
+        "methods.A.kernel.given.file",
+    ]
+
+
+def test_a_degradation_without_its_file_gets_a_line(folder: Path) -> None:
+    from typing import ClassVar
+
+    from blindsr_random_kernel import RandomKernel
+
+    from blindsr.interfaces import InputFile
+    from blindsr.pipeline import load
+    from blindsr.registry import Entry
+    from pipelines import write
+
+    class FromFile(RandomKernel):
+        name: ClassVar[str] = "from_file"
+        file: InputFile
+
+    registry = Registry({**Registry.discover().entries, ("degradation", "from_file"): Entry("degradation", FromFile, "t", "0")})
+    path = write(folder, QUICK.replace("degradation: random_kernel", "degradation: {from_file: {file: k.npy}}"))
+    with pytest.raises(BlindSRError, match=r"quick\.yaml:4:\d+: degradation\.from_file\.file: no such file: .*k\.npy$"):
+        load(path, registry)

@@ -166,7 +166,7 @@ def test_shipped_weights_are_part_of_the_key_and_named(folder: Path, monkeypatch
     before = _plan(folder, QUICK)
     assert before.weights == []
     weights = folder / "w.safetensors"
-    monkeypatch.setattr(BicubicInterpolation, "weights", lambda self, scale: {weights: "Apache-2.0"})
+    monkeypatch.setattr(BicubicInterpolation, "shipped_weights", lambda self, scale: {weights: "Apache-2.0"})
     with pytest.raises(BlindSRError, match="w.safetensors: No such file"):
         _plan(folder, QUICK)
     keys = []

@@ -43,7 +43,8 @@ class EDSR(NonBlindSR):
         BlindSRError
             If the checkpoint is damaged, holds code, or is another network's or another scale's.
         """
-        from blindsr_pretrained import checkpoint, edsr
+        from blindsr import checkpoint
+        from blindsr_pretrained import edsr
         from blindsr_pretrained.network import placed
         from blindsr_pretrained.upscaler import NetworkUpscaler
 
@@ -78,7 +79,8 @@ class RCAN(NonBlindSR):
         BlindSRError
             If the checkpoint is damaged, holds code, or is another network's or another scale's.
         """
-        from blindsr_pretrained import checkpoint, rcan
+        from blindsr import checkpoint
+        from blindsr_pretrained import rcan
         from blindsr_pretrained.network import placed
         from blindsr_pretrained.upscaler import NetworkUpscaler, halo_unless_small
 
@@ -110,7 +112,8 @@ class Spandrel(NonBlindSR):
             If spandrel is missing, or the checkpoint is damaged, holds code, is of a network that spandrel does not know, or of
             another scale or other channels than RGB.
         """
-        from blindsr_pretrained import checkpoint, foreign
+        from blindsr import checkpoint
+        from blindsr_pretrained import foreign
         from blindsr_pretrained.upscaler import NetworkUpscaler
 
         network = foreign.network(checkpoint.read(self.checkpoint), kernel.scale, run.device)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from blindsr.checkpoint import Weights
 from blindsr_pretrained import layouts
-from blindsr_pretrained.checkpoint import Weights
 from blindsr_pretrained.network import TAIL_REACH_PX, Network, convolution, load, scale_of
 
 WIDE = 256

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from blindsr.checkpoint import Weights
 from blindsr.errors import BlindSRError
-from blindsr_pretrained.checkpoint import Weights
 from blindsr_pretrained.upscaler import halo_unless_small
 
 if TYPE_CHECKING:

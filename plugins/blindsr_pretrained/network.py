@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from blindsr.checkpoint import State, Weights
 from blindsr_pretrained import layouts
-from blindsr_pretrained.checkpoint import State, Weights
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """The mean of DIV2K's training images, RGB in [0, 1], which both networks subtract."""

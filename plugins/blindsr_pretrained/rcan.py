@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from blindsr.checkpoint import Weights
 from blindsr_pretrained import layouts
-from blindsr_pretrained.checkpoint import Weights
 from blindsr_pretrained.network import Network, convolution, load, scale_of
 
 WHOLE_PX = 2_000_000

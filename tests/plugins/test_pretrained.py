@@ -17,12 +17,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from blindsr_pretrained import EDSR, RCAN, Spandrel, edsr, foreign, network, rcan
-from blindsr_pretrained.checkpoint import Weights
 from blindsr_pretrained.ensemble import ensembled
 from blindsr_pretrained.upscaler import NetworkUpscaler
 from pydantic import ValidationError
 
 from blindsr import tiling
+from blindsr.checkpoint import Weights
 from blindsr.errors import BlindSRError
 from blindsr.kernel import Kernel
 from blindsr.steps import Task, perform

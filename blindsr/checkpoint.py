@@ -17,6 +17,8 @@ from blindsr.errors import BlindSRError, printable
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
 """Under which names training programs keep the weights in a larger dictionary, the one to prefer first."""
 
+DEEPEST = 2
+
 State = dict[str, torch.Tensor]
 
 
@@ -45,8 +47,9 @@ def read(path: Path) -> Weights:
     if not state:
         raise _error(path, "holds no weights; expected a dictionary of tensors (a state_dict)")
     for name, tensor in state.items():
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise _error(path, f"{name} is not a plain tensor; expected dense weights, neither sparse nor quantised")
+        plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+        if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise _error(path, f"{name} is not a plain tensor; expected dense weights: not sparse, quantised, or expanded")
         if not torch.isfinite(tensor.float() if tensor.is_floating_point() else tensor).all():
             raise _error(path, f"{name} has values that are NaN or infinite; the training failed, or the file is damaged")
     return Weights(path, state)
@@ -85,12 +88,12 @@ def _pickled(path: Path) -> Any:
             raise _error(path, what) from error
 
 
-def _tensors(content: Any) -> State:
+def _tensors(content: Any, depth: int = 0) -> State:
     if not isinstance(content, Mapping):
         return {}
     for wrapper in WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping):
-            return _tensors(content[wrapper])
+        if isinstance(content.get(wrapper), Mapping) and depth < DEEPEST:
+            return _tensors(content[wrapper], depth + 1)
     return {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
 
 
