@@ -104,6 +104,7 @@ def run(
     from blindsr.console import console
     from blindsr.hashes import Hashes
     from blindsr.store import StepStore
+    from blindsr.upkeep import STEPS
 
     registry = _registry()
     hashes = Hashes(out / execute.HASHES)
@@ -112,7 +113,7 @@ def run(
     for remark in (*plan.left_out, *plan.remarks):
         click.echo(f"note: {printable(remark)}", err=True)
     if dry_run:
-        store = StepStore(out / execute.STEPS)
+        store = StepStore(out / STEPS)
         lines = forecast.forecast(plan.steps.values(), lambda key: key in store, forecast.Timings(out))
         click.echo(forecast.to_text(plan, lines, workers or max(1, execute.cores() // threads)))
         return
@@ -262,6 +263,50 @@ def export(result: Path, output: Path | None, what: tuple[str, ...], items: str,
             f"nothing in {result} matches; it has items {', '.join(opened.items)} and methods {', '.join(opened.methods)}"
         )
     click.echo(f"{count} files written to {folder}")
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path("runs"))
+def check(path: Path) -> None:
+    """Read every step and result in a folder of results, or one result file, to the end, and say what is damaged.
+
+    Nothing is changed. A run computes damaged steps again.
+    """
+    from blindsr import upkeep
+
+    count, damaged = 0, 0
+    for checked in upkeep.check(path):
+        count += 1
+        if checked.problem:
+            damaged += 1
+            click.echo(printable(f"{checked.path}: {checked.problem}"))
+    click.echo(f"{count} files read, {damaged} damaged", err=True)
+    if damaged:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("out", type=click.Path(path_type=Path), default=Path("runs"))
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def clean(out: Path, dry_run: bool, yes: bool) -> None:
+    """Remove from a folder of results what no result in it needs: other steps, damaged files, what killed runs left.
+
+    Every result counts whose folder is there, finished or not; remove a result's folder first to have its steps go, too.
+    """
+    from blindsr import upkeep
+    from blindsr.lock import locked
+
+    if not out.is_dir():
+        raise BlindSRError(f"{out}: no such folder")
+    with locked(out):
+        found = upkeep.leftovers(out)
+        size = sum(leftover.size for leftover in found)
+        click.echo(f"{out}: {len(found)} files that no result needs, {size / 1e6:.1f} MB")
+        if found and not dry_run and (yes or click.confirm("Remove them?", default=False)):
+            for leftover in found:
+                leftover.remove()
+            click.echo(f"{size / 1e6:.1f} MB are free")
 
 
 @cli.command()

@@ -23,11 +23,10 @@ from blindsr.registry import Registry
 from blindsr.result import provenance, write_result
 from blindsr.steps import Outcome, Task
 from blindsr.store import DamagedStepError, Done, Failure, StepStore
+from blindsr.upkeep import PROGRESS, STEPS, list_steps
 
 POLL_SECONDS = 0.25
-STEPS = "steps"
 HASHES = "hashes.json"
-"""The files' places in the folder of results."""
 
 
 class Listener(Protocol):
@@ -116,13 +115,14 @@ def run(
     report = Report(plan, folder)
     with locked(out):
         timings = Timings(out)
+        list_steps(folder, list(plan.steps))
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
             if missing and not report.interrupted:
                 device = resolve_device(device)
                 count = _workers(workers, threads, device, len(missing))
-                _Run(plan, steps, report, listener, device, threads, timeout, timings).all(missing, count, out / ".progress")
+                _Run(plan, steps, report, listener, device, threads, timeout, timings).all(missing, count, out / PROGRESS)
             try:
                 _conclude(report, steps, listener, provenance(plan, _plugins(registry), device=device, threads=threads))
             except DamagedStepError as error:

@@ -19,6 +19,8 @@ from blindsr.kernel import Kernel
 
 ENCODING_VERSION = "0.1.0"
 READABLE = ("0.1.",)
+MOST_COMPRESSED = 1100
+"""How many times its size on disk a dataset can have: gzip's limit is 1032."""
 
 
 @contextlib.contextmanager
@@ -43,6 +45,43 @@ def opened(path: Path, encoding_type: str) -> Iterator[h5py.File]:
         if not number.startswith(READABLE):
             raise ValueError(f"it has format version {number}; this blindsr reads {', '.join(READABLE)}x")
         yield file
+
+
+def dataset(file: h5py.File, place: str) -> h5py.Dataset:
+    """A dataset of this very file; `ValueError` where it lies elsewhere, or says that it is larger than the file can hold."""
+    node = file[place]
+    if not isinstance(node, h5py.Dataset):
+        raise ValueError(f"{place} is no dataset")
+    if node.is_virtual or node.external or node.file.filename != file.filename:
+        raise ValueError(f"{place} lies in another file")
+    if node.nbytes > MOST_COMPRESSED * Path(file.filename).stat().st_size:
+        raise ValueError(f"{place} claims {node.nbytes} bytes, more than the file can hold")
+    return node
+
+
+def read(file: h5py.File, place: str) -> NDArray[Any]:
+    """All of such a dataset."""
+    values: NDArray[Any] = dataset(file, place)[()]
+    return values
+
+
+def verify(file: h5py.File) -> None:
+    """Read every dataset, so that every checksum is tested; `ValueError` for what blindsr never writes: links to elsewhere."""
+
+    def visit(group: h5py.Group) -> None:
+        for name in group:
+            place = f"{group.name.rstrip('/')}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{place} is a link to elsewhere")
+            dict(group.attrs)
+            node = group[name]
+            if isinstance(node, h5py.Group):
+                visit(node)
+            else:
+                dict(node.attrs)
+                read(file, place)
+
+    visit(file)
 
 
 def _versions() -> dict[str, str]:
@@ -101,7 +140,7 @@ def put_kernel(group: h5py.Group, name: str, kernel: Kernel) -> h5py.Dataset:
     return node
 
 
-def get_kernel(node: h5py.Dataset) -> Kernel:
+def get_kernel(file: h5py.File, place: str) -> Kernel:
     """Read what `put_kernel` wrote."""
-    half = node.parent.get(node.name.rsplit("/", 1)[1] + "_half")
-    return Kernel(node[()], int(node.attrs["scale"]), Kernel(half[()], int(half.attrs["scale"])) if half is not None else None)
+    half = get_kernel(file, f"{place}_half") if f"{place}_half" in file else None
+    return Kernel(read(file, place), int(file[place].attrs["scale"]), half)

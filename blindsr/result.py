@@ -16,7 +16,19 @@ from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
 from blindsr.files import write_whole
-from blindsr.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_image, put_kernel, set_attributes
+from blindsr.hdf5 import (
+    dataset,
+    get_kernel,
+    get_text,
+    new_file,
+    opened,
+    put_array,
+    put_curve,
+    put_image,
+    put_kernel,
+    read,
+    set_attributes,
+)
 from blindsr.image import read_image
 from blindsr.kernel import Kernel
 from blindsr.metrics import PROTOCOL
@@ -162,7 +174,7 @@ class Result:
         self._stack = contextlib.ExitStack()
         try:
             self.file: h5py.File = self._stack.enter_context(opened(path, "blindsr-result"))
-            self.columns: dict[str, NDArray[Any]] = {name: _column(self.file["summary"], name) for name in COLUMNS}
+            self.columns: dict[str, NDArray[Any]] = {name: _column(self.file, name) for name in COLUMNS}
             if len({column.shape for column in self.columns.values()}) > 1 or not len(self.columns["item"]):
                 raise ValueError("its summary's columns are empty or differ in length")
             self.config = _config(self.file)
@@ -223,10 +235,11 @@ class Result:
         """Curves by name, each of (step, value) rows."""
         found: dict[str, NDArray[np.float64]] = {}
         place = f"{self._row(item, method, seed)}/curves"
-        if place in self.file:
-            self.file[place].visititems(
-                lambda name, node: found.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
-            )
+        for kind in self.file.get(place, {}):
+            for name in self.file[f"{place}/{kind}"]:
+                curve = self._read(f"{place}/{kind}/{name}", read)
+                if curve is not None:
+                    found[f"{kind}/{name}"] = curve
         return found
 
     def _row(self, item: str, method: str, seed: int) -> str:
@@ -237,22 +250,22 @@ class Result:
     def _array(self, place: str) -> NDArray[Any] | None:
         return self._read(place, _pixels)
 
-    def _read(self, place: str, read: Callable[[h5py.Dataset], T]) -> T | None:
+    def _read(self, place: str, get: Callable[[h5py.File, str], T]) -> T | None:
         try:
-            return read(self.file[place]) if place in self.file else None
+            return get(self.file, place) if place in self.file else None
         except Exception as error:
             raise BlindSRError(f"{self.path}: {place}: damaged ({_reason(error)})") from None
 
 
-def _pixels(node: h5py.Dataset) -> NDArray[Any]:
-    pixels: NDArray[Any] = node[()]
+def _pixels(file: h5py.File, place: str) -> NDArray[Any]:
+    pixels = read(file, place)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError("no RGB image")
     return pixels
 
 
-def _column(summary: h5py.Group, name: str) -> NDArray[Any]:
-    node = summary[name]
+def _column(file: h5py.File, name: str) -> NDArray[Any]:
+    node = dataset(file, f"summary/{name}")
     values: NDArray[Any] = node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]
     if values.ndim != 1 or values.dtype.kind not in _kinds(name):
         raise ValueError(f"its column '{name}' is not what it should be")

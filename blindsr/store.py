@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blindsr.errors import BlindSRError
 from blindsr.files import explained, write_whole
-from blindsr.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_kernel, set_attributes
+from blindsr.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_kernel, read, set_attributes
 from blindsr.steps import Outcome
 
 
@@ -79,18 +79,7 @@ class StepStore:
         """
         path = self.path(key)
         try:
-            with opened(path, "blindsr-step") as file:
-                if get_text(file, "key") != key:
-                    raise ValueError("holds another step")
-                outcome = Outcome(
-                    {name: node[()] for name, node in file["arrays"].items()} if "arrays" in file else {},
-                    get_kernel(file["kernel"]) if "kernel" in file else None,
-                    {name: float(value) for name, value in file["values"].attrs.items()},
-                    {name: node[()] for name, node in file["curves"].items()} if "curves" in file else {},
-                    [get_text(file["warnings"], name) for name in sorted(file["warnings"].attrs, key=int)],
-                    float(file.attrs["seconds"]),
-                )
-                return Done(outcome, get_text(file, "device"), int(file.attrs["threads"]))
+            return read_step(path, key)
         except (OSError, KeyError, ValueError, TypeError, BlindSRError, RuntimeError) as error:
             aside = path.with_suffix(".h5.corrupt")
             with explained(aside):
@@ -98,3 +87,19 @@ class StepStore:
             raise DamagedStepError(
                 key, f"{path}: not a whole step file ({error}); set aside as {aside.name}, a run will compute it again"
             ) from None
+
+
+def read_step(path: Path, key: str) -> Done:
+    """Read a step file; all that is wrong with it, h5py and the checks raise as they like."""
+    with opened(path, "blindsr-step") as file:
+        if get_text(file, "key") != key:
+            raise ValueError("holds another step")
+        outcome = Outcome(
+            {name: read(file, f"arrays/{name}") for name in file.get("arrays", {})},
+            get_kernel(file, "kernel") if "kernel" in file else None,
+            {name: float(value) for name, value in file["values"].attrs.items()},
+            {name: read(file, f"curves/{name}") for name in file.get("curves", {})},
+            [get_text(file["warnings"], name) for name in sorted(file["warnings"].attrs, key=int)],
+            float(file.attrs["seconds"]),
+        )
+        return Done(outcome, get_text(file, "device"), int(file.attrs["threads"]))

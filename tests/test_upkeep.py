@@ -1,0 +1,151 @@
+"""``blindsr check`` and ``blindsr clean``."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from blindsr.cli import cli
+from blindsr.errors import BlindSRError
+from blindsr.image import write_png
+from blindsr.lock import locked
+from blindsr.result import open_result
+from pipelines import QUICK, write
+
+
+def _blindsr(*arguments: str, **options: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments), catch_exceptions=False, **options)
+
+
+@pytest.fixture
+def runs(tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_png(tmp_path / "hr/a.png", photo[20:100, 40:136])
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path)
+    write(
+        tmp_path,
+        QUICK.replace("name: quick", "name: other").replace("data: {hr: hr}", "data: {hr: hr}\ndata_seed: 5"),
+        "other.yaml",
+    )
+    for name in ("quick.yaml", "other.yaml"):
+        assert _blindsr("run", name, "--workers", "0", "--device", "cpu").exit_code == 0
+    return tmp_path / "runs"
+
+
+def _steps(runs: Path) -> set[str]:
+    return {path.name for path in (runs / "steps").iterdir()}
+
+
+def test_a_whole_folder_passes(runs: Path) -> None:
+    result = _blindsr("check")
+    assert (result.exit_code, result.stderr) == (0, f"{len(_steps(runs)) + 2} files read, 0 damaged\n")
+    assert _blindsr("check", "runs/quick-hr-x2").stderr == "1 files read, 0 damaged\n"
+
+
+def test_every_flipped_byte_of_an_image_is_found(runs: Path) -> None:
+    path = runs / "quick-hr-x2/result.h5"
+    whole = path.read_bytes()
+    with h5py.File(path) as file:
+        info = file["items/a/methods/0/0/images/sr"].id.get_chunk_info(0)
+    for offset in np.linspace(info.byte_offset, info.byte_offset + info.size - 1, 7).astype(int):
+        damaged = bytearray(whole)
+        damaged[offset] ^= 1
+        path.write_bytes(damaged)
+        result = _blindsr("check", str(path))
+        assert result.exit_code == 1
+        assert result.stdout.startswith(f"{path}: ")
+        assert len(result.stdout.splitlines()) == 1
+
+
+def test_a_damaged_step_is_named_and_stays_where_it_is(runs: Path) -> None:
+    path = sorted((runs / "steps").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:500])
+    before = _steps(runs)
+    result = _blindsr("check")
+    assert result.exit_code == 1
+    assert path.name in result.stdout
+    assert _steps(runs) == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: f.__setitem__("out", h5py.ExternalLink("/etc/hostname", "/")), "/out is a link to elsewhere"),
+        (lambda f: f.create_dataset("huge", (2**20, 2**20), "f8", chunks=(64, 64)), "more than the file can hold"),
+        (lambda f: f.create_dataset("away", (9,), "u1", external=[("/etc/passwd", 0, 9)]), "/away lies in another file"),
+        (lambda f: f.__delitem__("summary"), "not a readable result file"),
+    ],
+)
+def test_what_blindsr_never_writes_is_found(runs: Path, spoil, message: str) -> None:
+    path = runs / "quick-hr-x2/result.h5"
+    with h5py.File(path, "r+") as file:
+        spoil(file)
+    result = _blindsr("check", str(path))
+    assert result.exit_code == 1
+    assert message in result.stdout
+
+
+@pytest.mark.parametrize("place", ["summary/psnr", "items/a/images/hr"])
+def test_a_result_does_not_lead_to_other_files(runs: Path, place: str) -> None:
+    path = runs / "quick-hr-x2/result.h5"
+    shutil.copy(path, runs / "secret.h5")
+    with h5py.File(path, "r+") as file:
+        del file[place]
+        file[place] = h5py.ExternalLink(str(runs / "secret.h5"), place)
+    with pytest.raises(BlindSRError, match="lies in another file"), open_result(path) as result:
+        result.image("a", "hr")
+
+
+def test_nothing_to_check_gets_a_line(tmp_path: Path) -> None:
+    result = _blindsr("check", str(tmp_path))
+    assert (result.exit_code, result.stderr) == (2, f"error: {tmp_path}: no such file, nor a folder with results of blindsr\n")
+
+
+def test_clean_removes_what_no_result_needs_and_nothing_else(runs: Path) -> None:
+    assert _blindsr("clean", "--yes").stdout.startswith("runs: 0 files that no result needs")
+    all_steps = _steps(runs)
+    shutil.rmtree(runs / "other-hr-x2")
+    (runs / "steps/x.h5.corrupt").write_bytes(b"12345")
+    (runs / "quick-hr-x2/images/torn.png.part").write_bytes(b"1")
+    (runs / ".progress").mkdir()
+    assert "Remove them?" in _blindsr("clean", input="n\n").stdout
+    assert _steps(runs) > all_steps
+    dry = _blindsr("clean", "--dry-run").stdout
+    assert _steps(runs) > all_steps
+    done = _blindsr("clean", "--yes").stdout
+    assert done.splitlines()[0] == dry.splitlines()[0]
+    assert done.splitlines()[1].endswith("MB are free")
+    assert _steps(runs) < all_steps
+    assert not list(runs.rglob("*.part"))
+    assert not (runs / ".progress").exists()
+    assert "nothing to compute" in _blindsr("run", "quick.yaml", "--workers", "0", "--device", "cpu").stderr
+
+
+def test_an_unfinished_run_keeps_its_steps(runs: Path) -> None:
+    steps = _steps(runs)
+    (runs / "other-hr-x2/result.h5").unlink()  # as if it had been killed
+    _blindsr("clean", "--yes")
+    assert _steps(runs) == steps
+
+
+def test_clean_does_not_guess(runs: Path) -> None:
+    (runs / "quick-hr-x2/steps.json").write_text("[")
+    steps = _steps(runs)
+    result = _blindsr("clean", "--yes")
+    assert result.exit_code == 2
+    assert "steps.json: cannot be read, so nobody knows which steps this result needs" in result.stderr
+    assert _steps(runs) == steps
+
+
+def test_clean_keeps_out_of_a_running_folder(runs: Path) -> None:
+    with locked(runs):
+        assert "another run is using this folder" in _blindsr("clean", "--yes").stderr
+
+
+def test_clean_refuses_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "precious.part").touch()
+    assert "holds no results of blindsr" in _blindsr("clean", str(tmp_path), "--yes").stderr
+    assert (tmp_path / "precious.part").exists()
