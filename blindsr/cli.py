@@ -87,13 +87,16 @@ settings_option = click.option(
     "--workers", type=click.IntRange(0), help="Worker processes; 0 runs in this one.  [default: the cores, or one for each GPU]"
 )
 @threads_option
+@click.option(
+    "--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:8786, or its scheduler file)."
+)
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up a step that takes longer.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of results.")
 @click.option("--dry-run", is_flag=True, help="Say what there is to do and how long it will take, and do nothing.")
 @click.pass_context
 def run(
     ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: int | None, threads: int, timeout: float | None,
-    dry_run: bool, **chosen: Any,
+    dask: str | None, dry_run: bool, **chosen: Any,
 ) -> None:  # fmt: skip
     """Run a pipeline: a YAML file, or the name of a bundled one.
 
@@ -102,6 +105,7 @@ def run(
     """
     from blindsr import execute, forecast
     from blindsr.console import console
+    from blindsr.device import cores
     from blindsr.hashes import Hashes
     from blindsr.store import StepStore
     from blindsr.upkeep import STEPS
@@ -115,13 +119,14 @@ def run(
     if dry_run:
         store = StepStore(out / STEPS)
         lines = forecast.forecast(plan.steps.values(), lambda key: key in store, forecast.Timings(out))
-        click.echo(forecast.to_text(plan, lines, workers or max(1, execute.cores() // threads)))
+        click.echo(forecast.to_text(plan, lines, workers or max(1, cores() // threads)))
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
     with console(debug=ctx.find_root().params["debug"]) as listener:
         report = execute.run(
-            plan, registry, out=out, device=device, workers=workers, threads=threads, timeout=timeout, listener=listener
-        )
+            plan, registry, out=out, device=device, workers=workers, threads=threads, timeout=timeout, dask=dask,
+            listener=listener,
+        )  # fmt: skip
     ctx.exit(_conclude(report))
 
 

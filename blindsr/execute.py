@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
-import os
 import re
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+from blindsr import __version__
+from blindsr.device import cores, gpus, resolve_device
 from blindsr.errors import BlindSRError
 from blindsr.files import sha256
 from blindsr.forecast import Timings
 from blindsr.image import read_image, write_png
 from blindsr.lock import locked
 from blindsr.plan import Absent, ImageFile, Input, KernelFile, Plan, Step
-from blindsr.pool import InProcess, Pool, ProcessPool, StepTimeoutError, WorkerDiedError
+from blindsr.pool import InProcess, NoWorkerError, Pool, ProcessPool, StepTimeoutError, WorkerDiedError
 from blindsr.registry import Registry
 from blindsr.result import provenance, write_result
 from blindsr.steps import Outcome, Task
@@ -86,6 +90,7 @@ def run(
     workers: int | None = None,
     threads: int = 1,
     timeout: float | None = None,
+    dask: str | None = None,
     listener: Listener,
 ) -> Report:
     """Run all that is not yet done of a plan, and consolidate the result.
@@ -103,6 +108,8 @@ def run(
 
     timeout
         Seconds after which a step is given up; None: never. Not for ``workers=0``.
+    dask
+        Run the steps on the workers of this Dask scheduler instead, which resolve the device themselves.
 
     Raises
     ------
@@ -120,9 +127,11 @@ def run(
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
             if missing and not report.interrupted:
-                device = resolve_device(device)
-                count = _workers(workers, threads, device, len(missing))
-                _Run(plan, steps, report, listener, device, threads, timeout, timings).all(missing, count, out / PROGRESS)
+                device = device if dask else resolve_device(device)
+                pool = functools.partial(
+                    _pool, plan, registry, workers, threads, device, timeout, dask, len(missing), out / PROGRESS, listener
+                )
+                _Run(plan, steps, report, listener, device, threads, timeout, timings).all(missing, pool)
             try:
                 _conclude(report, steps, listener, provenance(plan, _plugins(registry), device=device, threads=threads))
             except DamagedStepError as error:
@@ -165,15 +174,11 @@ class _Run:
             for key in step.needs:
                 self.dependants[key].append(step.key)
 
-    def all(self, missing: list[str], workers: int, folder: Path) -> None:
+    def all(self, missing: list[str], make_pool: Callable[[Callable[[str, int, int], None]], Pool]) -> None:
         for key in missing:
             self._schedule(key)
         self.listener.begun(len(self.waits_for))
-        pool: Pool = (
-            ProcessPool(workers, self.threads, folder, timeout=self.timeout, gpus=_gpus() if self.device == "cuda" else 0)
-            if workers
-            else InProcess(self.threads, self._on_progress)
-        )
+        pool = make_pool(self._on_progress)
         finished = False
         try:
             while self.ready or self.under_way:
@@ -218,6 +223,8 @@ class _Run:
 
     def _collect(self, pool: Pool) -> None:
         if not self.under_way:
+            if self.ready and not pool.workers:
+                time.sleep(POLL_SECONDS)  # all workers are gone; others may come
             return
         done, _ = wait(self.under_way, POLL_SECONDS, FIRST_COMPLETED)
         for future in done:
@@ -226,6 +233,9 @@ class _Run:
                 outcome = pool.result(future)
             except StepTimeoutError:
                 outcome = Failure(f"{step.label} took longer than --timeout {self.timeout:g} seconds and was stopped")
+            except NoWorkerError:
+                heapq.heappush(self.ready, (*self.order[step.key], step.key))
+                continue
             except WorkerDiedError as error:
                 if step.key not in self.tried_again:
                     self.tried_again.add(step.key)
@@ -266,7 +276,7 @@ class _Run:
 
     def _saved(self, step: Step, outcome: Outcome) -> Outcome | Failure:
         try:
-            self.steps.save(step.key, step.kind, Done(outcome, self.device, self.threads))
+            self.steps.save(step.key, step.kind, Done(outcome, outcome.device, self.threads))
         except BlindSRError:  # the disk is full, or the like: no later step would fare better
             raise
         except Exception as error:  # a plugin gave what cannot be stored
@@ -343,34 +353,33 @@ def folder_names(names: list[str]) -> dict[str, str]:
     return taken
 
 
-def resolve_device(device: str) -> str:
-    """``auto`` becomes ``cuda`` if a GPU is there, else ``cpu``; a ``cuda`` that is not there is an error."""
-    if device == "cpu":
-        return device
-    import torch
+def _pool(
+    plan: Plan, registry: Registry, workers: int | None, threads: int, device: str, timeout: float | None, dask: str | None,
+    steps: int, folder: Path, listener: Listener, report: Callable[[str, int, int], None],
+) -> Pool:  # fmt: skip
+    """Where the steps run."""
+    if dask:
+        from blindsr.cluster import DaskPool
 
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise BlindSRError("--device cuda: torch sees no CUDA GPU on this machine; use --device cpu")
-    return "cpu"
+        return DaskPool(dask, needs(plan, registry), threads=threads, timeout=timeout, note=listener.note)
+    count = _workers(workers, threads, device, steps)
+    if not count:
+        return InProcess(threads, report)
+    return ProcessPool(count, threads, folder, timeout=timeout, gpus=gpus() if device == "cuda" else 0)
+
+
+def needs(plan: Plan, registry: Registry) -> dict[str, tuple[str, str]]:
+    """The modules that a plan's steps import, and the distribution and version that each is of here."""
+    found = {"blindsr": ("blindsr", __version__)} | {name: (name, version(name)) for name in ("numpy", "torch")}
+    used = {type(step.component) for step in plan.steps.values() if step.component}
+    entries = [entry for entry in registry.entries.values() if entry.component in used]
+    return found | {entry.component.__module__: (entry.distribution, entry.version) for entry in entries}
 
 
 def _workers(workers: int | None, threads: int, device: str, steps: int) -> int:
     if workers is not None:
         return workers
-    return max(1, min(_gpus() if device == "cuda" else cores() // threads, steps))
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
+    return max(1, min(gpus() if device == "cuda" else cores() // threads, steps))
 
 
 def _heights(plan: Plan) -> Mapping[str, int]:

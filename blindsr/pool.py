@@ -30,10 +30,17 @@ class WorkerDiedError(Exception):
     """The worker of a task ended before the task did: killed, out of memory, or crashed."""
 
 
+class NoWorkerError(Exception):
+    """There was no worker left to take the task, which was not begun."""
+
+
 class Pool(Protocol):
     """Runs tasks; the same few verbs for every place."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many tasks can run at a time."""
+        ...
 
     def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
         """Start a task. Its own failure comes back as its result."""
@@ -44,7 +51,7 @@ class Pool(Protocol):
 
         Raises
         ------
-        StepTimeoutError, WorkerDiedError
+        StepTimeoutError, WorkerDiedError, NoWorkerError
             If it gave nothing.
         """
         ...

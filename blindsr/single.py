@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import cast
 
 from blindsr.console import console
+from blindsr.device import resolve_device
 from blindsr.errors import BlindSRError
-from blindsr.execute import resolve_device
 from blindsr.image import read_image
 from blindsr.kernel import KERNEL_SUFFIXES, Kernel
 from blindsr.pipeline import parse

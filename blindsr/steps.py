@@ -58,7 +58,7 @@ class Task:
 
 @dataclass
 class Outcome:
-    """What a step gives: arrays by name, single values, curves of (step, value) rows, and remarks."""
+    """What a step gives: arrays by name, single values, curves of (step, value) rows, remarks; its time, and on what it ran."""
 
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     kernel: Kernel | None = None
@@ -66,6 +66,7 @@ class Outcome:
     curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    device: str = ""
 
 
 class Context:
@@ -125,6 +126,7 @@ def perform(task: Task, progress: Callable[[int, int], None] = lambda done, tota
     start = time.perf_counter()
     outcome = _PERFORM[task.kind](task, context)
     outcome.seconds = time.perf_counter() - start
+    outcome.device = task.device
     outcome.curves = {name: np.array(points) for name, points in context.points.items()}
     outcome.warnings = list(dict.fromkeys(context.warnings + outcome.warnings))
     return outcome

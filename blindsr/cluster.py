@@ -1,0 +1,207 @@
+"""Workers of a Dask cluster, on as many machines as it has: the same verbs as a pool on this one."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+
+from blindsr.device import resolve_device
+from blindsr.errors import BlindSRError
+from blindsr.pool import NoWorkerError, StepTimeoutError, WorkerDiedError, attempt
+from blindsr.steps import Outcome, Task
+from blindsr.store import Failure
+
+CONNECT_SECONDS = 15
+LOOK_EVERY_SECONDS = 0.5
+Needs = Mapping[str, tuple[str, str]]
+"""Modules that a worker must be able to import, and the distribution and version that each must be of."""
+
+
+class DaskPool:
+    """One task at a time for each worker of a Dask cluster, whose threads it leaves alone.
+
+    A worker that is lost takes only its own task with it; one that joins is used from then on, if it has what the plan needs.
+
+    Parameters
+    ----------
+    address
+        Of the scheduler, such as ``tcp://host:8786``; or of a file that it wrote (``--scheduler-file``).
+    needs
+        What each worker must have.
+    threads
+        Of torch, for each task.
+    timeout
+        Seconds that a task may take; None: any. The worker that exceeds it is restarted by its nanny.
+    note
+        Hears of workers that cannot be used.
+
+    Raises
+    ------
+    BlindSRError
+        If there is no scheduler at the address, it has no workers, or one of them lacks something.
+    """
+
+    def __init__(self, address: str, needs: Needs, *, threads: int, timeout: float | None, note: Callable[[str], None]) -> None:
+        self._client = _connected(address)
+        self._needs = needs
+        self._threads = threads
+        self._timeout = timeout
+        self._note = note
+        self._fit: dict[str, bool] = {}  # worker addresses, and whether they have what is needed
+        self._running: dict[str, _Running] = {}
+        self._looked = 0.0
+        try:
+            self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            self._client.close()
+            raise BlindSRError(
+                f"{address}: the Dask cluster has no workers; start some: dask worker {address} --nthreads 1"
+            ) from None
+        lacking = self._look()
+        if lacking:
+            self._client.close()
+            raise BlindSRError("\n".join(lacking))
+
+    @property
+    def workers(self) -> int:
+        """How many tasks can run at a time at present."""
+        for text in self._look():
+            self._note(text)
+        return sum(self._fit.values())
+
+    def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
+        busy = {running.worker for running in list(self._running.values())}
+        future: Future[Outcome | Failure] = Future()
+        while worker := next((address for address, fit in self._fit.items() if fit and address not in busy), None):
+            try:
+                remote = self._sent(task, worker)
+                break
+            except Exception:  # it was lost just now: the client and the scheduler raise whatever comes of that
+                self._fit.pop(worker, None)
+        else:
+            future.set_exception(NoWorkerError())
+            return future
+        self._running[key] = _Running(worker, remote, future, time.monotonic())
+        remote.add_done_callback(lambda done: self._pass_on(done, future, worker))
+        future.add_done_callback(lambda _: self._running.pop(key, None))
+        return future
+
+    def _sent(self, task: Task, worker: str) -> Any:
+        # Arrays go beside the graph, not in it, and to this worker alone: what another one holds would be lost with it.
+        arrays = {role: value for role, value in task.inputs.items() if isinstance(value, np.ndarray)}
+        inputs = {
+            **task.inputs,
+            **{role: self._client.scatter(value, workers=[worker], hash=False) for role, value in arrays.items()},
+        }
+        bare = dataclasses.replace(task, inputs={})
+        return self._client.submit(_attempt, bare, inputs, self._threads, workers=[worker], allow_other_workers=False, pure=False)
+
+    def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:
+        return future.result()
+
+    def progress(self, key: str) -> tuple[int, int] | None:
+        """None: workers report nothing on the way. But it is asked for often, so lost workers and late tasks are found here."""
+        running = self._running.get(key)
+        if running and self._timeout and time.monotonic() - running.since > self._timeout:
+            _fail(running, StepTimeoutError())
+            self._client.restart_workers([running.worker], raise_for_error=False)
+        for text in self._look():
+            self._note(text)
+        return None
+
+    def close(self, *, now: bool = False) -> None:
+        if now:
+            for running in list(self._running.values()):
+                running.remote.cancel(force=True)
+        self._client.close()
+
+    def _pass_on(self, remote: Any, future: Future[Outcome | Failure], worker: str) -> None:
+        if future.done():
+            return
+        if remote.status == "finished":
+            future.set_result(remote.result())
+        else:
+            self._fit.pop(worker, None)  # until it is seen again
+            reason = str(remote.exception()).splitlines()[0] if remote.status == "error" else "it was lost"
+            future.set_exception(WorkerDiedError(f"Dask worker {worker}: {reason}"))
+
+    def _look(self) -> list[str]:
+        """Take note of workers that came and went; what new ones lack."""
+        if time.monotonic() - self._looked < LOOK_EVERY_SECONDS:
+            return []
+        there = set(self._client.scheduler_info(n_workers=-1)["workers"])
+        for address in set(self._fit) - there:
+            del self._fit[address]
+        for running in [running for running in list(self._running.values()) if running.worker not in there]:
+            _fail(running, WorkerDiedError(f"Dask worker {running.worker}: it was lost"))
+        new = sorted(there - set(self._fit))
+        found = self._client.run(_lacking, dict(self._needs), workers=new, on_error="return") if new else {}
+        lacking = []
+        for address, missing in found.items():
+            if isinstance(missing, Exception):  # gone again
+                continue
+            self._fit[address] = not missing
+            if missing:
+                lacking.append(f"Dask worker {address}: {'; '.join(missing)}; install the same there as here")
+        self._looked = time.monotonic()
+        return lacking
+
+
+@dataclasses.dataclass(frozen=True)
+class _Running:
+    worker: str
+    remote: Any
+    future: Future[Outcome | Failure]
+    since: float
+
+
+def _connected(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise BlindSRError("--dask needs the package distributed: install blindsr[dask]") from None
+    try:
+        place = {"address": address} if "://" in address else {"scheduler_file": address}
+        make: Any = Client
+        return make(**place, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BlindSRError(f"--dask {address}: no Dask scheduler answers there ({reason})") from None
+
+
+def _attempt(task: Task, inputs: Mapping[str, Any], threads: int) -> Outcome | Failure:
+    """On the worker: the task, its device resolved there."""
+    import torch
+
+    torch.set_num_threads(threads)
+    arrays = {role: np.array(value) if isinstance(value, np.ndarray) else value for role, value in inputs.items()}
+    return attempt(dataclasses.replace(task, inputs=arrays, device=resolve_device(task.device)), None)
+
+
+def _lacking(needs: Needs) -> list[str]:
+    """On the worker: what of the needs is not there."""
+    from importlib import import_module
+    from importlib.metadata import PackageNotFoundError, version
+
+    missing = []
+    for module, (distribution, wanted) in needs.items():
+        try:
+            import_module(module)
+            found = version(distribution)
+        except (ImportError, PackageNotFoundError):
+            missing.append(f"lacks {module} {wanted}")
+        else:
+            if found != wanted:
+                missing.append(f"has {module} {found}, not {wanted}")
+    return missing
+
+
+def _fail(running: _Running, error: Exception) -> None:
+    if not running.future.done():
+        running.future.set_exception(error)
+    running.remote.cancel(force=True)
