@@ -1,0 +1,104 @@
+"""A full disk, a lost permission, a failing device, at every call that touches the disk in turn: nothing finished is lost."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from test_execute import Quiet
+
+from blindsr import execute, upkeep
+from blindsr.errors import BlindSRError
+from blindsr.image import write_png
+from blindsr.plan import Plan, make_plan
+from blindsr.registry import Registry
+from blindsr.result import open_result
+from pipelines import read
+
+ERRORS = (errno.ENOSPC, errno.EACCES, errno.EIO)
+
+
+class Disk:
+    """Counts the calls that write, and makes one of them fail."""
+
+    def __init__(self, fails_at: int | None = None, error: int = 0) -> None:
+        self.calls = 0
+        self.fails_at = fails_at
+        self.error = error
+
+    def around(self, function: Callable[..., object]) -> Callable[..., object]:
+        def called(*arguments: object, **options: object) -> object:
+            self.calls += 1
+            if self.calls - 1 == self.fails_at:
+                raise OSError(self.error, os.strerror(self.error))
+            return function(*arguments, **options)
+
+        return called
+
+
+@contextmanager
+def _disk(disk: Disk) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", disk.around(os.fsync))
+        patch.setattr(Path, "replace", disk.around(Path.replace))
+        patch.setattr(Path, "write_bytes", disk.around(Path.write_bytes))
+        patch.setattr(Path, "write_text", disk.around(Path.write_text))
+        patch.setattr(Path, "mkdir", disk.around(Path.mkdir))
+        patch.setattr(h5py.Group, "create_dataset", disk.around(h5py.Group.create_dataset))
+        yield
+
+
+def _plan(folder: Path) -> Plan:
+    pipeline = read(folder)
+    return make_plan(pipeline, pipeline.dataset())
+
+
+def _run(folder: Path, plan: Plan | None = None) -> execute.Report:
+    return execute.run(plan or _plan(folder), Registry.discover(), out=folder / "out", device="cpu", workers=0, listener=Quiet())
+
+
+def _finished(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "out/steps").glob("*.h5")}
+
+
+def _numbers(report: execute.Report) -> np.ndarray:
+    with open_result(report.result) as result:
+        return result.columns["psnr"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ERRORS, ids=["ENOSPC", "EACCES", "EIO"])
+def test_a_disk_that_fails_once_costs_nothing_that_is_finished(tmp_path: Path, photo: np.ndarray, error: int) -> None:
+    counted = Disk()
+    write_png(tmp_path / "whole/hr/a.png", photo[20:60, 40:90])
+    plan = _plan(tmp_path / "whole")
+    with _disk(counted):
+        report = _run(tmp_path / "whole", plan)
+    expected = _numbers(report)
+    assert counted.calls > 30
+    refused = 0
+    for call in range(counted.calls):
+        folder = tmp_path / str(call)
+        write_png(folder / "hr/a.png", photo[20:60, 40:90])
+        plan, message = _plan(folder), ""
+        with _disk(Disk(call, error)):
+            try:
+                _run(folder, plan)
+            except BlindSRError as refusal:
+                message = str(refusal)
+        if message:
+            refused += 1
+            assert len(message.splitlines()) == 1
+            assert os.strerror(error).lower() in message.lower()
+        finished = _finished(folder)
+        if finished:
+            assert [checked.problem for checked in upkeep.check(folder / "out") if checked.problem] == []
+        report = _run(folder)
+        assert report.failures == {}
+        assert {name: at for name, at in _finished(folder).items() if name in finished} == finished
+        assert np.array_equal(_numbers(report), expected)
+    assert refused > 0.5 * counted.calls  # the rest were conveniences: time stamps, hashes
