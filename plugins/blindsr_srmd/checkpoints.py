@@ -1,0 +1,131 @@
+"""Network files: our own (.safetensors, with the kernel basis inside) and the published ones (KAIR's layout)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from blindsr import checkpoint
+from blindsr.errors import BlindSRError
+from blindsr.files import write_whole
+from blindsr_srmd.network import CHANNELS, LAYERS, SRMDNet
+from blindsr_srmd.stretching import KernelBasis
+
+FORMAT = "blindsr-srmd-1"
+PUBLISHED_COEFFICIENTS = 15
+PUBLISHED_SIDE = 15
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with what it needs to know of kernels.
+
+    Attributes
+    ----------
+    basis
+        Of the kernels that it was trained on.
+    centered
+        Whether it expects the blur before a bicubic downscaling (the published networks), not an SR kernel.
+    noise_map
+        Whether its last input channel is the noise level.
+    """
+
+    network: SRMDNet
+    basis: KernelBasis
+    centered: bool = False
+    noise_map: bool = False
+
+
+def save(path: Path, model: Model, about: Mapping[str, Any]) -> None:
+    """Write a network of our own in half precision, with `about` (plain JSON) in its header."""
+    tensors = {name: value.detach().half().contiguous() for name, value in model.network.state_dict().items()}
+    tensors["basis"] = torch.from_numpy(np.ascontiguousarray(model.basis.basis, np.float32))
+    tensors["mean"] = torch.from_numpy(np.ascontiguousarray(model.basis.mean, np.float32))
+    metadata = {"format": FORMAT, "scale": str(model.network.scale), "about": json.dumps(dict(about))}
+    write_whole(path, lambda part: save_file(tensors, part, metadata))
+
+
+def load_own(path: Path) -> Model:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    BlindSRError
+        If the file is missing, damaged, or something else.
+    """
+    if not path.is_file():
+        raise BlindSRError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise BlindSRError(f"{path}: not a readable .safetensors file ({error})") from None
+    if metadata.get("format") != FORMAT:
+        raise BlindSRError(f"{path}: is not a network of blindsr's SRMD")
+    try:
+        basis = KernelBasis(tensors.pop("basis").double().numpy(), tensors.pop("mean").double().numpy())
+        network = SRMDNet(int(metadata["scale"]), len(basis.basis), residual=True)
+        network.load_state_dict(tensors)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise BlindSRError(f"{path}: is no whole network of blindsr's SRMD ({' '.join(str(error).split())[:200]})") from None
+    return Model(network.eval(), basis)
+
+
+def load_published(path: Path, pca: Path, scale: int, *, noise: float = 0.0) -> Model:
+    """Read published weights (state dict ``model.0.weight``, ``model.2.weight``, ... as in KAIR) and their PCA matrix.
+
+    Parameters
+    ----------
+    pca
+        The ``.mat`` file with the matrix ``P`` (15, 225).
+    noise
+        What the images will have; more than 0 is refused by weights that do not take it.
+
+    Raises
+    ------
+    BlindSRError
+        If a file is missing, damaged or of another kind, or the weights are for another scale.
+    """
+    state = checkpoint.read(path).state
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    first, last = shapes.get("model.0.weight", ()), shapes.get(f"model.{2 * LAYERS - 2}.weight", ())
+    if len(first) != 4 or len(last) != 4 or first[0] != CHANNELS or first[1] - 3 - PUBLISHED_COEFFICIENTS not in (0, 1):
+        raise BlindSRError(
+            f"{path}: is no SRMD network: expected {LAYERS} convolutions of {CHANNELS} channels, "
+            "named model.0.weight, model.2.weight, ..."
+        )
+    if last[0] != 3 * scale**2:
+        found = next((s for s in (2, 3, 4) if last[0] == 3 * s**2), None)
+        raise BlindSRError(f"{path}: is for {f'x{found}' if found else 'another scale'}, not for x{scale}")
+    noise_map = first[1] - 3 - PUBLISHED_COEFFICIENTS == 1
+    if noise and not noise_map:
+        raise BlindSRError(f"{path}: takes no noise level; leave noise at 0, or use the weights srmd_x{scale}")
+    network = SRMDNet(scale, first[1] - 3, residual=False)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    except RuntimeError as error:
+        raise BlindSRError(f"{path}: is no SRMD network: {' '.join(str(error).split())[:200]}") from None
+    return Model(network.eval(), _published_basis(pca), centered=True, noise_map=noise_map)
+
+
+def _published_basis(path: Path) -> KernelBasis:
+    from scipy.io import loadmat
+
+    try:
+        matrix = np.asarray(loadmat(path)["P"], np.float64)
+    except Exception as error:  # the parsers of foreign formats raise whatever they like
+        raise BlindSRError(f"{path}: holds no readable matrix 'P' ({type(error).__name__}: {error})") from None
+    if matrix.shape != (PUBLISHED_COEFFICIENTS, PUBLISHED_SIDE**2) or not np.isfinite(matrix).all():
+        raise BlindSRError(f"{path}: 'P' has shape {matrix.shape}; expected {(PUBLISHED_COEFFICIENTS, PUBLISHED_SIDE**2)}, finite")
+    # MATLAB flattens column by column.
+    basis = matrix.reshape(PUBLISHED_COEFFICIENTS, PUBLISHED_SIDE, PUBLISHED_SIDE).transpose(0, 2, 1)
+    return KernelBasis(basis, np.zeros((PUBLISHED_SIDE, PUBLISHED_SIDE)))

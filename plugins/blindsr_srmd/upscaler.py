@@ -1,0 +1,79 @@
+"""Applying a network that has been told its kernel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from blindsr.kernel import Kernel
+from blindsr.resize import CUBIC_RADIUS, bicubic, downscale
+from blindsr_srmd.checkpoints import Model
+from blindsr_srmd.equivalent_blur import equivalent_blur
+from blindsr_srmd.network import REACH_PX, SRMDNet
+from blindsr_srmd.stretching import aligned_array
+
+if TYPE_CHECKING:
+    from blindsr.interfaces import Image
+
+
+ALIGNED_PX = 1e-3
+SPLINE_REACH_PX = 10
+"""SR pixels around one that can change it in a cubic spline by more than a millionth."""
+
+
+@dataclass(frozen=True)
+class SRMDUpscaler:
+    """Upscales tiles with one kernel. In float32, so that tiles equal the whole.
+
+    Attributes
+    ----------
+    maps
+        The kernel's coefficients, and the noise level where the network takes one: (1, maps).
+    kernel
+        How far it is off alignment, the image is moved: the network knows aligned kernels only.
+    back_projections
+        How often ``sr <- sr + bicubic(lr - downscale(sr, kernel))``.
+    """
+
+    network: SRMDNet
+    maps: torch.Tensor
+    device: str
+    kernel: Kernel
+    back_projections: int = 0
+
+    @property
+    def halo(self) -> int:
+        """LR pixels of context."""
+        moved_px = max(map(abs, self.kernel.misalignment_px)) + SPLINE_REACH_PX if self._moves else 0
+        each = CUBIC_RADIUS + math.ceil(max(self.kernel.shape) // 2 / self.kernel.scale)
+        return REACH_PX + math.ceil(moved_px / self.kernel.scale) + self.back_projections * each
+
+    @property
+    def _moves(self) -> bool:
+        return max(map(abs, self.kernel.misalignment_px)) > ALIGNED_PX
+
+    @classmethod
+    def told(cls, model: Model, kernel: Kernel, *, noise: float, back_projections: int, device: str) -> SRMDUpscaler:
+        """An upscaler for `kernel`, and for noise of a standard deviation of `noise` levels of 255 where the network takes it."""
+        # Networks that expect a centred blur convolve with it: both axes are flipped.
+        side = model.basis.mean.shape[0]
+        array = equivalent_blur(kernel, side)[::-1, ::-1] if model.centered else aligned_array(kernel)
+        maps = [*model.basis.coefficients(array), *([noise / 255] if model.noise_map else [])]
+        network = model.network.to(device, memory_format=torch.channels_last)
+        return cls(network, torch.tensor([maps], dtype=torch.float32, device=device), device, kernel, back_projections)
+
+    def __call__(self, tile: Image) -> Image:
+        """The tile (h, w, 3) at ``scale`` times its size."""
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            lr = torch.from_numpy(np.ascontiguousarray(tile)).to(self.device).permute(2, 0, 1)[None]
+            sr: Image = self.network(lr, self.maps)[0].float().permute(1, 2, 0).cpu().numpy()
+        if self._moves:
+            sr = ndimage.shift(sr, (*self.kernel.misalignment_px, 0), order=3, mode="nearest")
+        for _ in range(self.back_projections):
+            sr = np.clip(sr + bicubic(tile - downscale(sr, self.kernel), scale=self.kernel.scale), 0, 1)
+        return sr

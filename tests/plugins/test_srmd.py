@@ -1,0 +1,389 @@
+"""SRMD: the network against published weights, the kernel's way into it, the training."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from blindsr_random_kernel import RandomKernel
+from blindsr_srmd import SRMD, own_weights
+from blindsr_srmd.checkpoints import load_own, load_published
+from blindsr_srmd.degradations import FRAME, as_tensor, degraded, sample_kernels
+from blindsr_srmd.equivalent_blur import equivalent_blur
+from blindsr_srmd.network import SRMDNet
+from blindsr_srmd.stretching import KernelBasis, framed
+from blindsr_srmd.train import HELD_OUT, Photographs, Settings, Training, files_of, main, rate_factor, side_px
+from click.testing import CliRunner
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from scipy.signal import convolve2d
+
+from blindsr.errors import BlindSRError
+from blindsr.image import crop_to_multiple, read_image, to_depth, to_float, write_png
+from blindsr.kernel import Kernel
+from blindsr.metrics import psnr_y, ssim_y
+from blindsr.resize import bicubic, downscale
+from blindsr.steps import Context
+from blindsr.tiling import upscale
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _context() -> Context:
+    return Context("cpu", "5eed", lambda done, total: None)
+
+
+def _super_resolved(component: SRMD, lr: np.ndarray, kernel: Kernel) -> np.ndarray:
+    pixels = to_float(lr)
+    return upscale(component.fit(pixels, kernel, _context()), pixels, kernel.scale)
+
+
+def _gaussian(side: int, covariance: np.ndarray, center: float) -> np.ndarray:
+    offset = np.arange(side) - center
+    grid = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1)
+    array = np.exp(-0.5 * np.einsum("...i,ij,...j", grid, np.linalg.inv(covariance), grid))
+    return array / array.sum()
+
+
+def _covariance(array: np.ndarray) -> np.ndarray:
+    grid = np.indices(array.shape).reshape(2, -1)
+    return np.cov(grid, aweights=np.clip(array, 0, None).ravel(), ddof=0)
+
+
+# The published weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "psnr", "ssim"), [(2, 37.69, 0.9595), (3, 34.08, 0.9248), (4, 31.93, 0.8918)])
+def test_published_weights_give_their_figures_on_set5(shared: Path, scale: int, psnr: float, ssim: float) -> None:
+    component = SRMD(checkpoint=shared / f"weights/srmdnf_x{scale}.pth")
+    scores = []
+    for path in sorted((shared / f"data/matlab_bicubic/Set5/x{scale}").glob("*_LR.png")):
+        sr = _super_resolved(component, read_image(path).pixels, Kernel.bicubic(scale))
+        hr = read_image(path.with_name(path.name.replace("_LR", "_HR"))).pixels[: sr.shape[0], : sr.shape[1]]
+        scores.append((psnr_y(sr, hr, shave=scale), ssim_y(sr, hr, shave=scale)))
+    assert len(scores) == 5
+    assert np.mean(scores, axis=0) == pytest.approx([psnr, ssim], abs=0.05)
+    assert np.mean(scores, axis=0)[1] == pytest.approx(ssim, abs=0.001)
+
+
+def test_published_weights_use_the_noise_level(shared: Path) -> None:
+    lr = read_image(shared / "data/matlab_bicubic/Set5/x2/img_003_SRF_2_LR.png").pixels
+    hr = read_image(shared / "data/matlab_bicubic/Set5/x2/img_003_SRF_2_HR.png").pixels
+    noisy = np.clip(lr + np.random.default_rng(0).normal(0, 15, lr.shape), 0, 255).round().astype(np.uint8)
+    told, untold = (
+        psnr_y(_super_resolved(SRMD(checkpoint=shared / "weights/srmd_x2.pth", noise=noise), noisy, Kernel.bicubic(2)), hr, shave=2)
+        for noise in (15.0, 0.0)
+    )
+    assert told > untold + 2
+
+
+def test_published_coefficients_are_matlabs_projection(shared: Path) -> None:
+    from scipy.io import loadmat
+
+    model = load_published(shared / "weights/srmdnf_x2.pth", shared / "weights/srmd_pca_matlab.mat", 2)
+    kernel = np.random.default_rng(0).random((15, 15))
+    kernel /= kernel.sum()
+    expected = loadmat(shared / "weights/srmd_pca_matlab.mat")["P"] @ kernel.flatten(order="F")
+    np.testing.assert_allclose(model.basis.coefficients(kernel), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_bicubic_kernel_is_no_blur_before_bicubic_downscaling(scale: int) -> None:
+    blur = equivalent_blur(Kernel.bicubic(scale), 15)
+    assert blur[7, 7] > 0.97
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_blur_before_bicubic_downscaling_is_found_again(scale: int) -> None:
+    covariance = np.array([[2.5, 0.8], [0.8, 1.6]])
+    blur = _gaussian(15, covariance, 7)
+    kernel = Kernel(convolve2d(blur, Kernel.bicubic(scale).array), scale)
+    found = equivalent_blur(kernel, 15)
+    np.testing.assert_allclose(_covariance(found), covariance, atol=0.1)
+    again = convolve2d(found, Kernel.bicubic(scale).array)
+    assert np.linalg.norm(again - kernel.array) < 0.01 * np.linalg.norm(kernel.array)
+
+
+def _state(scale: int = 2, maps: int = 15) -> dict[str, torch.Tensor]:
+    return {name: value.half() for name, value in SRMDNet(scale, maps, residual=False).state_dict().items()}
+
+
+def _pca(folder: Path, shape: tuple[int, int] = (15, 225)) -> None:
+    from scipy.io import savemat
+
+    savemat(folder / "srmd_pca_matlab.mat", {"P": np.random.default_rng(0).random(shape)})
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("evil"),))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"state_dict": _state(scale=4)}, r"x2\.pth: is for x4, not for x2"),
+        ({"conv.weight": torch.zeros(3)}, r"x2\.pth: is no SRMD network: expected 12 convolutions of 128 channels"),
+        (
+            {**_state(), "model.0.bias": torch.full((128,), torch.nan)},
+            r"x2\.pth: model\.0\.bias has values that are NaN or infinite",
+        ),
+        ({k: v for k, v in _state().items() if k != "model.4.bias"}, r"x2\.pth: is no SRMD network: .*model\.4\.bias"),
+        ([1, 2], r"x2\.pth: holds no weights"),
+        ({"model.0.weight": torch.zeros(1).expand(10**6, 10**6)}, r"x2\.pth: model\.0\.weight is not a plain tensor"),
+    ],
+)
+def test_a_wrong_checkpoint_gets_a_line(tmp_path: Path, content: object, message: str) -> None:
+    _pca(tmp_path)
+    torch.save(content, tmp_path / "x2.pth")
+    with pytest.raises(BlindSRError, match=message):
+        SRMD(checkpoint=tmp_path / "x2.pth").fit(np.zeros((8, 8, 3), np.float32), Kernel.bicubic(2), _context())
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x2.pth").write_bytes(pickle.dumps(_Evil(), protocol=2))
+    with pytest.raises(BlindSRError, match="is refused: to load it would run Python code"):
+        load_published(tmp_path / "x2.pth", tmp_path / "P.mat", 2)
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_cut_checkpoint_a_missing_and_a_wrong_pca_get_a_line(tmp_path: Path) -> None:
+    weights, pca = tmp_path / "x2.safetensors", tmp_path / "srmd_pca_matlab.mat"
+    save_file(_state(), weights)
+    with pytest.raises(ValidationError, match=r"pca\n  no such file: .*srmd_pca_matlab\.mat"):
+        SRMD(checkpoint=weights)
+    _pca(tmp_path, (15, 100))
+    assert SRMD(checkpoint=weights).pca == pca  # a parameter as if it had been given: it is part of the step's key
+    with pytest.raises(BlindSRError, match=r"'P' has shape \(15, 100\); expected \(15, 225\)"):
+        load_published(weights, pca, 2)
+    _pca(tmp_path)
+    assert not load_published(weights, pca, 2).noise_map
+    with pytest.raises(BlindSRError, match="takes no noise level"):
+        load_published(weights, pca, 2, noise=5)
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(BlindSRError, match="is not a safetensors file, or damaged"):
+        load_published(weights, pca, 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"), [({"noise": 10.0}, "own weights are for images without noise"), ({"pca": "x"}, "no such file")]
+)
+def test_settings_that_do_not_fit_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        SRMD.model_validate(fields)
+
+
+# The project's own weights
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_card_is_of_these_weights(scale: int) -> None:
+    from blindsr.files import sha256
+
+    card = own_weights(scale).with_name("MODEL_CARD.md").read_text()
+    assert sha256(own_weights(scale)) in card
+    assert list(SRMD().shipped_weights(scale).values()) == ["Apache-2.0"]
+
+
+@pytest.mark.parametrize(("scale", "gain"), [(2, 2.0), (3, 1.0), (4, 1.0)])
+def test_the_true_kernel_gains_over_bicubic_interpolation(scale: int, gain: float) -> None:
+    from skimage import data
+
+    hr = crop_to_multiple(data.astronaut()[:252, 100:352], 12)
+    if scale == 3:
+        kernel = Kernel(framed(_gaussian(23, np.array([[6.0, 2.0], [2.0, 4.0]]), 12), 23), 3)
+    else:
+        kernel = RandomKernel().sample_kernel(scale, np.random.default_rng(3))
+    lr = to_depth(downscale(to_float(hr), kernel), np.uint8)
+    plain, sr = to_depth(bicubic(to_float(lr), scale=scale), np.uint8), _super_resolved(SRMD(), lr, kernel)
+    assert psnr_y(sr, hr, shave=scale) > psnr_y(plain, hr, shave=scale) + gain
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("data", "scale", "items", "gain"), [("set14rk", 2, (5, 6, 9, 13), 2.5), ("urban5rk", 4, (5,), 1.0)])
+def test_no_reference_image_is_below_bicubic(shared: Path, data: str, scale: int, items: tuple[int, ...], gain: float) -> None:
+    gains = []
+    for n in items:
+        lr = read_image(shared / f"data/{data}/lr_x{scale}/im_{n}.png").pixels
+        kernel = Kernel.load(shared / f"data/{data}/gt_k_x{scale}/kernel_{n}.mat", scale=scale)
+        sr, plain = _super_resolved(SRMD(), lr, kernel), to_depth(bicubic(to_float(lr), scale=scale), np.uint8)
+        hr = read_image(shared / f"data/{data}/gt/img_{n}_gt.png").pixels[: sr.shape[0], : sr.shape[1]]
+        gains.append(psnr_y(sr, hr, shave=scale) - psnr_y(plain, hr, shave=scale))
+    assert min(gains) > 0
+    assert np.mean(gains) > gain
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_image_follows_a_kernel_that_is_off_alignment(scale: int) -> None:
+    from skimage import data
+
+    hr = crop_to_multiple(data.astronaut()[:252, 100:352], 12)
+    aligned = RandomKernel(noise=0.0).sample_kernel(scale, np.random.default_rng(3))
+    scores = []
+    for kernel in (aligned, aligned.shifted(0.4, -0.3)):
+        lr = to_depth(downscale(to_float(hr), kernel), np.uint8)
+        scores.append(psnr_y(_super_resolved(SRMD(), lr, kernel), hr, shave=scale))
+    assert scores[1] > scores[0] - 0.3
+
+
+def test_tiles_equal_the_whole(photo: np.ndarray) -> None:
+    lr = to_float(photo[:60, :70])
+    kernel = RandomKernel().sample_kernel(2, np.random.default_rng(0))
+    for given in (kernel, kernel.shifted(0.5, 0.25)):
+        upscaler = SRMD().fit(lr, given, _context())
+        halo = upscaler.halo
+        assert halo is not None
+        whole, part = upscaler(lr), upscaler(np.ascontiguousarray(lr[10:, 20:]))
+        np.testing.assert_allclose(part[2 * halo :, 2 * halo :], whole[2 * (10 + halo) :, 2 * (20 + halo) :], atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_silent_network_enlarges_as_matlab(scale: int, photo: np.ndarray) -> None:
+    network = SRMDNet(scale, 15, residual=True)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    lr = to_float(photo[:20, :31])
+    with torch.inference_mode():
+        sr = network(torch.from_numpy(lr).permute(2, 0, 1)[None], torch.zeros(1, 15))[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(sr, bicubic(lr, scale=scale), atol=1e-5)
+
+
+def test_weights_of_our_own_are_refused_where_they_are_something_else(tmp_path: Path) -> None:
+    save_file(_state(), tmp_path / "x2.safetensors")
+    with pytest.raises(BlindSRError, match="is not a network of blindsr's SRMD"):
+        load_own(tmp_path / "x2.safetensors")
+    with pytest.raises(BlindSRError, match="no such file"):
+        load_own(tmp_path / "x3.safetensors")
+
+
+# The training
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_training_kernels_are_aligned_and_cover_the_range_of_div2krk(scale: int) -> None:
+    kernels = sample_kernels(3000, scale, np.random.default_rng(0))
+    assert kernels.shape == (3000, FRAME[scale], FRAME[scale])
+    np.testing.assert_allclose(kernels.sum((1, 2)), 1, atol=1e-9)
+    for kernel in kernels[:50]:
+        assert max(map(abs, Kernel(kernel, scale).misalignment_px)) < 5e-3
+    variances = np.array([np.linalg.eigvalsh(_covariance(kernel)) for kernel in kernels[:500] if kernel.min() >= 0])
+    growth = (scale**2 - 1) / 3
+    assert np.quantile(variances, 0.02) < 0.7 * growth  # section 4 of the paper: 0.6 to 5 at x2
+    assert np.quantile(variances, 0.98) > 4.5 * growth
+    plain = framed(Kernel.bicubic(scale).array, FRAME[scale])
+    assert 0.02 < np.mean([np.array_equal(kernel, plain) for kernel in kernels]) < 0.06
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_training_images_are_degraded_as_the_core_does(scale: int, photo: np.ndarray) -> None:
+    kernel = sample_kernels(1, scale, np.random.default_rng(5))
+    reach, side = FRAME[scale] // 2, 24 * scale
+    hr = to_float(photo[40 : 40 + side + 2 * reach, 40 : 40 + side + 2 * reach])
+    lr = degraded(torch.from_numpy(hr).permute(2, 0, 1)[None], as_tensor(kernel), scale)[0].permute(1, 2, 0).numpy()
+    expected = downscale(np.ascontiguousarray(hr[reach:, reach:]), Kernel(kernel[0], scale))
+    inner = slice(reach // scale + 1, 24 - reach // scale - 1)
+    assert lr.shape == (24, 24, 3)
+    assert lr[inner, inner].size > 300
+    np.testing.assert_allclose(lr[inner, inner], expected[inner, inner], atol=0.51 / 255)
+
+
+def test_the_basis_gives_back_its_own_components() -> None:
+    kernels = sample_kernels(500, 2, np.random.default_rng(0))
+    basis = KernelBasis.fitted(kernels, 15)
+    coefficients = np.array([basis.coefficients(kernel) for kernel in kernels])
+    assert coefficients[:, 0].std() == pytest.approx(1, abs=1e-6)
+    assert (np.diff(coefficients.std(axis=0)) <= 1e-9).all()
+    scale = (basis.basis.reshape(15, -1) ** 2).sum(1)
+    rebuilt = basis.mean + np.tensordot(coefficients / scale, basis.basis, axes=1)
+    assert np.linalg.norm(rebuilt - kernels) < 0.25 * np.linalg.norm(kernels)  # what is left is the kernels' noise
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, photo: np.ndarray) -> Path:
+    for number in range(2 * HELD_OUT):
+        write_png(tmp_path / f"hr/{number:02}.png", photo[5 * number : 5 * number + 150, 10 * number : 10 * number + 160])
+    return tmp_path / "hr"
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings("these", 2, 4, 2, 8, 0, 1e-3, "")
+    images = Photographs(files_of(photographs)[0], side_px(settings))
+    straight = Training(settings, tmp_path / "one", "cpu")
+    losses = list(straight.run(images))
+    stopped = Training(settings, tmp_path / "two", "cpu")
+    steps = stopped.run(images)
+    first = [next(steps), next(steps)]
+    stopped.save()
+    monkeypatch.setattr(KernelBasis, "fitted", lambda kernels, count: pytest.fail("another library might give other signs"))
+    resumed = Training(settings, tmp_path / "two", "cpu")
+    assert first + list(resumed.run(images)) == losses
+    for name, value in straight.model.network.state_dict().items():
+        torch.testing.assert_close(resumed.model.network.state_dict()[name], value, rtol=0, atol=0)
+    with pytest.raises(BlindSRError, match=r"is a training with other settings \(images, seed\)"):
+        Training(Settings("others", 2, 4, 2, 8, 1, 1e-3, ""), tmp_path / "two", "cpu")
+    (tmp_path / "two/training.pt").write_bytes(b"cut")
+    with pytest.raises(BlindSRError, match=r"training\.pt: is no training that could go on"):
+        Training(settings, tmp_path / "two", "cpu")
+
+
+def test_the_command_trains_logs_and_writes_a_network_that_loads(photographs: Path, tmp_path: Path) -> None:
+    arguments = [
+        "--hr",
+        photographs,
+        "--out",
+        tmp_path / "t",
+        "--steps",
+        2,
+        "--batch",
+        1,
+        "--patch",
+        8,
+        "--every",
+        1,
+        "--threads",
+        1,
+    ]
+    done = CliRunner().invoke(main, [*map(str, arguments), "--scale", "2"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    lines = [json.loads(line) for line in (tmp_path / "t/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert lines[-1]["bicubic_db"] > lines[-1]["psnr_db"] > 20  # two steps: near where it starts, at bicubic interpolation
+    model = load_own(tmp_path / "t/x2.safetensors")
+    assert model.network.scale == 2
+    # A network of another scale starts from it: all layers between the first and the last are the same.
+    settings = Settings("these", 4, 1, 1, 8, 0, 1e-3, "that")
+    four = Training(settings, tmp_path / "four", "cpu", tmp_path / "t/x2.safetensors").model.network
+    saved = load_file(tmp_path / "t/x2.safetensors")
+    torch.testing.assert_close(four.convolutions[5].weight, saved["model.10.weight"].float())
+    assert four.convolutions[-1].weight.shape[0] == 48
+
+
+def test_photographs_that_cannot_serve_get_a_line(tmp_path: Path, photographs: Path, photo: np.ndarray) -> None:
+    write_png(tmp_path / "few/a.png", photo)
+
+    def message(folder: str, *options: str) -> str:
+        arguments = ["--hr", str(tmp_path / folder), "--out", str(tmp_path / "t"), "--scale", "4", *options]
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 1
+        assert not (tmp_path / "t").exists()
+        return done.output
+
+    assert "few: holds 1 images; training needs at least 20" in message("few")
+    assert "no image is as large as a patch with its surroundings, 170 x 170 pixels; lower --patch" in message("hr")
+    for path in photographs.iterdir():
+        write_png(path, photo[:60, :60])
+    assert "is too small to be scored at x4" in message("hr")
+
+
+def test_the_rate_rises_then_falls_to_zero() -> None:
+    factors = [rate_factor(step, 1000) for step in (0, 199, 600, 999)]
+    assert factors == pytest.approx([1 / 200, 0.801, 0.4, 0.001])
