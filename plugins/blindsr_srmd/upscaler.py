@@ -70,7 +70,7 @@ class SRMDUpscaler:
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size."""
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            lr = torch.from_numpy(np.ascontiguousarray(tile)).to(self.device).permute(2, 0, 1)[None]
+            lr = torch.from_numpy(np.array(tile)).to(self.device).permute(2, 0, 1)[None]
             sr: Image = self.network(lr, self.maps)[0].float().permute(1, 2, 0).cpu().numpy()
         if self._moves:
             sr = ndimage.shift(sr, (*self.kernel.misalignment_px, 0), order=3, mode="nearest")

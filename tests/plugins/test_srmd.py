@@ -29,6 +29,9 @@ from blindsr.steps import Context
 from blindsr.tiling import upscale
 
 
+pytestmark = pytest.mark.filterwarnings("error::UserWarning:blindsr_srmd")
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
@@ -40,6 +43,7 @@ def _context() -> Context:
 
 def _super_resolved(component: SRMD, lr: np.ndarray, kernel: Kernel) -> np.ndarray:
     pixels = to_float(lr)
+    pixels.flags.writeable = False  # as the core gives it
     return upscale(component.fit(pixels, kernel, _context()), pixels, kernel.scale)
 
 
