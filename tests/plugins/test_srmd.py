@@ -28,7 +28,6 @@ from blindsr.resize import bicubic, downscale
 from blindsr.steps import Context
 from blindsr.tiling import upscale
 
-
 pytestmark = pytest.mark.filterwarnings("error::UserWarning:blindsr_srmd")
 
 
