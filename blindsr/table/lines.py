@@ -127,4 +127,5 @@ def mean(values: Numbers, seeds: NDArray[np.int64]) -> Mean:
     means = np.array([values[there & (seeds == seed)].mean() for seed in np.unique(seeds[there])])
     with np.errstate(invalid="ignore"):  # the PSNR of equal images is infinite
         spread = float(means.std(ddof=1)) if len(means) > 1 else np.nan
-    return Mean(float(means.mean()), spread or np.nan)  # without chance there is no spread
+    chance = spread > 1e-9 * abs(means.mean())  # without it, what differs is the rounding of sums
+    return Mean(float(means.mean()), spread if chance else np.nan)
