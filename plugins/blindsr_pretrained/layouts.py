@@ -17,7 +17,7 @@ SIGNS = (
 )
 """Networks, and the pattern of an entry that gives each away; the first that fits counts."""
 
-COMPONENTS = {"EDSR": "edsr", "RCAN": "rcan", "HAT": "spandrel", "SwinIR": "spandrel", "ESRGAN": "spandrel"}
+COMPONENTS = {"EDSR": "edsr", "RCAN": "rcan", "SRMD": "srmd", "HAT": "spandrel", "SwinIR": "spandrel", "ESRGAN": "spandrel"}
 """The components that run them."""
 
 BASICSR = (
