@@ -375,7 +375,9 @@ def _plan(
         overrides["scale"] = scale
     if seeds is not None:
         overrides["seeds"] = _whole_numbers("--seeds", seeds, "0,1,2")
-    loaded = load(find(pipeline), registry, overrides=overrides, settings=settings)
+    # The files that a bundled pipeline names lie where its user is, not in the installation.
+    base = None if Path(pipeline).is_file() else Path()
+    loaded = load(find(pipeline), registry, overrides=overrides, settings=settings, base=base)
     dataset = loaded.dataset()
     chosen = [item for item in dataset.items if fnmatch(item.id, items or "*")][:limit]
     if not chosen:

@@ -184,7 +184,14 @@ def find(name: str) -> Path:
     )
 
 
-def load(path: Path, registry: Registry, *, overrides: Mapping[str, Any] | None = None, settings: Sequence[str] = ()) -> Pipeline:
+def load(
+    path: Path,
+    registry: Registry,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    settings: Sequence[str] = (),
+    base: Path | None = None,
+) -> Pipeline:
     """Read and check a pipeline.
 
     Parameters
@@ -197,6 +204,8 @@ def load(path: Path, registry: Registry, *, overrides: Mapping[str, Any] | None 
         Top-level fields that replace the file's (`data` paths in them start at the working directory).
     settings
         ``path=value`` strings: a dotted path into the file, and YAML for the value.
+    base
+        The folder where relative paths in the file start; by default the file's own.
 
     Raises
     ------
@@ -214,8 +223,9 @@ def load(path: Path, registry: Registry, *, overrides: Mapping[str, Any] | None 
     for field, value in (overrides or {}).items():
         source.labels[field,] = f"--{field}"
         values[field] = value
-    pipeline = _Checker(source, registry).pipeline(values)
-    return replace(pipeline, base=Path() if "data" in (overrides or {}) else path.parent)
+    start = path.parent if base is None else base
+    pipeline = _Checker(source, registry, start).pipeline(values)
+    return replace(pipeline, base=Path() if "data" in (overrides or {}) else start)
 
 
 def parse(values: dict[str, Any], registry: Registry, *, settings: Sequence[str] = ()) -> Pipeline:
@@ -227,7 +237,7 @@ def parse(values: dict[str, Any], registry: Registry, *, settings: Sequence[str]
     for setting in settings:
         source.set(loaded, setting)
     try:
-        return _Checker(source, registry).pipeline(loaded)
+        return _Checker(source, registry, Path()).pipeline(loaded)
     except BlindSRError as error:  # there is no file whose lines could be named
         raise BlindSRError(re.sub(rf"^{source.path}:\d+:\d+: ", "", str(error), flags=re.MULTILINE)) from None
 
@@ -235,8 +245,9 @@ def parse(values: dict[str, Any], registry: Registry, *, settings: Sequence[str]
 class _Checker:
     """Collects every problem before it gives up."""
 
-    def __init__(self, source: Source, registry: Registry) -> None:
+    def __init__(self, source: Source, registry: Registry, base: Path) -> None:
         self.source = source
+        self.base = base
         self.registry = registry
         self.problems: list[str] = []
         self.left_out: list[str] = []
@@ -325,7 +336,7 @@ class _Checker:
         if any(inside[:end] in labels for end in range(1, len(inside) + 1)):
             return {"base": "."}
         from_here = {location[-1] for location in labels if location[:-1] == inside}
-        return {"base": self.source.path.parent, "from_here": from_here}
+        return {"base": self.base, "from_here": from_here}
 
     def _note_missing(self, error: ValidationError, inside: Location) -> None:
         for detail in error.errors():

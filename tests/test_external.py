@@ -131,3 +131,16 @@ def test_a_degradation_without_its_file_gets_a_line(folder: Path) -> None:
     path = write(folder, QUICK.replace("degradation: random_kernel", "degradation: {from_file: {file: k.npy}}"))
     with pytest.raises(BlindSRError, match=r"quick\.yaml:4:\d+: degradation\.from_file\.file: no such file: .*k\.npy$"):
         load(path, registry)
+
+
+def test_a_bundled_pipeline_looks_for_its_files_where_its_user_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from blindsr.cli import cli
+
+    (folder / "outside/pdn_track4_x4").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(cli, ["run", "table1_x4", "--hr", "hr", "--dry-run"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert f"no such file: {folder}/weights/edsr_x4-4f62e9ef.pt" in done.stderr
+    assert "PDN" not in done.stderr
