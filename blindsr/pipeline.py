@@ -14,7 +14,7 @@ from blindsr import dataset
 from blindsr.errors import BlindSRError
 from blindsr.files import explained
 from blindsr.image import SUFFIXES
-from blindsr.interfaces import MISSING, Component, Degradation, NonBlindSR, home_expanded
+from blindsr.interfaces import MISSING, Component, Degradation, home_expanded
 from blindsr.published import row_keys
 from blindsr.registry import TITLES, Kind, Registry, suggestion
 from blindsr.source import Location, Source
@@ -26,7 +26,7 @@ class Method:
 
     name: str
     kernel: Component
-    sr: NonBlindSR
+    sr: Component
     type: int | None = None
     published: str | None = None
 
@@ -300,7 +300,7 @@ class _Checker:
             else:
                 self.problems += missing
             if kernel and sr:
-                methods.append(Method(str(name), kernel, cast("NonBlindSR", sr), value.get("type"), value.get("published")))
+                methods.append(Method(str(name), kernel, sr, value.get("type"), value.get("published")))
         return methods
 
     def _component(self, kind: Kind, value: Any, location: Location) -> Component | None:

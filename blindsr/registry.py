@@ -74,7 +74,7 @@ class Registry:
         A plugin that raises, or offers what is no component, costs only itself. A name that two distributions offer is
         nobody's: neither may win by the order of their installation.
         """
-        found = [Entry("kernel", component, "blindsr", __version__) for component in (GroundTruth, Given)]
+        found: list[Entry] = [Entry("kernel", component, "blindsr", __version__) for component in (GroundTruth, Given)]
         found.append(Entry("sr", External, "blindsr", __version__))
         problems: list[Problem] = []
         for point in sorted(points, key=lambda p: (p.name, p.value)):

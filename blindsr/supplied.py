@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from blindsr.errors import BlindSRError
-from blindsr.interfaces import Component, InputFile, InputFolder, NonBlindSR
-
-if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext, Upscaler
-    from blindsr.kernel import Kernel
+from blindsr.interfaces import Component, InputFile, InputFolder
 
 
 class GroundTruth(Component):
@@ -57,7 +53,7 @@ class Given(Component):
         raise BlindSRError(f"{self.folder}: no kernel for item '{item}'; expected {', '.join(names[:-1])} or {names[-1]}")
 
 
-class External(NonBlindSR):
+class External(Component):
     """SR images made elsewhere, by whatever method: a folder of them becomes a row."""
 
     name: ClassVar[str] = "external"
@@ -84,7 +80,3 @@ class External(NonBlindSR):
         near = get_close_matches(item, [path.stem for path in files], n=1)
         there = next((path.name for path in files if near and path.stem == near[0]), files[0].name if files else "no image")
         raise BlindSRError(f"{self.folder / item}.png: no such file; an SR image is named like its item (the folder holds {there})")
-
-    def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        """Never called: the images are there."""
-        raise NotImplementedError

@@ -46,16 +46,18 @@ def _refusal(call: Callable[[], object]) -> str:
     return ""
 
 
-def _load(folder: Path, text: str, registry: Registry, *settings: str) -> None:
+def _load(folder: Path, text: str, registry: Registry, *settings: str) -> list[str]:
+    """The lines with which a pipeline is refused; none if it is taken."""
     path = folder / "fuzzed.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    _refusal(lambda: load(path, registry, settings=settings))
+    return _refusal(lambda: load(path, registry, settings=settings)).splitlines()
 
 
 @many
 @given(text=st.text(st.characters(exclude_categories=["Cs"])) | st.text("{}[]:,-&*!|>'\"#%@ \n\tabc012~."))
 def test_any_text_is_a_pipeline_or_gets_lines(text: str, tmp_path: Path, registry: Registry) -> None:
-    _load(tmp_path, text, registry)
+    refusal = _load(tmp_path, text, registry)
+    assert not refusal or str(tmp_path / "fuzzed.yaml") in refusal[0]
 
 
 @many
@@ -72,7 +74,8 @@ def test_any_value_anywhere_is_taken_or_gets_lines(place: str, value: object, tm
 
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(value, text)
-    _load(tmp_path, QUICK, registry, f"{place}={text.getvalue().removesuffix('...' + chr(10))}")
+    refusal = _load(tmp_path, QUICK, registry, f"{place}={text.getvalue().removesuffix('...' + chr(10))}")
+    assert not refusal or "--set " in refusal[0] or str(tmp_path / "fuzzed.yaml") in refusal[0]
 
 
 @pytest.mark.parametrize(
