@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from blindsr import __version__
 from blindsr.errors import BlindSRError
-from blindsr.execute import Listener
 from blindsr.files import explained, write_whole
-from blindsr.image import crop_to_multiple, read_image, write_png
+from blindsr.image import crop_to_multiple, write_png
+from blindsr.listener import Listener
 from blindsr.pipeline import parse
 from blindsr.plan import ImageFile, Plan, Step, make_plan
 from blindsr.registry import Registry
@@ -119,7 +119,7 @@ def _degraded(
     """The HR image as it is kept, and what each scale's step makes of it; a failure if one of them fails."""
     made = {}
     try:
-        hr = crop_to_multiple(read_image(source.path).pixels, multiple)
+        hr = crop_to_multiple(source.read().pixels, multiple)
         if not hr.size:
             return Failure(f"{source.path}: is smaller than {multiple} pixels a side")
         for step in steps:

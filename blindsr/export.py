@@ -8,9 +8,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from blindsr.execute import folder_names
 from blindsr.image import write_png
 from blindsr.kernel import Kernel
+from blindsr.pictures import folder_names
 from blindsr.result import Result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import platform
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -84,6 +85,7 @@ def verify(file: h5py.File) -> None:
     visit(file)
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
     for name in ("h5py", "numpy", "torch"):

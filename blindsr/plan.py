@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from blindsr.dataset import Dataset, Item
 from blindsr.errors import BlindSRError
+from blindsr.files import sha256
 from blindsr.hashes import Hashes
+from blindsr.image import Picture, read_image
 from blindsr.interfaces import Component
 from blindsr.kernel import ALIGNED_WITHIN_PX, Convention, Kernel
 from blindsr.pipeline import Method, Pipeline
@@ -36,6 +38,11 @@ class ImageFile:
     def key(self) -> str:
         """What stands for it in the keys of steps."""
         return f"image:{self.sha256}"
+
+    def read(self) -> Picture:
+        """The image, if the file is still the one that was planned with."""
+        _unchanged(self.path, self.sha256)
+        return read_image(self.path)
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,8 @@ class KernelFile:
         return f"{own}:{self.half.key}" if self.half else own
 
     def read(self) -> Kernel:
-        """The kernel; composed, where the file's is for x2 and x4 is wanted."""
+        """The kernel, if the file is still the one that was planned with; composed, where it is for x2 and x4 is wanted."""
+        _unchanged(self.path, self.sha256)
         kernel = Kernel.load(self.path, scale=self.scale, convention=self.convention)
         if self.half:
             half = self.half.read()
@@ -332,3 +340,8 @@ def _input_key(source: Input) -> str:
 
 def _digest(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(ENCODER.encode(identity).encode()).hexdigest()
+
+
+def _unchanged(path: Path, digest: str) -> None:
+    if sha256(path) != digest:
+        raise BlindSRError(f"{path}: changed since the run began; run again")

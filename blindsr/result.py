@@ -29,7 +29,6 @@ from blindsr.hdf5 import (
     read,
     set_attributes,
 )
-from blindsr.image import read_image
 from blindsr.kernel import Kernel
 from blindsr.metrics import PROTOCOL
 from blindsr.plan import ImageFile, Input, KernelFile, Made, Plan, PlannedItem, Row
@@ -78,8 +77,8 @@ class _ResultWriter:
         notes: list[str] = []
         for name, image in (("lr", planned.lr), ("hr", planned.hr)):
             if isinstance(image, ImageFile):
-                with contextlib.suppress(BlindSRError):  # an unreadable image has failed its steps, which say so
-                    picture = read_image(image.path)
+                with contextlib.suppress(BlindSRError):  # unreadable, or changed meanwhile: its steps have failed, and say so
+                    picture = image.read()
                     notes += picture.notes
                     put_image(group, f"images/{name}", picture.pixels)
             elif isinstance(image, Made) and (done := self._done(image.key)):
@@ -305,7 +304,7 @@ def open_result(path: str | Path) -> Result:
     return Result(path)
 
 
-def provenance(plan: Plan, plugins: Sequence[Mapping[str, str]], *, device: str, threads: int) -> dict[str, Any]:
+def provenance(plan: Plan, plugins: Sequence[Mapping[str, str]], device: str, threads: int) -> dict[str, Any]:
     """What made a result, as the attributes of ``/provenance``."""
     return {
         "pipeline_yaml": plan.pipeline.text,

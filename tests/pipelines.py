@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from blindsr import execute
 from blindsr.pipeline import Pipeline, load
+from blindsr.placement import Placement
+from blindsr.plan import Plan, Step
 from blindsr.registry import Registry
+from blindsr.schedule import Report
+from blindsr.steps import Outcome
+from blindsr.store import Failure
 
 QUICK = """\
 name: quick
@@ -28,3 +34,35 @@ def write(folder: Path, text: str = QUICK, name: str = "quick.yaml") -> Path:
 def read(folder: Path, text: str = QUICK, **options: object) -> Pipeline:
     """A pipeline out of its text."""
     return load(write(folder, text), Registry.discover(), **options)  # type: ignore[arg-type]
+
+
+class Quiet:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, bool]] = []
+        self.notes: list[str] = []
+        self.reports = 0
+
+    def begun(self, steps: int) -> None:
+        pass
+
+    def started(self, step: Step) -> None:
+        pass
+
+    def progress(self, step: Step, done: int, total: int) -> None:
+        self.reports += 1
+
+    def ended(self, step: Step, outcome: Outcome | Failure) -> None:
+        self.ends.append((step.label, isinstance(outcome, Outcome)))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def run(
+    plan: Plan, out: Path, *, workers: int = 0, listener: Quiet | None = None, registry: Registry | None = None, **options: object
+) -> Report:
+    """A run on the CPU, in this process unless said otherwise."""
+    placement = Placement("cpu", workers, **options)  # type: ignore[arg-type]
+    return execute.run(plan, registry or Registry.discover(), placement, out=out, listener=listener or Quiet())

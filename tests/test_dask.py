@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_execute import Quiet
 
-from blindsr import execute
 from blindsr.errors import BlindSRError
 from blindsr.image import write_png
 from blindsr.plan import make_plan
-from blindsr.registry import Registry
 from blindsr.result import open_result
-from pipelines import QUICK, read
+from blindsr.schedule import Report
+from pipelines import QUICK, Quiet, read, run
 
 pytest.importorskip("distributed", reason="needs blindsr[dask]")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="POSIX signals")]
@@ -67,13 +65,13 @@ def _worker(address: str, start: Start, **environment: str) -> subprocess.Popen[
     return start("worker", *options, **environment)
 
 
-def _run(folder: Path, out: str, listener: Quiet | None = None, **options: object) -> execute.Report:
+def _run(folder: Path, out: str, listener: Quiet | None = None, **options: object) -> Report:
     pipeline = read(folder, GAN)
     plan = make_plan(pipeline, pipeline.dataset())
-    return execute.run(plan, Registry.discover(), out=folder / out, device="cpu", listener=listener or Quiet(), **options)  # type: ignore[arg-type]
+    return run(plan, folder / out, listener=listener, **options)  # type: ignore[arg-type]
 
 
-def _numbers(report: execute.Report) -> dict[str, np.ndarray]:
+def _numbers(report: Report) -> dict[str, np.ndarray]:
     with open_result(report.result) as result:
         return {name: result.columns[name] for name in ("item", "method", "psnr", "ssim", "kernel_l2")}
 

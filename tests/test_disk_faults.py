@@ -9,15 +9,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from test_execute import Quiet
 
-from blindsr import execute, upkeep
+from blindsr import upkeep
 from blindsr.errors import BlindSRError
 from blindsr.image import write_png
 from blindsr.plan import Plan, make_plan
-from blindsr.registry import Registry
 from blindsr.result import open_result
-from pipelines import read
+from blindsr.schedule import Report
+from pipelines import read, run
 
 ERRORS = (errno.ENOSPC, errno.EACCES, errno.EIO)
 
@@ -57,15 +56,15 @@ def _plan(folder: Path) -> Plan:
     return make_plan(pipeline, pipeline.dataset())
 
 
-def _run(folder: Path, plan: Plan | None = None) -> execute.Report:
-    return execute.run(plan or _plan(folder), Registry.discover(), out=folder / "out", device="cpu", workers=0, listener=Quiet())
+def _run(folder: Path, plan: Plan | None = None) -> Report:
+    return run(plan or _plan(folder), folder / "out")
 
 
 def _finished(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (folder / "out/steps").glob("*.h5")}
 
 
-def _numbers(report: execute.Report) -> np.ndarray:
+def _numbers(report: Report) -> np.ndarray:
     with open_result(report.result) as result:
         return result.columns["psnr"]
 

@@ -13,43 +13,17 @@ import h5py
 import numpy as np
 import pytest
 
-from blindsr import execute
 from blindsr.errors import BlindSRError
-from blindsr.execute import Report, folder_names
 from blindsr.image import read_image, write_png
 from blindsr.lock import locked
-from blindsr.plan import Step, make_plan
-from blindsr.registry import Registry
+from blindsr.pictures import folder_names
+from blindsr.plan import make_plan
 from blindsr.result import open_result
-from blindsr.steps import Outcome
-from blindsr.store import Failure, StepStore
-from pipelines import QUICK, read, write
+from blindsr.schedule import Report
+from blindsr.store import StepStore
+from pipelines import QUICK, Quiet, read, run, write
 
 SLOW = QUICK + "  KernelGAN: {type: 3, kernel: {kernelgan: {iterations: 40}}, sr: {zssr: {iterations: 10}}}\n"
-
-
-class Quiet:
-    """A listener that remembers."""
-
-    def __init__(self) -> None:
-        self.ends: list[tuple[str, bool]] = []
-        self.notes: list[str] = []
-        self.reports = 0
-
-    def begun(self, steps: int) -> None:
-        pass
-
-    def started(self, step: Step) -> None:
-        pass
-
-    def progress(self, step: Step, done: int, total: int) -> None:
-        self.reports += 1
-
-    def ended(self, step: Step, outcome: Outcome | Failure) -> None:
-        self.ends.append((step.label, isinstance(outcome, Outcome)))
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture
@@ -63,7 +37,7 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
 def _run(folder: Path, text: str = QUICK, *, workers: int = 0, listener: Quiet | None = None, **options: object) -> Report:
     pipeline = read(folder, text, **options)
     plan = make_plan(pipeline, pipeline.dataset())
-    return execute.run(plan, Registry.discover(), out=folder / "out", device="cpu", workers=workers, listener=listener or Quiet())
+    return run(plan, folder / "out", workers=workers, listener=listener)
 
 
 def _numbers(path: Path) -> dict[str, np.ndarray]:
@@ -171,7 +145,7 @@ def test_an_image_that_changes_during_the_run_fails(folder: Path, photo: np.ndar
     pipeline = read(folder, QUICK)
     plan = make_plan(pipeline, pipeline.dataset())
     write_png(folder / "hr" / "a.png", photo[:100, :100])
-    report = execute.run(plan, Registry.discover(), out=folder / "out", device="cpu", workers=0, listener=Quiet())
+    report = run(plan, folder / "out")
     assert {f.message for f in report.failures.values()} == {f"{folder / 'hr' / 'a.png'}: changed since the run began; run again"}
 
 

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_execute import Quiet
 
-from blindsr import execute
 from blindsr.errors import BlindSRError
 from blindsr.image import write_png
 from blindsr.metrics import psnr_y
 from blindsr.plan import make_plan
 from blindsr.registry import Registry
 from blindsr.result import open_result
-from pipelines import QUICK, read
+from blindsr.schedule import Report
+from pipelines import QUICK, read, run
 
 EXTERNAL = QUICK + "  PDN: {type: 2, sr: {external: {folder: pdn}}, optional: true}\n"
 
@@ -26,10 +25,10 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
     return tmp_path
 
 
-def _run(folder: Path, text: str = EXTERNAL, **options: object) -> execute.Report:
+def _run(folder: Path, text: str = EXTERNAL, **options: object) -> Report:
     pipeline = read(folder, text, **options)
     plan = make_plan(pipeline, pipeline.dataset())
-    return execute.run(plan, Registry.discover(), out=folder / "runs", workers=0, listener=Quiet())
+    return run(plan, folder / "runs")
 
 
 def test_a_folder_of_images_is_a_row(folder: Path, photo: np.ndarray) -> None:

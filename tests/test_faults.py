@@ -6,13 +6,13 @@ from pathlib import Path
 import faulty
 import numpy as np
 import pytest
-from test_execute import Quiet
 
-from blindsr import execute
 from blindsr.image import write_png
 from blindsr.plan import make_plan
 from blindsr.pool import own_gpu
 from blindsr.result import open_result
+from blindsr.schedule import Report
+from pipelines import Quiet, run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
@@ -23,16 +23,14 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
     return tmp_path
 
 
-def _run(folder: Path, fault: str, times: int, *, workers: int = 1, timeout: float | None = None) -> tuple[execute.Report, Quiet]:
+def _run(folder: Path, fault: str, times: int, *, workers: int = 1, timeout: float | None = None) -> tuple[Report, Quiet]:
     pipeline, listener = faulty.pipeline(folder, fault, times), Quiet()
     plan = make_plan(pipeline, pipeline.dataset())
-    report = execute.run(
-        plan, faulty.registry(), out=folder / "out", device="cpu", workers=workers, timeout=timeout, listener=listener
-    )
+    report = run(plan, folder / "out", workers=workers, timeout=timeout, listener=listener, registry=faulty.registry())
     return report, listener
 
 
-def _scored(report: execute.Report) -> list[str]:
+def _scored(report: Report) -> list[str]:
     with open_result(report.result) as result:
         return sorted(map(str, result.columns["method"][np.isfinite(result.columns["psnr"])]))
 

@@ -13,18 +13,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Outcome
-from test_execute import Quiet
 
-from blindsr import execute
 from blindsr.cli import cli
 from blindsr.hdf5 import set_attributes
 from blindsr.image import write_png
 from blindsr.plan import make_plan
 from blindsr.published import published_table, published_tables, row_keys
-from blindsr.registry import Registry
 from blindsr.result import open_result
 from blindsr.table import COLUMNS, columns_named, lines, sheets, to_csv, to_latex, to_markdown, to_terminal
-from pipelines import QUICK, read
+from pipelines import QUICK, read, run
 
 OLD = Path(__file__).parent / "data" / "result-0.1.0.h5"
 THREE = """\
@@ -52,7 +49,7 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
 def _result(folder: Path, text: str = THREE, *, out: str = "runs", psnr: Numbers | None = None, **more: Numbers) -> Path:
     """A result as a run writes it; then for some methods other numbers in its summary, in the order of items and seeds."""
     plan = make_plan(pipeline := read(folder, text), pipeline.dataset())
-    report = execute.run(plan, Registry.discover(), out=folder / out, device="cpu", workers=0, threads=1, listener=Quiet())
+    report = run(plan, folder / out)
     with h5py.File(report.result, "r+") as file:
         methods = file["summary/method"].asstr()[()]
         for name, numbers in {"psnr": psnr or {}, **more}.items():

@@ -1,0 +1,87 @@
+"""The command group: what all commands share, and how errors end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blindsr import __version__
+from blindsr.errors import BlindSRError, printable
+
+if TYPE_CHECKING:
+    from blindsr.registry import Registry
+
+INTERRUPTED = 130
+
+
+class _Refusal(click.ClickException):
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo("\n".join(f"error: {printable(line)}" for line in self.message.splitlines()), err=True)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BlindSRError as error:
+            if ctx.params.get("debug"):
+                raise
+            raise _Refusal(str(error)) from error
+        except OSError as error:
+            if ctx.params.get("debug") or not error.filename:
+                raise
+            raise _Refusal(f"{error.filename}: {error.strerror}") from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="blindsr")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def cli(debug: bool) -> None:
+    """Blind super-resolution: estimate an image's own blur, and super-resolve with it.
+
+    Start with: blindsr run kernelgan_zssr
+    """
+
+
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where torch computes."
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Threads of each worker; results are bit-equal for equal numbers.",
+)
+settings_option = click.option(
+    "--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one setting; may be repeated."
+)
+
+
+def whole_numbers(option: str, text: str, example: str) -> list[int]:
+    """The numbers in the text of an option, such as ``2,4``."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise BlindSRError(f"{option} {text}: write whole numbers with commas between, such as {example}") from None
+
+
+def installed() -> Registry:
+    """The installed plugins; those that cannot be used are named."""
+    from blindsr.registry import Registry
+
+    registry = Registry.discover()
+    warn(registry)
+    return registry
+
+
+def warn(registry: Registry) -> None:
+    """Name the plugins that cannot be used."""
+    for problem in registry.problems:
+        click.echo(f"warning: {printable(str(problem))}", err=True)

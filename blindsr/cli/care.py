@@ -1,0 +1,55 @@
+"""Care of a folder of results: ``blindsr check`` and ``blindsr clean``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from blindsr.cli.app import cli
+from blindsr.errors import BlindSRError, printable
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path("runs"))
+def check(path: Path) -> None:
+    """Read every step and result in a folder of results, or one result file, to the end, and say what is damaged.
+
+    Nothing is changed. A run computes damaged steps again.
+    """
+    from blindsr import upkeep
+
+    count, damaged = 0, 0
+    for checked in upkeep.check(path):
+        count += 1
+        if checked.problem:
+            damaged += 1
+            click.echo(printable(f"{checked.path}: {checked.problem}"))
+    click.echo(f"{count} files read, {damaged} damaged", err=True)
+    if damaged:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("out", type=click.Path(path_type=Path), default=Path("runs"))
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def clean(out: Path, dry_run: bool, yes: bool) -> None:
+    """Remove from a folder of results what no result in it needs: other steps, damaged files, what killed runs left.
+
+    Every result counts whose folder is there, finished or not; remove a result's folder first to have its steps go, too.
+    """
+    from blindsr import upkeep
+    from blindsr.lock import locked
+
+    if not out.is_dir():
+        raise BlindSRError(f"{out}: no such folder")
+    with locked(out):
+        found = upkeep.leftovers(out)
+        size = sum(leftover.size for leftover in found)
+        click.echo(f"{out}: {len(found)} files that no result needs, {size / 1e6:.1f} MB")
+        if found and not dry_run and (yes or click.confirm("Remove them?", default=False)):
+            for leftover in found:
+                leftover.remove()
+            click.echo(f"{size / 1e6:.1f} MB are free")

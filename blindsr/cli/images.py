@@ -1,0 +1,74 @@
+"""Work on images without a pipeline: ``blindsr estimate`` and ``blindsr degrade``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from blindsr.cli.app import cli, device_option, installed, settings_option, threads_option, whole_numbers
+from blindsr.errors import BlindSRError
+
+
+@cli.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--method", default="kernelgan", show_default=True, help="A kernel estimator; see `blindsr plugins`.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Kernel file: .mat, .npy, or .png.  [default: IMAGE_kernel_xN.mat]"
+)
+@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@settings_option
+@device_option
+@threads_option
+def estimate(
+    image: Path, method: str, output: Path | None, scale: int, seed: int, settings: tuple[str, ...], device: str, threads: int
+) -> None:
+    """Estimate the SR kernel of an image, and write it to a file.
+
+    For a photograph as it came from the camera, add --set edge_shave=0.
+    """
+    from blindsr import single
+
+    if not image.is_file():
+        raise BlindSRError(f"{image}: no such file")
+    registry = installed()
+    output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
+    kernel = single.estimate(
+        image, output, method, registry=registry, scale=scale, seed=seed, settings=settings, device=device, threads=threads
+    )
+    widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
+    click.echo(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
+
+
+@cli.command()
+@click.argument("hr_folder", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), required=True, help="The set's folder, new or of the same settings."
+)
+@click.option("--method", default="random_kernel", show_default=True, help="A degradation; see `blindsr plugins`.")
+@click.option("--scales", metavar="2,4", default="2,4", show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@settings_option
+@click.pass_context
+def degrade(
+    ctx: click.Context, hr_folder: Path, output: Path, method: str, scales: str, seed: int, settings: tuple[str, ...]
+) -> None:
+    """Make a test set of a folder of HR images: LR images and kernels, in DIV2KRK's layout.
+
+    Each image is degraded by a kernel of its own. The same images, settings and seed give the same bytes.
+    Run on it with: blindsr run PIPELINE --data OUTPUT
+    """
+    from blindsr import degrade as degradation
+    from blindsr.console import console
+
+    numbers = whole_numbers("--scales", scales, "2,4")
+    if not set(numbers) <= {2, 3, 4}:
+        raise BlindSRError(f"--scales {scales}: there are the scales 2, 3 and 4")
+    registry = installed()
+    with console(debug=ctx.find_root().params["debug"]) as listener:
+        made = degradation.degrade(
+            hr_folder, output, method, registry=registry, scales=numbers, seed=seed, settings=settings, listener=listener
+        )
+    click.echo(f"{output}: {len(made.images)} images at {' and '.join(f'x{scale}' for scale in sorted(set(numbers)))}", err=True)
+    ctx.exit(1 if made.failures else 0)

@@ -1,0 +1,144 @@
+"""The command ``blindsr run``."""
+
+from __future__ import annotations
+
+import signal
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blindsr.cli.app import INTERRUPTED, cli, device_option, installed, settings_option, threads_option, whole_numbers
+from blindsr.errors import BlindSRError, printable
+
+if TYPE_CHECKING:
+    from blindsr.hashes import Hashes
+    from blindsr.plan import Plan
+    from blindsr.registry import Registry
+    from blindsr.schedule import Report
+
+
+@cli.command()
+@click.argument("pipeline")
+@click.argument("photos", nargs=-1, metavar="")
+@click.option("--data", metavar="FOLDER", help="Run on a set in DIV2KRK's layout.")
+@click.option("--hr", metavar="FOLDER", help="Run on a folder of HR images, degraded by the pipeline's degradation.")
+@click.option("--lr", metavar="PHOTO...", multiple=True, help="Run on LR images: files, or a folder.")
+@click.option("--scale", type=click.IntRange(2, 4), help="Instead of the pipeline's scale.")
+@click.option("--seeds", metavar="0,1,2", help="Instead of the pipeline's seeds.")
+@settings_option
+@click.option("--items", metavar="GLOB", help="Only the items whose names match.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first N items.")
+@device_option
+@click.option(
+    "--workers", type=click.IntRange(0), help="Worker processes; 0 runs in this one.  [default: the cores, or one for each GPU]"
+)
+@threads_option
+@click.option(
+    "--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:8786, or its scheduler file)."
+)
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up a step that takes longer.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of results.")
+@click.option("--dry-run", is_flag=True, help="Say what there is to do and how long it will take, and do nothing.")
+@click.pass_context
+def run(
+    ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: int | None, threads: int, timeout: float | None,
+    dask: str | None, dry_run: bool, **chosen: Any,
+) -> None:  # fmt: skip
+    """Run a pipeline: a YAML file, or the name of a bundled one.
+
+    What is done already is not done again, so an interrupted run goes on where it stopped.
+    The table comes last; images and result.h5 lie in the folder that it names.
+    """
+    from blindsr import execute, forecast
+    from blindsr.console import console
+    from blindsr.hashes import Hashes
+    from blindsr.placement import Placement
+    from blindsr.store import StepStore
+    from blindsr.upkeep import STEPS
+
+    placement = Placement(device, workers, threads, timeout, dask)
+    registry = installed()
+    hashes = Hashes(out / execute.HASHES)
+    plan = _plan(pipeline, registry, hashes, **chosen)
+    hashes.save()
+    for remark in (*plan.left_out, *plan.remarks):
+        click.echo(f"note: {printable(remark)}", err=True)
+    if dry_run:
+        store = StepStore(out / STEPS)
+        lines = forecast.forecast(plan.steps.values(), lambda key: key in store, forecast.Timings(out))
+        click.echo(forecast.to_text(plan, lines, max(1, placement.workers_for(len(plan.steps)))))
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
+    with console(debug=ctx.find_root().params["debug"]) as listener:
+        report = execute.run(plan, registry, placement, out=out, listener=listener)
+    ctx.exit(_conclude(report))
+
+
+def _plan(
+    pipeline: str, registry: Registry, hashes: Hashes, *, photos: tuple[str, ...], data: str | None, hr: str | None,
+    lr: tuple[str, ...], scale: int | None, seeds: str | None, settings: tuple[str, ...], items: str | None, limit: int | None,
+) -> Plan:  # fmt: skip
+    """The plan that the options of ``run`` ask for."""
+    from dataclasses import replace
+
+    from blindsr.pipeline import find, load
+    from blindsr.plan import make_plan
+
+    if photos and not lr:
+        raise BlindSRError(f"unexpected argument '{photos[0]}'; photographs follow --lr, the pipeline comes first")
+    sources: dict[str, Any] = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos] or None}.items() if v is not None}
+    if "" in sources.values() or "" in sources.get("lr", ()):
+        raise BlindSRError("--data, --hr and --lr need a path, not an empty text (an unset variable?)")
+    if len(sources) > 1:
+        raise BlindSRError("choose one of --data, --hr and --lr")
+    overrides: dict[str, Any] = {"data": sources} if sources else {}
+    if scale:
+        overrides["scale"] = scale
+    if seeds is not None:
+        overrides["seeds"] = whole_numbers("--seeds", seeds, "0,1,2")
+    # The files that a bundled pipeline names lie where its user is, not in the installation.
+    base = None if Path(pipeline).is_file() else Path()
+    loaded = load(find(pipeline), registry, overrides=overrides, settings=settings, base=base)
+    dataset = loaded.dataset()
+    chosen = [item for item in dataset.items if fnmatch(item.id, items or "*")][:limit]
+    if not chosen:
+        raise BlindSRError(f"--items {items}: none matches; there are {', '.join(item.id for item in dataset.items[:10])}")
+    return make_plan(loaded, replace(dataset, items=tuple(chosen)), hashes)
+
+
+def _conclude(report: Report) -> int:
+    """Say what a run did; the exit code."""
+    from blindsr import table as tables
+    from blindsr.result import open_result
+
+    with open_result(report.result) as result:
+        lines = tables.lines([result])
+    columns = tables.filled(tables.columns_named("psnr,ssim,kernel_l2,seconds"), lines)
+    click.echo(tables.to_terminal(tables.sheets(lines, columns), styled=True))
+    total = len(report.plan.steps)
+    if report.interrupted:
+        click.echo(
+            f"interrupted: {len(report.computed) + len(report.cached)} of {total} steps are done; run the same command to go on",
+            err=True,
+        )
+    elif not report.computed and not report.failures:
+        click.echo(f"nothing to compute: all {total} steps were done before", err=True)
+    else:
+        click.echo(
+            f"{len(report.computed)} steps computed, {len(report.cached)} done before, {len(report.failures)} failed", err=True
+        )
+    click.echo(f"plan: {_counts(report.plan)}", err=True)
+    click.echo(f"result: {report.result}\nimages: {report.images}", err=True)
+    return INTERRUPTED if report.interrupted else 1 if report.failures else 0
+
+
+def _counts(plan: Plan) -> str:
+    """How many steps each component has: an estimate that several methods share is one."""
+    from collections import Counter
+
+    counts = {kind: Counter(step.label for step in plan.steps.values() if step.kind == kind) for kind in ("estimate", "upscale")}
+    titles = {"estimate": "kernels", "upscale": "SR"}
+    texts = [f"{titles[kind]}: {', '.join(f'{n} {name}' for name, n in found.items())}" for kind, found in counts.items() if found]
+    return "; ".join(texts)

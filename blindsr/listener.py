@@ -1,0 +1,33 @@
+"""Who hears what happens in a run."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from blindsr.plan import Step
+from blindsr.steps import Outcome
+from blindsr.store import Failure
+
+
+class Listener(Protocol):
+    """Hears what happens to steps, for people to see."""
+
+    def begun(self, steps: int) -> None:
+        """So many steps are to be done."""
+        ...
+
+    def started(self, step: Step) -> None:
+        """A step begins."""
+        ...
+
+    def progress(self, step: Step, done: int, total: int) -> None:
+        """A step says how far it is."""
+        ...
+
+    def ended(self, step: Step, outcome: Outcome | Failure) -> None:
+        """A step has ended, well or not."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something about the input that the user should know."""
+        ...

@@ -1,0 +1,36 @@
+"""The SR images of a run as PNG files, where people look first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from blindsr.image import write_png
+from blindsr.plan import Plan
+from blindsr.store import StepStore
+
+
+def write_pictures(folder: Path, plan: Plan, steps: StepStore, keys: Iterable[str]) -> None:
+    """Write ``METHOD/ITEM.png`` (with several seeds ``METHOD/seed-N/ITEM.png``) of finished upscaling steps."""
+    names = folder_names([method.name for method in plan.pipeline.methods])
+    for key in keys:
+        pixels = steps.load(key).outcome.arrays["sr"]
+        for row in plan.uses[key]:
+            place = folder / names[row.method.name]
+            if len(plan.pipeline.seeds) > 1:
+                place /= f"seed-{row.seed}"
+            write_png(place / f"{row.item}.png", pixels)
+
+
+def folder_names(names: list[str]) -> dict[str, str]:
+    """A folder name for each method name: its letters, digits and ``+ - _ . ,``, told apart by a number where need be."""
+    taken: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^\w+.,-]+", "_", name).strip("._") or "method"
+        number = 2
+        unique = plain
+        while unique in taken.values():
+            unique, number = f"{plain}-{number}", number + 1
+        taken[name] = unique
+    return taken
