@@ -65,7 +65,7 @@ class DaskPool:
         lacking = self._look()
         if lacking:
             self._client.close()
-            raise BlindSRError("\n".join(lacking))
+            raise BlindSRError(*lacking)
 
     @property
     def workers(self) -> int:

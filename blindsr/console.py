@@ -64,7 +64,8 @@ class Console:
         if isinstance(outcome, Failure):
             self._say(f"failed: {step.item}: {outcome.message}")
             if outcome.traceback and self._debug:
-                self._say(outcome.traceback)
+                for line in outcome.traceback.splitlines():
+                    self._print(printable(line))
         else:
             for text in outcome.warnings:
                 self._say(f"warning: {step.item}: {text}")
@@ -74,10 +75,12 @@ class Console:
         self._say(f"note: {text}")
 
     def _say(self, text: str) -> None:
-        text = "\n".join(printable(line) for line in text.splitlines())
-        if text in self._said:
-            return
-        self._said.add(text)
+        line = printable(" ".join(text.splitlines()))
+        if line not in self._said:
+            self._said.add(line)
+            self._print(line)
+
+    def _print(self, text: str) -> None:
         if self._progress:
             self._progress.console.print(text, markup=False, highlight=False)
         else:

@@ -11,4 +11,13 @@ class BlindSRError(Exception):
 
     The message names the value at fault, the place it stands in, and what to do instead, in one or two lines.
     The command line prints it without a traceback; anything else that escapes is a defect and keeps its traceback.
+
+    Parameters
+    ----------
+    lines
+        A message each, of problems that are to be mended together.
     """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from blindsr.files import folder_name
 from blindsr.forecast import Timings
 from blindsr.listener import Listener
 from blindsr.lock import locked
@@ -36,7 +37,7 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
     """
     pipeline = plan.pipeline
     steps = StepStore(out / STEPS)
-    report = Report(plan, out / f"{pipeline.name}-{plan.dataset.name}-x{pipeline.scale}")
+    report = Report(plan, out / folder_name(f"{pipeline.name}-{plan.dataset.name}-x{pipeline.scale}"))
     with locked(out):
         timings = Timings(out)
         list_steps(report.folder, list(plan.steps))
@@ -59,8 +60,9 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
 def _conclude(report: Report, steps: StepStore, listener: Listener, about: Mapping[str, Any]) -> None:
     """Write all that is finished where people look for it."""
     _tell_registration(report, steps, listener)
-    before = [key for key in report.plan.uses if key in steps and key not in report.computed]
-    write_pictures(report.images, report.plan, steps, before)
+    for key in report.plan.uses:
+        if key in steps and key not in report.computed:
+            write_pictures(report.images, report.plan, key, steps.load(key).outcome.arrays["sr"])
     write_result(report.result, report.plan, steps, report.failures, about)
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from blindsr.errors import BlindSRError
 
+LONGEST_NAME = 255
+"""Bytes that a file's name can have, on nearly all file systems."""
+
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
@@ -27,7 +30,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     Whatever kills the process, `path` is then either the whole new file or what it was before.
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{os.fsencode(path.name)[: LONGEST_NAME - 5].decode(errors='ignore')}.part")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -39,6 +42,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def folder_name(text: str) -> str:
+    """`text` as the name of a folder; the end of one that is too long gives way to a digest."""
+    data = os.fsencode(text)
+    if len(data) <= LONGEST_NAME:
+        return text
+    return f"{data[: LONGEST_NAME - 17].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:16]}"
 
 
 def sha256(path: Path) -> str:

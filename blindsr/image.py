@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 GRAY_NOTE = "grayscale: repeated in the three channels"
 SAME_COLOUR = 3  # levels of 255
 MAX_PIXELS = 178_956_970  # where Pillow, too, takes a file for a decompression bomb
+LARGE_PIXELS = 48_000_000
+MOST_PIXELS_PER_BYTE = 30
+"""A large file with more is nearly empty, a decompression bomb; the worst compressed photographs have about 10."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def read_image(path: str | Path) -> Picture:
     try:
         data = path.read_bytes()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of damage that decoders get over, and of size, which is looked at below
             picture = _read_tiff(data) if data[:4] in TIFF_MAGIC else None
             if picture is None:
                 with Image.open(io.BytesIO(data), formats=FORMATS) as file:
@@ -106,12 +110,12 @@ def _read_tiff(data: bytes) -> Picture | None:
     """A TIFF of more than 8 bits, or None for the others: Pillow knows their many kinds, but not these."""
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells of all that is odd; what matters, it raises
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         if not page.dtype or page.dtype.itemsize == 1:
             return None
-        if page.imagewidth * page.imagelength > MAX_PIXELS:
-            raise BlindSRError(f"over {MAX_PIXELS // 10**6} megapixels; crop it first")
+        _check_size(page.imagewidth * page.imagelength, data)
         if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
             kind = tifffile.PHOTOMETRIC(page.photometric).name
             raise BlindSRError(f"a TIFF of {page.bitspersample} bits in {kind} cannot be read; save it as RGB")
@@ -141,7 +145,16 @@ def _tiff_pixels(page: Any, data: bytes) -> NDArray[Any]:
     return _upright(pixels, int(page.tags.valueof(274, 1)))
 
 
+def _check_size(pixels: int, data: bytes) -> None:
+    """Refuse, before it is decoded, what would fill the memory to no purpose."""
+    if pixels > MAX_PIXELS:
+        raise BlindSRError(f"over {MAX_PIXELS // 10**6} megapixels; crop it first")
+    if pixels > max(LARGE_PIXELS, MOST_PIXELS_PER_BYTE * len(data)):
+        raise BlindSRError(f"{pixels / 1e6:.0f} megapixels in {len(data) / 1e6:.1f} MB: a decompression bomb, or nearly empty")
+
+
 def _read_other(file: Any, data: bytes) -> Picture:
+    _check_size(file.width * file.height, data)
     notes = [f"the first of {file.n_frames} frames is used"] if getattr(file, "n_frames", 1) > 1 else []
     file.load()
     orientation = file.getexif().get(0x0112, 1)  # after loading: Pillow turns TIFFs itself

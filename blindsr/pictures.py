@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from blindsr.image import write_png
 from blindsr.plan import Plan
-from blindsr.store import StepStore
 
 
-def write_pictures(folder: Path, plan: Plan, steps: StepStore, keys: Iterable[str]) -> None:
-    """Write ``METHOD/ITEM.png`` (with several seeds ``METHOD/seed-N/ITEM.png``) of finished upscaling steps."""
+def write_pictures(folder: Path, plan: Plan, key: str, pixels: NDArray[Any]) -> None:
+    """Write what an upscaling step gave: ``METHOD/ITEM.png``, with several seeds ``METHOD/seed-N/ITEM.png``."""
     names = folder_names([method.name for method in plan.pipeline.methods])
-    for key in keys:
-        pixels = steps.load(key).outcome.arrays["sr"]
-        for row in plan.uses[key]:
-            place = folder / names[row.method.name]
-            if len(plan.pipeline.seeds) > 1:
-                place /= f"seed-{row.seed}"
-            write_png(place / f"{row.item}.png", pixels)
+    for row in plan.uses[key]:
+        place = folder / names[row.method.name]
+        if len(plan.pipeline.seeds) > 1:
+            place /= f"seed-{row.seed}"
+        write_png(place / f"{row.item}.png", pixels)
 
 
 def folder_names(names: list[str]) -> dict[str, str]:

@@ -271,7 +271,7 @@ class _Checker:
                 f"{self.source.place(('data',))}: degradation: is required where the data are HR images, e.g. random_kernel"
             )
         if self.problems:
-            raise BlindSRError("\n".join(self.problems))
+            raise BlindSRError(*self.problems)
         assert spec is not None
         return Pipeline(
             name=spec.name,

@@ -194,7 +194,7 @@ class Schedule:
         except Exception as error:  # a plugin gave what cannot be stored
             return Failure(f"the outcome cannot be stored ({type(error).__name__}: {error})", traceback.format_exc())
         if "sr" in outcome.arrays:
-            write_pictures(self.report.images, self.plan, self.steps, [step.key])
+            write_pictures(self.report.images, self.plan, step.key, outcome.arrays["sr"])
         return outcome
 
     def _task(self, step: Step) -> Task:

@@ -18,8 +18,12 @@ INTERRUPTED = 130
 class _Refusal(click.ClickException):
     exit_code = 2
 
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
     def show(self, file: Any = None) -> None:
-        click.echo("\n".join(f"error: {printable(line)}" for line in self.message.splitlines()), err=True)
+        click.echo("\n".join(f"error: {printable(line)}" for line in self.lines), err=True)
 
 
 class _Group(click.Group):
@@ -29,7 +33,7 @@ class _Group(click.Group):
         except BlindSRError as error:
             if ctx.params.get("debug"):
                 raise
-            raise _Refusal(str(error)) from error
+            raise _Refusal(*error.lines) from error
         except OSError as error:
             if ctx.params.get("debug") or not error.filename:
                 raise
@@ -64,6 +68,11 @@ settings_option = click.option(
 )
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines in which names of files may stand, which must not steer the terminal."""
+    click.echo("\n".join(map(printable, text.split("\n"))), err=err)
+
+
 def whole_numbers(option: str, text: str, example: str) -> list[int]:
     """The numbers in the text of an option, such as ``2,4``."""
     try:
@@ -84,4 +93,4 @@ def installed() -> Registry:
 def warn(registry: Registry) -> None:
     """Name the plugins that cannot be used."""
     for problem in registry.problems:
-        click.echo(f"warning: {printable(str(problem))}", err=True)
+        say(f"warning: {problem}", err=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from blindsr.cli.app import cli
-from blindsr.errors import BlindSRError, printable
+from blindsr.cli.app import cli, say
+from blindsr.errors import BlindSRError
 
 
 @cli.command()
@@ -25,8 +25,8 @@ def check(path: Path) -> None:
         count += 1
         if checked.problem:
             damaged += 1
-            click.echo(printable(f"{checked.path}: {checked.problem}"))
-    click.echo(f"{count} files read, {damaged} damaged", err=True)
+            say(f"{checked.path}: {checked.problem}")
+    say(f"{count} files read, {damaged} damaged", err=True)
     if damaged:
         sys.exit(1)
 
@@ -48,8 +48,8 @@ def clean(out: Path, dry_run: bool, yes: bool) -> None:
     with locked(out):
         found = upkeep.leftovers(out)
         size = sum(leftover.size for leftover in found)
-        click.echo(f"{out}: {len(found)} files that no result needs, {size / 1e6:.1f} MB")
+        say(f"{out}: {len(found)} files that no result needs, {size / 1e6:.1f} MB")
         if found and not dry_run and (yes or click.confirm("Remove them?", default=False)):
             for leftover in found:
                 leftover.remove()
-            click.echo(f"{size / 1e6:.1f} MB are free")
+            say(f"{size / 1e6:.1f} MB are free")

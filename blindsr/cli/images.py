@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from blindsr.cli.app import cli, device_option, installed, settings_option, threads_option, whole_numbers
+from blindsr.cli.app import cli, device_option, installed, say, settings_option, threads_option, whole_numbers
 from blindsr.errors import BlindSRError
 
 
@@ -38,7 +38,7 @@ def estimate(
         image, output, method, registry=registry, scale=scale, seed=seed, settings=settings, device=device, threads=threads
     )
     widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
-    click.echo(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
+    say(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
 
 
 @cli.command()
@@ -70,5 +70,5 @@ def degrade(
         made = degradation.degrade(
             hr_folder, output, method, registry=registry, scales=numbers, seed=seed, settings=settings, listener=listener
         )
-    click.echo(f"{output}: {len(made.images)} images at {' and '.join(f'x{scale}' for scale in sorted(set(numbers)))}", err=True)
+    say(f"{output}: {len(made.images)} images at {' and '.join(f'x{scale}' for scale in sorted(set(numbers)))}", err=True)
     ctx.exit(1 if made.failures else 0)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from blindsr.cli.app import cli
-from blindsr.errors import BlindSRError, printable
+from blindsr.cli.app import cli, say
+from blindsr.errors import BlindSRError
 
 
 @cli.command()
@@ -48,7 +48,7 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
     if form == "csv":
         click.echo(tables.to_csv(lines, chosen, published))
         for note in dict.fromkeys(note for sheet in sheets for note in sheet.notes):
-            click.echo(f"note: {printable(note)}", err=True)
+            say(f"note: {note}", err=True)
     elif form == "terminal":
         click.echo(tables.to_terminal(sheets, styled=True))  # without the styles where it is no terminal
     else:
@@ -84,4 +84,4 @@ def export(result: Path, output: Path | None, what: tuple[str, ...], items: str,
         raise BlindSRError(
             f"nothing in {result} matches; it has items {', '.join(opened.items)} and methods {', '.join(opened.methods)}"
         )
-    click.echo(f"{count} files written to {folder}")
+    say(f"{count} files written to {folder}")

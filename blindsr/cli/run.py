@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blindsr.cli.app import INTERRUPTED, cli, device_option, installed, settings_option, threads_option, whole_numbers
-from blindsr.errors import BlindSRError, printable
+from blindsr.cli.app import INTERRUPTED, cli, device_option, installed, say, settings_option, threads_option, whole_numbers
+from blindsr.errors import BlindSRError
 
 if TYPE_CHECKING:
     from blindsr.hashes import Hashes
@@ -64,11 +64,11 @@ def run(
     plan = _plan(pipeline, registry, hashes, **chosen)
     hashes.save()
     for remark in (*plan.left_out, *plan.remarks):
-        click.echo(f"note: {printable(remark)}", err=True)
+        say(f"note: {remark}", err=True)
     if dry_run:
         store = StepStore(out / STEPS)
         lines = forecast.forecast(plan.steps.values(), lambda key: key in store, forecast.Timings(out))
-        click.echo(forecast.to_text(plan, lines, max(1, placement.workers_for(len(plan.steps)))))
+        say(forecast.to_text(plan, lines, max(1, placement.workers_for(len(plan.steps)))))
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
     with console(debug=ctx.find_root().params["debug"]) as listener:
@@ -124,13 +124,14 @@ def _conclude(report: Report) -> int:
             err=True,
         )
     elif not report.computed and not report.failures:
-        click.echo(f"nothing to compute: all {total} steps were done before", err=True)
+        say(f"nothing to compute: all {total} steps were done before", err=True)
     else:
         click.echo(
             f"{len(report.computed)} steps computed, {len(report.cached)} done before, {len(report.failures)} failed", err=True
         )
-    click.echo(f"plan: {_counts(report.plan)}", err=True)
-    click.echo(f"result: {report.result}\nimages: {report.images}", err=True)
+    say(f"plan: {_counts(report.plan)}", err=True)
+    for name, path in (("result", report.result), ("images", report.images)):
+        say(f"{name}: {path}", err=True)
     return INTERRUPTED if report.interrupted else 1 if report.failures else 0
 
 
