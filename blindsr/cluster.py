@@ -180,7 +180,7 @@ def _attempt(task: Task, inputs: Mapping[str, Any], threads: int) -> Outcome | F
 
     torch.set_num_threads(threads)
     arrays = {role: np.array(value) if isinstance(value, np.ndarray) else value for role, value in inputs.items()}
-    return attempt(dataclasses.replace(task, inputs=arrays, device=resolve_device(task.device)), None)
+    return attempt(dataclasses.replace(task, inputs=arrays, device=resolve_device(task.device)))
 
 
 def _lacking(needs: Needs) -> list[str]:

@@ -97,7 +97,7 @@ class ProcessPool:
         )
 
     def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
-        future: Future[Outcome | Failure] = self._pool.schedule(attempt, args=[task, self._file(key)], timeout=self._timeout)
+        future: Future[Outcome | Failure] = self._pool.schedule(_attempt, args=[task, self._file(key)], timeout=self._timeout)
         return future
 
     def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:
@@ -109,6 +109,9 @@ class ProcessPool:
             raise StepTimeoutError from error
         except ProcessExpired as error:
             raise WorkerDiedError(f"exit code {error.exitcode}") from error
+        except Exception as error:  # a plugin's kernel of its own kind, say, that does not travel
+            reason = f"{type(error).__name__}: {error}"
+            return Failure(f"the step cannot be sent to a worker, or its outcome back ({reason})", traceback.format_exc())
 
     def progress(self, key: str) -> tuple[int, int] | None:
         try:
@@ -142,7 +145,7 @@ class InProcess:
 
     def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
         future: Future[Outcome | Failure] = Future()
-        future.set_result(attempt(task, None, lambda done, total: self._report(key, done, total)))
+        future.set_result(attempt(task, lambda done, total: self._report(key, done, total)))
         return future
 
     def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:
@@ -155,12 +158,12 @@ class InProcess:
         pass
 
 
-def attempt(task: Task, file: Path | None, report: Callable[[int, int], None] | None = None) -> Outcome | Failure:
-    """Do a task, and turn what it raises into a `Failure`; progress goes to `report`, or into a small file."""
+def attempt(task: Task, report: Callable[[int, int], None] = lambda done, total: None) -> Outcome | Failure:
+    """Do a task, and turn what it raises into a `Failure`."""
     from blindsr.steps import perform
 
     try:
-        return perform(task, report or _reporter(file))
+        return perform(task, report)
     except BlindSRError as error:
         return Failure(str(error))
     except MemoryError:
@@ -169,13 +172,21 @@ def attempt(task: Task, file: Path | None, report: Callable[[int, int], None] | 
         return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
-def _reporter(file: Path | None) -> Callable[[int, int], None]:
+def _attempt(task: Task, file: Path) -> Outcome | Failure:
+    """On a worker, which hears of Ctrl-C from its parent alone; progress goes into a small file."""
+    try:
+        return attempt(task, _reporter(file))
+    except KeyboardInterrupt as error:  # raised by a plugin
+        return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def _reporter(file: Path) -> Callable[[int, int], None]:
     due = 0.0
 
     def report(done: int, total: int) -> None:
         nonlocal due
         now = time.monotonic()
-        if file and (now >= due or done == total):
+        if now >= due or done == total:
             due = now + REPORT_EVERY_SECONDS
             with contextlib.suppress(OSError):  # a full disk must not end the step: only the bar stands still
                 file.write_text(f"{done} {total}")

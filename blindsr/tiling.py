@@ -47,7 +47,7 @@ def upscale(
         If the upscaler gives a wrong shape, or values that are not finite.
     """
     height, width = lr.shape[:2]
-    halo = upscaler.halo
+    halo = _halo(upscaler)
     cuts = list(tiles(height, width, side=max(height, width) if halo is None else TILE_SR_PX // scale, halo=halo or 0))
     sr = np.empty((height * scale, width * scale, 3), dtype)
     for number, tile in enumerate(cuts):
@@ -56,6 +56,8 @@ def upscale(
         expected = (source.shape[0] * scale, source.shape[1] * scale, 3)
         if result.shape != expected:
             raise BlindSRError(f"the upscaler made an image of shape {result.shape} out of {source.shape}; expected {expected}")
+        if result.dtype.kind != "f":
+            raise BlindSRError(f"the upscaler gave values of type {result.dtype}; they must be floats in [0, 1]")
         if not np.isfinite(result).all():
             raise BlindSRError("the upscaler gave values that are NaN or infinite")
         inner = tuple(
@@ -66,6 +68,13 @@ def upscale(
         sr[outer] = to_depth(result[inner], dtype)
         progress(number + 1, len(cuts))
     return sr
+
+
+def _halo(upscaler: Upscaler) -> int | None:
+    name, halo = type(upscaler).__name__, getattr(upscaler, "halo", "missing")
+    if halo is None or (isinstance(halo, int) and halo >= 0):
+        return halo
+    raise BlindSRError(f"the upscaler {name} has a halo of {halo!r}; it must be a number of LR pixels, or None")
 
 
 def _spans(size: int, side: int, halo: int) -> Iterator[tuple[slice, slice]]:

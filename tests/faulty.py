@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from blindsr.interfaces import KernelEstimator, RunContext
+from blindsr.interfaces import KernelEstimator, NonBlindSR, RunContext, Upscaler
 from blindsr.kernel import Kernel
 from blindsr.pipeline import Pipeline, load
 from blindsr.registry import Entry, Registry
@@ -20,45 +22,104 @@ if TYPE_CHECKING:
     from blindsr.interfaces import Image
 
 
+def _takes_one(folder: str) -> bool:
+    """Whether the folder holds a file, which is taken away."""
+    file = next(Path(folder).glob("*"), None)
+    if file:
+        file.unlink()
+    return file is not None
+
+
+class Wrapped(Kernel):
+    """A kernel of a kind that cannot be sent to another process."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("not for sending")
+
+
 class Faulty(KernelEstimator):
     """Gives the bicubic kernel, or what `fault` says, as long as the folder `left` holds a file; it takes one each time."""
 
     name: ClassVar[str] = "faulty"
 
-    fault: Literal["die", "hang", "array", "scale", "nan", "modify", "raise"]
+    fault: str
     left: str
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
-        files = sorted(Path(self.left).glob("*"))
-        if not files:
+        if not _takes_one(self.left):
             return Kernel.bicubic(scale)
-        files[0].unlink()
-        if self.fault == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.fault == "hang":
-            time.sleep(1000)
-        if self.fault == "array":
-            return np.eye(3)  # type: ignore[return-value]
-        if self.fault == "scale":
-            return Kernel.bicubic(scale + 1)
-        if self.fault == "nan":
-            return Kernel(np.full((3, 3), np.nan), scale)
+        faults: dict[str, Callable[[], object]] = {
+            "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
+            "exit": lambda: sys.exit("enough"),
+            "hang": lambda: time.sleep(1000),
+            "deaf": lambda: (signal.signal(signal.SIGTERM, signal.SIG_IGN), time.sleep(1000)),
+            "array": lambda: np.eye(3),
+            "scale": lambda: Kernel.bicubic(scale + 1),
+            "nan": lambda: Kernel(np.full((3, 3), np.nan), scale),
+            "wrapped": lambda: Wrapped(Kernel.bicubic(scale).array, scale),
+            "modify": lambda: lr.__setitem__(0, 0),
+            "interrupt": lambda: _raise(KeyboardInterrupt()),
+            "raise": lambda: _raise(RuntimeError("\x1b[31mred\nlines")),
+        }
+        return faults[self.fault]()  # type: ignore[return-value]
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+class FaultySR(NonBlindSR):
+    """Repeats pixels, or does what `fault` says, likewise."""
+
+    name: ClassVar[str] = "faulty_sr"
+
+    fault: str
+    left: str
+
+    def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
+        fault = self.fault if _takes_one(self.left) else ""
+        if fault == "raise":
+            raise RuntimeError("it would not")
+        if fault == "upscaler":
+            return None  # type: ignore[return-value]
+        return FaultyUpscaler(fault, kernel.scale)
+
+
+class FaultyUpscaler:
+    halo: int | None = 2
+
+    def __init__(self, fault: str, scale: int) -> None:
+        self.fault = fault
+        self.scale = scale
+        if fault == "halo":
+            self.halo = -3
+        if fault == "no_halo":
+            self.halo = "wide"  # type: ignore[assignment]
+
+    def __call__(self, tile: Image) -> Image:
+        sr = tile.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+        if self.fault in ("nan", "inf"):
+            sr[3, 4, 1] = float(self.fault)
         if self.fault == "modify":
-            lr[0] = 0
-        raise RuntimeError("\x1b[31mred\nlines")
+            tile[0] = 0
+        wrong: dict[str, object] = {"shape": sr[1:], "channels": sr[..., 0], "text": "sharp", "none": None, "complex": sr + 1j}
+        wrong["integer"] = (255 * sr).astype(np.uint8)
+        return wrong.get(self.fault, sr)  # type: ignore[return-value]
 
 
 def registry() -> Registry:
-    """The installed components, and the faulty one."""
+    """The installed components, and the faulty ones."""
     installed = Registry.discover()
-    return Registry({**installed.entries, ("kernel", "faulty"): Entry("kernel", Faulty, "tests", "0")})
+    faulty = {("kernel", "faulty"): Entry("kernel", Faulty, "tests", "0"), ("sr", "faulty_sr"): Entry("sr", FaultySR, "tests", "0")}
+    return Registry({**installed.entries, **faulty})
 
 
-def pipeline(folder: Path, fault: str, times: int) -> Pipeline:
-    """`QUICK` with a row whose estimate misbehaves so many times."""
+def pipeline(folder: Path, fault: str, times: int, *, sr: bool = False) -> Pipeline:
+    """`QUICK` with a row whose estimate (or SR) misbehaves so many times."""
     left = folder / "left"
     left.mkdir(exist_ok=True)
     for number in range(times):
         (left / str(number)).touch()
-    row = f"  Bad: {{kernel: {{faulty: {{fault: {fault}, left: {left}}}}}, sr: bicubic}}\n"
+    settings = f"{{fault: {fault}, left: {left}}}"
+    row = f"  Bad: {{sr: {{faulty_sr: {settings}}}}}\n" if sr else f"  Bad: {{kernel: {{faulty: {settings}}}, sr: bicubic}}\n"
     return load(write(folder, QUICK + row), registry())

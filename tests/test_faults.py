@@ -23,8 +23,10 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
     return tmp_path
 
 
-def _run(folder: Path, fault: str, times: int, *, workers: int = 1, timeout: float | None = None) -> tuple[Report, Quiet]:
-    pipeline, listener = faulty.pipeline(folder, fault, times), Quiet()
+def _run(
+    folder: Path, fault: str, times: int, *, sr: bool = False, workers: int = 1, timeout: float | None = None
+) -> tuple[Report, Quiet]:
+    pipeline, listener = faulty.pipeline(folder, fault, times, sr=sr), Quiet()
     plan = make_plan(pipeline, pipeline.dataset())
     report = run(plan, folder / "out", workers=workers, timeout=timeout, listener=listener, registry=faulty.registry())
     return report, listener
@@ -55,8 +57,9 @@ def test_a_worker_that_dies_twice_costs_its_own_row(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_step_that_hangs_is_given_up(folder: Path) -> None:
-    report, _ = _run(folder, "hang", 1, timeout=3)
+@pytest.mark.parametrize("fault", ["hang", "deaf"])
+def test_a_step_that_hangs_is_given_up(folder: Path, fault: str) -> None:
+    report, _ = _run(folder, fault, 1, timeout=3)
     assert {failure.message for failure in report.failures.values()} == {
         "faulty took longer than --timeout 3 seconds and was stopped"
     }
@@ -79,6 +82,50 @@ def test_an_estimate_that_is_none_fails_its_row(folder: Path, fault: str, messag
     assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
     report, _ = _run(folder, fault, 0, workers=0)  # put right, it is tried again
     assert (len(report.computed), report.failures) == (3, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("exit", "SystemExit: enough"),
+        ("interrupt", "KeyboardInterrupt: "),
+        ("wrapped", "the step cannot be sent to a worker, or its outcome back (TypeError: not for sending)"),
+    ],
+)
+def test_what_ends_a_worker_or_cannot_leave_it_fails_its_row(folder: Path, fault: str, message: str) -> None:
+    report, _ = _run(folder, fault, 1)
+    assert not report.interrupted
+    (failure,) = {failure.message for failure in report.failures.values()}
+    assert failure.startswith(message)
+    assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("raise", "RuntimeError: it would not"),
+        ("upscaler", "the upscaler NoneType has a halo of 'missing'"),
+        ("halo", "the upscaler FaultyUpscaler has a halo of -3"),
+        ("no_halo", "the upscaler FaultyUpscaler has a halo of 'wide'"),
+        ("nan", "the upscaler gave values that are NaN or infinite"),
+        ("inf", "the upscaler gave values that are NaN or infinite"),
+        ("shape", "the upscaler made an image of shape"),
+        ("channels", "the upscaler made an image of shape"),
+        ("text", "the upscaler made an image of shape"),
+        ("none", "the upscaler made an image of shape"),
+        ("complex", "the upscaler gave values of type complex"),
+        ("integer", "the upscaler gave values of type uint8; they must be floats in [0, 1]"),
+        ("modify", "ValueError: assignment destination is read-only"),
+    ],
+)
+def test_an_sr_image_that_is_none_fails_its_row(folder: Path, fault: str, message: str) -> None:
+    report, _ = _run(folder, fault, 1, sr=True, workers=0)
+    (failure,) = {failure.message for failure in report.failures.values()}
+    assert failure.startswith(message)
+    assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
+    report, _ = _run(folder, fault, 0, sr=True, workers=0)
+    assert (len(report.computed), report.failures) == (2, {})
 
 
 def test_every_worker_has_a_gpu_of_its_own(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from blindsr.cli import care, images, plugins, results, run
-from blindsr.cli.app import cli, say
+from blindsr.cli.app import cli
 
 __all__ = ["care", "cli", "images", "main", "plugins", "results", "run"]
 
