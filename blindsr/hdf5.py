@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
+import os
 import platform
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -24,15 +26,49 @@ MOST_COMPRESSED = 1100
 """How many times its size on disk a dataset can have: gzip's limit is 1032."""
 
 
+class _Disk(io.FileIO):
+    """A file that HDF5 writes. What the operating system refuses is kept in `error`, and HDF5 not told.
+
+    HDF5 cannot close a file that it cannot write: it would leave it open, and h5py print tracebacks of that.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        size = memoryview(data).nbytes
+        with self._kept():
+            left = memoryview(data).cast("B")
+            while left:
+                left = left[os.write(self.fileno(), left) :]
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        with self._kept():
+            os.ftruncate(self.fileno(), self.tell() if size is None else size)
+        return size or 0
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = self.error or error
+
+
 @contextlib.contextmanager
 def new_file(path: Path, encoding_type: str) -> Iterator[h5py.File]:
-    """A fresh file that says what it is, and what wrote it."""
-    # The v1.10 layout keeps a checksum with every piece of metadata, as Fletcher-32 does for the datasets.
-    with h5py.File(path, "w", libver=("v110", "v110"), track_order=True) as file:
-        set_attributes(file, {"encoding-type": encoding_type, "encoding-version": ENCODING_VERSION, "creator": "blindsr"})
-        set_attributes(file, {"creator_version": __version__, "file_time": datetime.now(UTC).isoformat(timespec="seconds")})
-        set_attributes(file, {f"version_{name}": text for name, text in _versions().items()})
-        yield file
+    """A fresh file that says what it is, and what wrote it; `OSError` where the disk refuses."""
+    with _Disk(path, "w+") as disk:
+        try:
+            # The v1.10 layout keeps a checksum with every piece of metadata, as Fletcher-32 does for the datasets.
+            with h5py.File(disk, "w", libver=("v110", "v110"), track_order=True) as file:
+                set_attributes(file, {"encoding-type": encoding_type, "encoding-version": ENCODING_VERSION, "creator": "blindsr"})
+                set_attributes(file, {"creator_version": __version__, "file_time": datetime.now(UTC).isoformat(timespec="seconds")})
+                set_attributes(file, {f"version_{name}": text for name, text in _versions().items()})
+                yield file
+        finally:
+            if disk.error:
+                raise disk.error
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ class FaultyUpscaler:
         if self.fault == "modify":
             tile[0] = 0
         wrong: dict[str, object] = {"shape": sr[1:], "channels": sr[..., 0], "text": "sharp", "none": None, "complex": sr + 1j}
-        wrong["integer"] = (255 * sr).astype(np.uint8)
+        wrong["integer"] = np.zeros(sr.shape, np.uint8)
         return wrong.get(self.fault, sr)  # type: ignore[return-value]
 
 
