@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,16 +164,31 @@ class _Running:
 
 def _connected(address: str) -> Any:
     try:
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError:
         raise BlindSRError("--dask needs the package distributed: install blindsr[dask]") from None
+    make: Any = Client
+    security: Any = Security
+    place = address if "://" in address else _noted_in(Path(address))
     try:
-        place = {"address": address} if "://" in address else {"scheduler_file": address}
-        make: Any = Client
-        return make(**place, timeout=CONNECT_SECONDS, set_as_default=False)
+        if place.startswith(("tls://", "wss://")) and not security().get_connection_args("client").get("ssl_context"):
+            raise BlindSRError(f"--dask {address}: needs certificates, and Dask's configuration names none (docs/clusters.md: TLS)")
+        return make(place, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BlindSRError(f"--dask {address}: no Dask scheduler answers there ({reason})") from None
+
+
+def _noted_in(file: Path) -> str:
+    """The address that a scheduler wrote into its file."""
+    try:
+        return str(json.loads(file.read_bytes())["address"])
+    except OSError as error:
+        raise BlindSRError(
+            f"--dask {file}: {error.strerror}; write tcp://HOST:8786, or the file that the scheduler wrote"
+        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BlindSRError(f"--dask {file}: not the file of a Dask scheduler (--scheduler-file)") from None
 
 
 def _attempt(task: Task, inputs: Mapping[str, Any], threads: int) -> Outcome | Failure:

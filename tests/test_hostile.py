@@ -20,7 +20,7 @@ from blindsr.result import open_result
 from pipelines import QUICK
 
 EXAMPLES = int(os.environ.get("BLINDSR_EXAMPLES", "100"))
-"""Of each property; the long command is BLINDSR_EXAMPLES=2500 pytest tests/test_hostile.py (four properties: 10,000)."""
+"""Of each property; the long command is BLINDSR_EXAMPLES=2500 pytest tests/test_hostile.py (five properties: 12,500 examples)."""
 
 many = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -28,16 +28,16 @@ class Saboteur(Quiet):
         super().__init__()
         self._cluster = cluster
         self._victim = victim
+        self._joined = False
         self.begun_steps: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
 
     def started(self, step: Step) -> None:
         self.begun_steps[step.key] += 1
-        if step.label == "kernelgan" and not self.joined:
-            self.joined.append(self._cluster.worker())
+        if step.label == "kernelgan" and not self._joined:
+            self._joined = True
+            self._cluster.worker()
             threading.Timer(1.5, lambda: self._victim.send_signal(signal.SIGKILL)).start()
-
-    joined: list[subprocess.Popen[bytes]] = []
 
     def ended(self, step: Step, outcome: Outcome | Failure) -> None:
         self.done[step.key] += isinstance(outcome, Outcome)
@@ -57,6 +57,7 @@ def figures(folder: Path) -> Iterator[str]:
     again = sum(count > 1 for count in listener.begun_steps.values())
     same = bench.equal(bench.numbers(report.folder), bench.numbers(alone.folder))
     yield (
-        f"{len(plan.steps)} steps on two workers, one killed ({'yes' if killed else 'no'}), one joining late: {once} steps are once "
-        f"in the result, {again} was begun twice, {len(report.failures)} failed; numbers equal to a run in one process: {same}"
+        f"{len(plan.steps)} steps on two workers, one killed ({'yes' if killed else 'no'}), one joining late: "
+        f"{once} steps are once in the result, {again} was begun twice, {len(report.failures)} failed; "
+        f"numbers equal to a run in one process: {same}"
     )

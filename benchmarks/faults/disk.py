@@ -54,9 +54,9 @@ def _trials(library: Path, folder: Path) -> None:
                 os._exit(_trial(folder, disk, call, error, expected))
             seen.update(_OUTCOMES[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])])
         print(
-            f"{errno.errorcode[error]} at each of {calls} calls: {seen['line']} refused in one line, {seen['unhurt']} unhurt, "
-            f"{seen['unclear']} anything else; {seen['readable']} left nothing unreadable, {seen['resumed']} went on to equal numbers, "
-            f"{seen['recomputed']} computed a finished step again",
+            f"{errno.errorcode[error]} at each of {calls} calls: {seen['line']} refused in one line, "
+            f"{seen['unhurt']} unhurt, {seen['unclear']} anything else; {seen['readable']} left nothing unreadable, "
+            f"{seen['resumed']} went on to equal numbers, {seen['recomputed']} computed a finished step again",
             flush=True,
         )
 

@@ -46,7 +46,7 @@ class Outcome:
 
 def figures(folder: Path) -> Iterator[str]:
     (folder / "killed.yaml").write_text(PIPELINE)
-    bench.photographs(folder, 3, 160)
+    bench.photographs(folder, 3, 192)
     whole = bench.ended(_command(folder / "whole"), folder)
     assert whole.code == 0, whole.text
     expected = bench.numbers(folder / "whole" / RESULT)
@@ -62,9 +62,9 @@ def figures(folder: Path) -> Iterator[str]:
     for who, seen in outcomes.items():
         total = Counter({name: sum(getattr(o, name) for o in seen) for name in Outcome.__dataclass_fields__})
         yield (
-            f"{len(seen)} runs whose {who} was killed, resumed: {total['finished']} finished, {total['equal']} with equal numbers, "
-            f"{total['recomputed']} of {total['steps_kept']} finished steps computed again, {total['unreadable']} files unreadable, "
-            f"{total['orphans']} orphans after 5 s"
+            f"{len(seen)} runs whose {who} was killed, resumed: {total['finished']} finished, {total['equal']} with "
+            f"equal numbers, {total['recomputed']} of {total['steps_kept']} finished steps computed again, "
+            f"{total['unreadable']} files unreadable, {total['orphans']} orphans after 5 s"
         )
 
 

@@ -34,8 +34,8 @@ def figures(folder: Path) -> Iterator[str]:
         results[workers] = bench.numbers(out / "ten-hr-x2")
     same = all(bench.equal(results[1], results[workers]) for workers in (2, 4))
     steps = {workers: _arrays(folder / str(workers)) for workers in (1, 2, 4)}
-    same_arrays = steps[1] == steps[2] == steps[4]
-    yield f"1, 2 and 4 workers: equal numbers {same}, equal kernels and images, bit for bit, in all {len(steps[1])} steps {same_arrays}"
+    bits = steps[1] == steps[2] == steps[4]
+    yield f"1, 2 and 4 workers: equal numbers {same}; kernels and images of all {len(steps[1])} steps equal bit for bit {bits}"
     yield (
         f"a pipeline of {IMAGES} images takes {seconds[1]:.1f} s with one worker, {seconds[2]:.1f} s with two "
         f"({seconds[2] / seconds[1]:.2f}), {seconds[4]:.1f} s with four ({seconds[4] / seconds[1]:.2f})"
