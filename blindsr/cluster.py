@@ -197,7 +197,11 @@ def _attempt(task: Task, inputs: Mapping[str, Any], threads: int) -> Outcome | F
 
     torch.set_num_threads(threads)
     arrays = {role: np.array(value) if isinstance(value, np.ndarray) else value for role, value in inputs.items()}
-    return attempt(dataclasses.replace(task, inputs=arrays, device=resolve_device(task.device)))
+    try:
+        device = resolve_device(task.device)
+    except BlindSRError as error:
+        return Failure(str(error))
+    return attempt(dataclasses.replace(task, inputs=arrays, device=device))
 
 
 def _lacking(needs: Needs) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from blindsr import __version__
 from blindsr.device import cores, gpus, resolve_device
+from blindsr.errors import BlindSRError
 from blindsr.listener import Listener
 from blindsr.plan import Plan
 from blindsr.pool import InProcess, Pool, ProcessPool
@@ -30,6 +31,11 @@ class Placement:
         Seconds after which a step is given up; None: never. Not for ``workers=0``.
     dask
         Run on the workers of this Dask scheduler instead, which resolve the device themselves.
+
+    Raises
+    ------
+    BlindSRError
+        If two of these do not go together.
     """
 
     device: str = "auto"
@@ -37,6 +43,12 @@ class Placement:
     threads: int = 1
     timeout: float | None = None
     dask: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dask and self.workers is not None:
+            raise BlindSRError("--workers is for this machine; a Dask cluster has the workers that were started for it")
+        if self.workers == 0 and self.timeout is not None:
+            raise BlindSRError("--timeout needs a worker process that can be stopped: --workers 1 or more")
 
     def resolved(self) -> Placement:
         """The same with the device that ``auto`` means here.

@@ -64,5 +64,5 @@ def run(
     plan: Plan, out: Path, *, workers: int = 0, listener: Quiet | None = None, registry: Registry | None = None, **options: object
 ) -> Report:
     """A run on the CPU, in this process unless said otherwise."""
-    placement = Placement("cpu", workers, **options)  # type: ignore[arg-type]
+    placement = Placement("cpu", None if "dask" in options else workers, **options)  # type: ignore[arg-type]
     return execute.run(plan, registry or Registry.discover(), placement, out=out, listener=listener or Quiet())

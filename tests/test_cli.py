@@ -160,6 +160,8 @@ GAN = QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 5}
         (lambda f: None, ["quick.yaml", "hr/cat.png"], 2, "photographs follow --lr"),
         (lambda f: None, ["quick.yaml", "--items", "dog*"], 2, "--items dog*: none matches; there are cat"),
         (lambda f: None, ["quick.yaml", "--seeds", "a"], 2, "write whole numbers with commas"),
+        (lambda f: None, ["quick.yaml", "--timeout", "5"], 2, "--timeout needs a worker process"),
+        (lambda f: None, ["quick.yaml", "--dask", "tcp://127.0.0.1:1"], 2, "--workers is for this machine"),
         (lambda f: None, ["quick.yaml", "--set", "data_seed"], 2, "write path=value"),
         (lambda f: (f / "x.png").write_text("hello"), ["quick.yaml", "--lr", "x.png"], 1, "x.png: not an image"),
         (_truncated, ["quick.yaml", "--lr", "cut.png"], 1, "cut.png: damaged or cut short"),
