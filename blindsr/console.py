@@ -33,6 +33,7 @@ class Console:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
         self._whole: TaskID | None = None
+        self._result: TaskID | None = None
         self._debug = debug
         self._said: set[str] = set()
 
@@ -69,6 +70,13 @@ class Console:
         else:
             for text in outcome.warnings:
                 self._say(f"warning: {step.item}: {text}")
+
+    def writing(self, done: int, total: int) -> None:
+        """Move the bar of the result, which is written last."""
+        if self._progress:
+            if self._result is None:
+                self._result = self._progress.add_task("write the result")
+            self._progress.update(self._result, completed=done, total=total)
 
     def note(self, text: str) -> None:
         """Say something about the input."""

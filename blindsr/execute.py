@@ -59,11 +59,13 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
 
 def _conclude(report: Report, steps: StepStore, listener: Listener, about: Mapping[str, Any]) -> None:
     """Write all that is finished where people look for it."""
+    if report.interrupted:
+        listener.note("writing the result of what is finished; Ctrl-C once more leaves that for the next run")
     _tell_registration(report, steps, listener)
     for key in report.plan.uses:
         if key in steps and key not in report.computed:
-            write_pictures(report.images, report.plan, key, steps.load(key).outcome.arrays["sr"])
-    write_result(report.result, report.plan, steps, report.failures, about)
+            write_pictures(report.images, report.plan, key, lambda key=key: steps.load(key).outcome.arrays["sr"])  # type: ignore[misc]
+    write_result(report.result, report.plan, steps, report.failures, about, listener.writing)
 
 
 def _tell_registration(report: Report, steps: StepStore, listener: Listener) -> None:

@@ -157,9 +157,19 @@ def put_array(group: h5py.Group, name: str, array: NDArray[Any]) -> h5py.Dataset
 
 def put_image(group: h5py.Group, name: str, pixels: NDArray[Any]) -> None:
     """Write uint8 or uint16 RGB pixels (H, W, 3) so that HDF5 viewers show them as an image."""
-    node = put_array(group, name, pixels)
+    _describe(put_array(group, name, pixels))
+
+
+def copy_image(path: Path, place: str, group: h5py.Group, name: str) -> None:
+    """Write such pixels as they lie in another file of ours: packed, with their checksums."""
+    with h5py.File(path, "r") as source:
+        source.copy(place, group, name)
+    _describe(group[name])
+
+
+def _describe(node: h5py.Dataset) -> None:
     about = {"CLASS": "IMAGE", "IMAGE_VERSION": "1.2", "IMAGE_SUBCLASS": "IMAGE_TRUECOLOR", "INTERLACE_MODE": "INTERLACE_PIXEL"}
-    set_attributes(node, about | {"axes": "yxc", "color_space": "sRGB", "data_range": int(np.iinfo(pixels.dtype).max)})
+    set_attributes(node, about | {"axes": "yxc", "color_space": "sRGB", "data_range": int(np.iinfo(node.dtype).max)})
 
 
 def put_curve(group: h5py.Group, name: str, curve: NDArray[np.float64]) -> None:

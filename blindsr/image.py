@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 GRAY_NOTE = "grayscale: repeated in the three channels"
 SAME_COLOUR = 3  # levels of 255
+PNG_HEADER = 33  # bytes: the signature, and the chunk IHDR
 MAX_PIXELS = 178_956_970  # where Pillow, too, takes a file for a decompression bomb
 LARGE_PIXELS = 48_000_000
 MOST_PIXELS_PER_BYTE = 30
@@ -80,12 +83,27 @@ def read_image(path: str | Path) -> Picture:
     return picture
 
 
-def write_png(path: Path, pixels: NDArray[Any]) -> None:
-    """Write uint8 or uint16 RGB pixels (H, W, 3) as a PNG, whole or not at all."""
+def write_png(path: Path, pixels: NDArray[Any], text: tuple[str, str] | None = None) -> None:
+    """Write uint8 or uint16 RGB pixels (H, W, 3) as a PNG, whole or not at all; `text` is a keyword and what it says, in ASCII."""
     import cv2
 
     encoded = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    if text:
+        chunk = b"tEXt" + "\0".join(text).encode("ascii")
+        chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        encoded = encoded[:PNG_HEADER] + chunk + encoded[PNG_HEADER:]
     write_whole(path, lambda part: part.write_bytes(encoded))
+
+
+def png_text(path: Path) -> tuple[str, str] | None:
+    """The text that `write_png` put into a file; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            (size,), kind = struct.unpack(">I", file.read(PNG_HEADER + 4)[PNG_HEADER:]), file.read(4)
+            keyword, _, said = file.read(min(size, 1000)).decode("ascii").partition("\0")
+    except (OSError, ValueError, struct.error):
+        return None
+    return (keyword, said) if kind == b"tEXt" else None
 
 
 def to_float(pixels: NDArray[Any]) -> NDArray[np.float32]:

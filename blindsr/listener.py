@@ -28,6 +28,10 @@ class Listener(Protocol):
         """A step has ended, well or not."""
         ...
 
+    def writing(self, done: int, total: int) -> None:
+        """The result is being written: so many of its rows."""
+        ...
+
     def note(self, text: str) -> None:
         """Something about the input that the user should know."""
         ...

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from blindsr.image import write_png
+from blindsr.image import png_text, write_png
 from blindsr.plan import Plan
 
+STEP = "blindsr-step"
 
-def write_pictures(folder: Path, plan: Plan, key: str, pixels: NDArray[Any]) -> None:
-    """Write what an upscaling step gave: ``METHOD/ITEM.png``, with several seeds ``METHOD/seed-N/ITEM.png``."""
+
+def write_pictures(folder: Path, plan: Plan, key: str, pixels: Callable[[], NDArray[Any]]) -> None:
+    """Write what an upscaling step gave: ``METHOD/ITEM.png``, with several seeds ``METHOD/seed-N/ITEM.png``.
+
+    Each names its step (PNG text ``blindsr-step``); those that are there already are left alone.
+    """
     names = folder_names([method.name for method in plan.pipeline.methods])
     for row in plan.uses[key]:
         place = folder / names[row.method.name]
         if len(plan.pipeline.seeds) > 1:
             place /= f"seed-{row.seed}"
-        write_png(place / f"{row.item}.png", pixels)
+        path = place / f"{row.item}.png"
+        if png_text(path) != (STEP, key):
+            write_png(path, pixels(), (STEP, key))
 
 
 def folder_names(names: list[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from blindsr.errors import BlindSRError
 from blindsr.files import write_whole
 from blindsr.hdf5 import (
+    copy_image,
     dataset,
     get_kernel,
     get_text,
@@ -43,8 +44,15 @@ COLUMNS = (*TEXTS, *INTEGERS, *METRICS, "seconds_estimate", "seconds_upscale")
 T = TypeVar("T")
 
 
-def write_result(path: Path, plan: Plan, steps: StepStore, failures: Mapping[str, Failure], provenance: Mapping[str, Any]) -> None:
-    """Consolidate all that is finished of a plan into one file.
+def write_result(
+    path: Path,
+    plan: Plan,
+    steps: StepStore,
+    failures: Mapping[str, Failure],
+    provenance: Mapping[str, Any],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Consolidate all that is finished of a plan into one file; `progress` hears how many of its rows are written.
 
     It is written step by step to the disk beside its place and then renamed, so its size is not bounded by memory.
     """
@@ -57,8 +65,9 @@ def write_result(path: Path, plan: Plan, steps: StepStore, failures: Mapping[str
             writer = _ResultWriter(file, steps, failures)
             for planned in plan.items:
                 writer.item(planned)
-            for row in plan.rows:
+            for number, row in enumerate(plan.rows, 1):
                 writer.row(row, plan.pipeline.scale)
+                progress(number, len(plan.rows))
             writer.summary()
 
     write_whole(path, write)
@@ -82,7 +91,7 @@ class _ResultWriter:
                     notes += picture.notes
                     put_image(group, f"images/{name}", picture.pixels)
             elif isinstance(image, Made) and (done := self._done(image.key)):
-                put_image(group, f"images/{name}", done.outcome.arrays[image.what])
+                copy_image(self.steps.path(image.key), f"arrays/{image.what}", group.require_group("images"), name)
         set_attributes(group, {"input": str(source.path), "sha256": source.sha256, "notes": "; ".join(dict.fromkeys(notes))})
         if planned.true and (kernel := self._kernel_of(planned.true)):
             node = put_kernel(group, "kernel/true", kernel)
@@ -126,7 +135,7 @@ class _ResultWriter:
             for name, curve in done.outcome.curves.items():
                 put_curve(group, f"{kind}/{name}", curve)
             if "sr" in done.outcome.arrays:
-                put_image(group, "images/sr", done.outcome.arrays["sr"])
+                copy_image(self.steps.path(str(key)), "arrays/sr", group.require_group("images"), "sr")
                 set_attributes(group, {"device": done.device, "threads": done.threads})
             if kind == "score":
                 metrics = done.outcome.values

@@ -193,8 +193,9 @@ class Schedule:
             raise
         except Exception as error:  # a plugin gave what cannot be stored
             return Failure(f"the outcome cannot be stored ({type(error).__name__}: {error})", traceback.format_exc())
-        if "sr" in outcome.arrays:
-            write_pictures(self.report.images, self.plan, step.key, outcome.arrays["sr"])
+        sr = outcome.arrays.get("sr")
+        if sr is not None:
+            write_pictures(self.report.images, self.plan, step.key, lambda: sr)
         return outcome
 
     def _task(self, step: Step) -> Task:

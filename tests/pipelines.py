@@ -56,6 +56,9 @@ class Quiet:
     def ended(self, step: Step, outcome: Outcome | Failure) -> None:
         self.ends.append((step.label, isinstance(outcome, Outcome)))
 
+    def writing(self, done: int, total: int) -> None:
+        pass
+
     def note(self, text: str) -> None:
         self.notes.append(text)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from blindsr.errors import BlindSRError
 from blindsr.image import read_image, write_png
@@ -43,6 +44,38 @@ def _run(folder: Path, text: str = QUICK, *, workers: int = 0, listener: Quiet |
 def _numbers(path: Path) -> dict[str, np.ndarray]:
     with open_result(path) as result:
         return {name: column for name, column in result.columns.items() if not name.startswith("seconds")}
+
+
+def test_images_that_are_there_are_left_alone(folder: Path) -> None:
+    images = _run(folder).images
+    written = {path: path.stat().st_mtime_ns for path in images.rglob("*.png")}
+    victim, stale = sorted(written)[:2]
+    victim.unlink()
+    stale.write_bytes(sorted(written)[2].read_bytes())  # of another step, as after a change of settings
+    _run(folder)
+    now = {path: path.stat().st_mtime_ns for path in images.rglob("*.png")}
+    assert {path for path in now if now[path] != written[path]} == {victim, stale}
+    assert np.array_equal(read_image(stale).pixels, StepStore(folder / "out/steps").load(_step_of(stale)).outcome.arrays["sr"])
+
+
+def _step_of(path: Path) -> str:
+    with Image.open(path) as image:
+        return str(image.text["blindsr-step"])  # type: ignore[attr-defined]
+
+
+def test_a_second_interruption_leaves_the_result_for_the_next_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(Quiet):
+        def ended(self, step: object, outcome: object) -> None:
+            raise KeyboardInterrupt
+
+        def writing(self, done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(folder, listener=Impatient())
+    assert len(list((folder / "out/steps").glob("*.h5"))) == 1
+    assert not list((folder / "out").rglob("*.part"))
+    assert _run(folder).failures == {}
 
 
 def test_a_run_leaves_images_and_a_result(folder: Path) -> None:

@@ -71,8 +71,12 @@ def run(
         say(forecast.to_text(plan, lines, max(1, placement.workers_for(len(plan.steps)))))
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
-    with console(debug=ctx.find_root().params["debug"]) as listener:
-        report = execute.run(plan, registry, placement, out=out, listener=listener)
+    try:
+        with console(debug=ctx.find_root().params["debug"]) as listener:
+            report = execute.run(plan, registry, placement, out=out, listener=listener)
+    except KeyboardInterrupt:
+        say("interrupted: what is finished is kept; run the same command to go on", err=True)
+        ctx.exit(INTERRUPTED)
     ctx.exit(_conclude(report))
 
 
