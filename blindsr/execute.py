@@ -19,8 +19,6 @@ from blindsr.schedule import Report, Schedule
 from blindsr.store import DamagedStepError, StepStore
 from blindsr.upkeep import PROGRESS, STEPS, list_steps
 
-HASHES = "hashes.json"
-
 
 def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, listener: Listener) -> Report:
     """Run all that is not yet done of a plan, and consolidate the result.
@@ -40,7 +38,7 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
     report = Report(plan, out / folder_name(f"{pipeline.name}-{plan.dataset.name}-x{pipeline.scale}"))
     with locked(out):
         timings = Timings(out)
-        list_steps(report.folder, list(plan.steps))
+        list_steps(report.folder, plan)
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]

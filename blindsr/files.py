@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,6 +44,28 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[Callable[[], None]]:
+    """Ctrl-C and SIGTERM wait until the end, or until the function that this gives is called: some C libraries cannot bear them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    came: list[int] = []
+
+    def let_through() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, lambda found, frame: came.append(found)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield let_through
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def folder_name(text: str) -> str:

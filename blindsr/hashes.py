@@ -12,6 +12,7 @@ from typing import Any
 from blindsr.errors import BlindSRError
 from blindsr.files import explained, sha256, write_whole
 
+FILE = "hashes.json"
 FACTS = "facts"
 SETTLED_SECONDS = 2.0
 """A file that changed less long ago is not remembered: it could change once more within its time stamp's resolution."""

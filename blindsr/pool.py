@@ -9,10 +9,10 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from blindsr.errors import BlindSRError
 from blindsr.files import explained
@@ -20,6 +20,9 @@ from blindsr.steps import Outcome, Task
 from blindsr.store import Failure
 
 REPORT_EVERY_SECONDS = 0.2
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+MOST_STILLBORN = 20
+"""Workers in a row that end before they take their task."""
 
 
 class StepTimeoutError(Exception):
@@ -68,6 +71,8 @@ class Pool(Protocol):
 class ProcessPool:
     """Worker processes on this machine: one that dies takes only its own task with it, and another takes its place.
 
+    Each is a pool of its own, so that one that is killed while it receives or returns a task blocks no other.
+
     Parameters
     ----------
     folder
@@ -79,39 +84,42 @@ class ProcessPool:
     """
 
     def __init__(self, workers: int, threads: int, folder: Path, *, timeout: float | None = None, gpus: int = 0) -> None:
-        import multiprocessing
-
-        import pebble
-
         self.workers = workers
         self._timeout = timeout
         self._folder = folder
         with explained(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-        self._pool = pebble.ProcessPool(
-            max_workers=workers,
-            context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(threads, os.getpid(), folder, gpus),
-        )
+        self._environment = {name: os.environ.get(name) for name in THREADS}
+        os.environ.update(dict.fromkeys(THREADS, str(threads)))  # workers inherit it before they load numpy
+        self._slots = [_Slot((os.getpid(), folder, gpus)) for _ in range(workers)]
+        self._stillborn = 0
 
     def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
-        future: Future[Outcome | Failure] = self._pool.schedule(_attempt, args=[task, self._file(key)], timeout=self._timeout)
-        return future
+        slot = next(slot for slot in self._slots if slot.free)
+        return slot.submit([task, self._file(key)], self._timeout)
 
     def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:
+        from concurrent.futures.process import BrokenProcessPool
+
         from pebble import ProcessExpired
 
         try:
-            return future.result()
+            outcome = future.result()
         except TimeoutError as error:
             raise StepTimeoutError from error
         except ProcessExpired as error:
             raise WorkerDiedError(f"exit code {error.exitcode}") from error
+        except BrokenProcessPool as error:
+            self._stillborn += 1
+            if self._stillborn > MOST_STILLBORN:
+                raise BlindSRError("worker processes end before they begin; --workers 0 runs without them, and shows why") from None
+            raise WorkerDiedError("it took no task, or could not hand it over") from error
         except Exception as error:  # a plugin's kernel of its own kind, say, that does not travel
             reason = f"{type(error).__name__}: {error}"
-            return Failure(f"the step cannot be sent to a worker, or its outcome back ({reason})", traceback.format_exc())
+            outcome = Failure(f"the step cannot be sent to a worker, or its outcome back ({reason})", traceback.format_exc())
+        self._stillborn = 0
+        return outcome
 
     def progress(self, key: str) -> tuple[int, int] | None:
         try:
@@ -121,15 +129,71 @@ class ProcessPool:
         return done, total
 
     def close(self, *, now: bool = False) -> None:
-        if now:
-            self._pool.stop()  # type: ignore[no-untyped-call]
-        else:
-            self._pool.close()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        for slot in self._slots:
+            slot.end(now=now)
+        for slot in self._slots:
+            slot.join()
+        for name, value in self._environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _file(self, key: str) -> Path:
         return self._folder / key
+
+
+class _Slot:
+    """One worker, and whoever takes its place; it does one task at a time."""
+
+    def __init__(self, start: tuple[int, Path, int]) -> None:
+        self._arguments = start
+        self._pool = self._fresh()
+        self._future: Future[Outcome | Failure] | None = None
+
+    @property
+    def free(self) -> bool:
+        return self._future is None or self._future.done()
+
+    def submit(self, arguments: list[Any], timeout: float | None) -> Future[Outcome | Failure]:
+        with _without_interrupts():  # which the worker inherits: they are the parent's to handle
+            if not self._pool.active:  # its worker died in a way that it does not get over
+                self.end(now=True)
+                self.join()
+                self._pool = self._fresh()
+            self._future = self._pool.schedule(_attempt, args=arguments, timeout=timeout)
+        return self._future
+
+    def end(self, *, now: bool) -> None:
+        if now or not self.free:
+            self._pool.stop()
+        else:
+            self._pool.close()
+
+    def join(self) -> None:
+        self._pool.join()
+
+    def _fresh(self) -> Any:
+        import multiprocessing
+
+        import pebble
+
+        context = multiprocessing.get_context("spawn")
+        return pebble.ProcessPool(max_workers=1, context=context, initializer=_start_worker, initargs=self._arguments)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits, and what is started meanwhile does not hear of it at all."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class InProcess:
@@ -194,11 +258,9 @@ def _reporter(file: Path) -> Callable[[int, int], None]:
     return report
 
 
-def _start_worker(threads: int, parent: int, folder: Path, gpus: int) -> None:
-    """Prepare a fresh worker, before numpy and torch read these variables."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(threads)
+def _start_worker(parent: int, folder: Path, gpus: int) -> None:
+    """Prepare a fresh worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     lock = None
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"], lock = own_gpu(folder, gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))

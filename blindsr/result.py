@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
-from blindsr.files import write_whole
+from blindsr.files import signals_held, write_whole
 from blindsr.hdf5 import (
     copy_image,
     dataset,
@@ -58,16 +58,18 @@ def write_result(
     """
 
     def write(part: Path) -> None:
-        with new_file(part, "blindsr-result") as file:
+        with signals_held() as let_through, new_file(part, "blindsr-result") as file:
             set_attributes(file, {"data": plan.dataset.name, "git_revision": provenance.get("git_revision", "")})
             group = file.create_group("provenance")
             set_attributes(group, {k: v for k, v in provenance.items() if k != "git_revision"})
             writer = _ResultWriter(file, steps, failures)
             for planned in plan.items:
                 writer.item(planned)
+                let_through()
             for number, row in enumerate(plan.rows, 1):
                 writer.row(row, plan.pipeline.scale)
                 progress(number, len(plan.rows))
+                let_through()
             writer.summary()
 
     write_whole(path, write)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
-from blindsr.files import explained, write_whole
+from blindsr.files import explained, signals_held, write_whole
 from blindsr.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_kernel, read, set_attributes
 from blindsr.steps import Outcome
 
@@ -53,7 +53,7 @@ class StepStore:
         """Write a finished step."""
 
         def write(path: Path) -> None:
-            with new_file(path, "blindsr-step") as file:
+            with signals_held(), new_file(path, "blindsr-step") as file:
                 set_attributes(
                     file,
                     {"key": key, "kind": kind, "device": done.device, "threads": done.threads, "seconds": done.outcome.seconds},

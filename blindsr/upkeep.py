@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
 from blindsr.files import explained, write_whole
+from blindsr.forecast import FILE as TIMINGS
+from blindsr.hashes import FILE as HASHES
 from blindsr.hdf5 import opened, verify
+from blindsr.plan import Plan
 from blindsr.result import open_result
 from blindsr.store import read_step
 
 STEPS = "steps"
 PROGRESS = ".progress"
+STEP_FILE = re.compile(r"[0-9a-f]{64}\.h5(\.part|\.corrupt)?")
 LIST = "steps.json"
 """In a result's folder: the keys of all its steps, written before the first of them is done."""
 
 
-def list_steps(folder: Path, keys: Sequence[str]) -> None:
-    """Note which steps a result is made of, so that `leftovers` leaves them alone."""
-    write_whole(folder / LIST, lambda part: part.write_text(json.dumps(list(keys))))
+def list_steps(folder: Path, plan: Plan) -> None:
+    """Note which steps a result is made of, so that `leftovers` leaves them alone.
+
+    A plan of some of the items or seeds of the one before adds to its list: a look at a few images gives up none of the others.
+    """
+    settings = {name: value for name, value in plan.pipeline.resolved().items() if name != "seeds"}
+    items = [planned.item.id for planned in plan.items]
+    listed = {"settings": settings, "items": items, "seeds": list(plan.pipeline.seeds), "steps": list(plan.steps)}
+    listed = json.loads(json.dumps(listed))
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        before = json.loads((folder / LIST).read_bytes())
+        if before["settings"] == settings and all(set(listed[name]) <= set(before[name]) for name in ("items", "seeds")):
+            smaller = any(set(listed[name]) < set(before[name]) for name in ("items", "seeds"))
+            listed = {**before, "steps": list(dict.fromkeys(before["steps"] + listed["steps"]))} if smaller else listed
+    write_whole(folder / LIST, lambda part: part.write_text(json.dumps(listed)))
 
 
 @dataclass(frozen=True)
@@ -51,20 +69,22 @@ def leftovers(out: Path) -> list[Leftover]:
     BlindSRError
         If a result does not say which steps are its own: nothing is known to be superfluous then.
     """
-    if not (out / STEPS).is_dir():
-        raise BlindSRError(f"{out}: holds no results of blindsr (there is no folder {STEPS})")
+    ours = [path for path in (out / STEPS).glob("*") if STEP_FILE.fullmatch(path.name) and path.is_file()]
+    if not ours and not _result_folders(out):
+        raise BlindSRError(f"{out}: holds no results of blindsr")
     needed: set[str] = set()
     for folder in _result_folders(out):
         try:
-            keys = json.loads((folder / LIST).read_bytes())
-            needed |= {str(key) for key in keys}
-        except (OSError, ValueError, TypeError, RecursionError):
+            listed = json.loads((folder / LIST).read_bytes())
+            needed |= {str(key) for key in listed["steps"]}
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             raise BlindSRError(
                 f"{folder / LIST}: cannot be read, so nobody knows which steps this result needs; run its pipeline again, or "
                 "remove the folder"
             ) from None
-    unneeded = [path for path in (out / STEPS).iterdir() if path.suffix != ".h5" or path.stem not in needed]
-    torn = [path for folder in (out, *_result_folders(out)) for path in folder.rglob("*.part")]
+    unneeded = [path for path in ours if path.suffix != ".h5" or path.stem not in needed]
+    torn = [path for folder in _result_folders(out) for path in (*folder.glob("*.part"), *(folder / "images").rglob("*.part"))]
+    torn += [path for name in (HASHES, TIMINGS) if (path := out / f"{name}.part").is_file()]
     found = dict.fromkeys(sorted([*unneeded, *torn, *((out / PROGRESS,) if (out / PROGRESS).exists() else ())]))
     return [Leftover(path, _size(path)) for path in found]
 
@@ -96,7 +116,7 @@ def check(path: Path) -> Iterator[Checked]:
 
 def _problem(file: Path) -> str:
     try:
-        if file.parent.name == STEPS:
+        if file.absolute().parent.name == STEPS:
             with opened(file, "blindsr-step") as opened_file:
                 verify(opened_file)
             read_step(file, file.stem)

@@ -45,6 +45,11 @@ class Faulty(KernelEstimator):
     fault: str
     left: str
 
+    def __setstate__(self, state: dict[str, object]) -> None:
+        super().__setstate__(state)
+        if self.fault == "arrival" and _takes_one(self.left):  # in a worker that has not begun
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         if not _takes_one(self.left):
             return Kernel.bicubic(scale)

@@ -1,12 +1,15 @@
 """Steps and workers that go wrong: each costs its own row only."""
 
 import os
+import signal
 from pathlib import Path
 
 import faulty
 import numpy as np
 import pytest
 
+from blindsr.errors import BlindSRError
+from blindsr.files import signals_held
 from blindsr.image import write_png
 from blindsr.plan import make_plan
 from blindsr.pool import own_gpu
@@ -44,6 +47,22 @@ def test_a_worker_that_dies_costs_nothing(folder: Path) -> None:
     assert listener.notes == ["a: the worker process of faulty ended abruptly (exit code -9); it is tried once more"]
     assert _scored(report) == ["Bad", "Bicubic interpolation", "Ground truth"]
     assert not (folder / "out/.progress").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_before_it_begins_costs_nothing(folder: Path) -> None:
+    report, listener = _run(folder, "arrival", 1, workers=2)
+    assert report.failures == {}
+    assert listener.notes == [
+        "a: the worker process of faulty ended abruptly (it took no task, or could not hand it over); it is tried once more"
+    ]
+
+
+@pytest.mark.slow
+def test_workers_that_never_begin_end_the_run_with_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blindsr.pool.MOST_STILLBORN", 1)
+    with pytest.raises(BlindSRError, match="worker processes end before they begin; --workers 0 runs without them"):
+        _run(folder, "arrival", 9)
 
 
 @pytest.mark.slow
@@ -126,6 +145,31 @@ def test_an_sr_image_that_is_none_fails_its_row(folder: Path, fault: str, messag
     assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
     report, _ = _run(folder, fault, 0, sr=True, workers=0)
     assert (len(report.computed), report.failures) == (2, {})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_wait_while_a_file_is_written(number: int) -> None:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    done: list[str] = []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _signalled(number, done, let_through=False)
+        assert done == ["raised", "to the end"]
+        with pytest.raises(KeyboardInterrupt):
+            _signalled(number, done, let_through=True)
+        assert done[2:] == ["raised"]
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _signalled(number: int, done: list[str], *, let_through: bool) -> None:
+    with signals_held() as passing:
+        signal.raise_signal(number)
+        done.append("raised")
+        if let_through:
+            passing()
+        done.append("to the end")
 
 
 def test_every_worker_has_a_gpu_of_its_own(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def runs(tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def _steps(runs: Path) -> set[str]:
-    return {path.name for path in (runs / "steps").iterdir()}
+    return {path.name for path in (runs / "steps").iterdir() if ".h5" in path.name}
 
 
 def test_a_whole_folder_passes(runs: Path) -> None:
@@ -108,7 +108,11 @@ def test_clean_removes_what_no_result_needs_and_nothing_else(runs: Path) -> None
     assert _blindsr("clean", "--yes").stdout.startswith("runs: 0 files that no result needs")
     all_steps = _steps(runs)
     shutil.rmtree(runs / "other-hr-x2")
-    (runs / "steps/x.h5.corrupt").write_bytes(b"12345")
+    (runs / f"steps/{'0' * 64}.h5.corrupt").write_bytes(b"12345")
+    foreign = [runs / "steps/notes.md", runs / "steps/sub/a.py", runs / "movie.part", runs / "data/movie.part"]
+    for path in foreign:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
     (runs / "quick-hr-x2/images/torn.png.part").write_bytes(b"1")
     (runs / ".progress").mkdir()
     assert "Remove them?" in _blindsr("clean", input="n\n").stdout
@@ -117,11 +121,38 @@ def test_clean_removes_what_no_result_needs_and_nothing_else(runs: Path) -> None
     assert _steps(runs) > all_steps
     done = _blindsr("clean", "--yes").stdout
     assert done.splitlines()[0] == dry.splitlines()[0]
-    assert done.splitlines()[1].endswith("MB are free")
+    assert done.splitlines()[-1].endswith("MB are free")
     assert _steps(runs) < all_steps
-    assert not list(runs.rglob("*.part"))
+    assert all(path.read_text() == "mine" for path in foreign)
+    assert set(runs.rglob("*.part")) == {path for path in foreign if path.suffix == ".part"}
     assert not (runs / ".progress").exists()
     assert "nothing to compute" in _blindsr("run", "quick.yaml", "--workers", "0", "--device", "cpu").stderr
+
+
+def test_clean_refuses_a_folder_that_is_not_blindsr_s(tmp_path: Path) -> None:
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps/notes.h5").write_text("mine")
+    result = _blindsr("clean", str(tmp_path), "--yes")
+    assert (result.exit_code, result.stderr) == (2, f"error: {tmp_path}: holds no results of blindsr\n")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["notes.h5", "steps"]
+
+
+def test_a_quick_look_gives_up_nothing(runs: Path, photo: np.ndarray) -> None:
+    write_png(runs.parent / "hr/b.png", photo[40:120, 60:156])
+    again = ("run", "quick.yaml", "--workers", "0", "--device", "cpu")
+    _blindsr(*again)
+    steps = _steps(runs)
+    _blindsr(*again, "--limit", "1")
+    _blindsr("clean", "--yes")
+    assert _steps(runs) == steps
+    _blindsr(*again, "--set", "data_seed=7")
+    _blindsr("clean", "--yes")
+    assert not _steps(runs) >= steps  # of other settings, they are no one's now
+
+
+def test_a_step_can_be_checked_from_where_it_lies(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs / "steps")
+    assert _blindsr("check", min(_steps(runs))).exit_code == 0
 
 
 def test_an_unfinished_run_keeps_its_steps(runs: Path) -> None:

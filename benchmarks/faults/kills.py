@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -96,6 +97,8 @@ def _resumed(folder: Path, out: Path, killed: subprocess.Popen[bytes], expected:
     again = bench.ended(_command(out), folder, limit=120)
     after = bench.steps_of(out)
     finished = again.code == 0 and killed.returncode in (0, -signal.SIGKILL)  # one that lost a worker goes on by itself
+    if not finished:
+        print(f"  exit codes {killed.returncode}, {again.code}\n{(folder / 'killed.log').read_text()}", file=sys.stderr)
     return Outcome(
         finished,
         finished and bench.equal(bench.numbers(out / RESULT), expected),

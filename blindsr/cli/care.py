@@ -10,6 +10,8 @@ import click
 from blindsr.cli.app import cli, say
 from blindsr.errors import BlindSRError
 
+SHOWN = 10
+
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("runs"))
@@ -45,10 +47,15 @@ def clean(out: Path, dry_run: bool, yes: bool) -> None:
 
     if not out.is_dir():
         raise BlindSRError(f"{out}: no such folder")
+    upkeep.leftovers(out)  # which refuses a folder that is not blindsr's, before a lock is put there
     with locked(out):
         found = upkeep.leftovers(out)
         size = sum(leftover.size for leftover in found)
         say(f"{out}: {len(found)} files that no result needs, {size / 1e6:.1f} MB")
+        for leftover in found[:SHOWN]:
+            say(f"  {leftover.path.relative_to(out)}")
+        if len(found) > SHOWN:
+            say(f"  and {len(found) - SHOWN} more")
         if found and not dry_run and (yes or click.confirm("Remove them?", default=False)):
             for leftover in found:
                 leftover.remove()

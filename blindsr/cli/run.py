@@ -53,14 +53,14 @@ def run(
     """
     from blindsr import execute, forecast
     from blindsr.console import console
-    from blindsr.hashes import Hashes
+    from blindsr.hashes import FILE, Hashes
     from blindsr.placement import Placement
     from blindsr.store import StepStore
     from blindsr.upkeep import STEPS
 
     placement = Placement(device, workers, threads, timeout, dask)
     registry = installed()
-    hashes = Hashes(out / execute.HASHES)
+    hashes = Hashes(out / FILE)
     plan = _plan(pipeline, registry, hashes, **chosen)
     hashes.save()
     for remark in (*plan.left_out, *plan.remarks):
