@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import pickle
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -77,11 +79,15 @@ class DaskPool:
         return sum(self._fit.values())
 
     def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
+        try:
+            packed = pickle.dumps(dataclasses.replace(task, inputs={}))
+        except Exception as error:  # what a plugin made does not travel: no worker would take it
+            return _ended(Failure(f"the step cannot be sent to a worker ({type(error).__name__}: {error})"))
         busy = {running.worker for running in list(self._running.values())}
         future: Future[Outcome | Failure] = Future()
         while worker := next((address for address, fit in self._fit.items() if fit and address not in busy), None):
             try:
-                remote = self._sent(task, worker)
+                remote = self._sent(packed, task.inputs, worker)
                 break
             except Exception:  # it was lost just now: the client and the scheduler raise whatever comes of that
                 self._fit.pop(worker, None)
@@ -93,15 +99,13 @@ class DaskPool:
         future.add_done_callback(lambda _: self._running.pop(key, None))
         return future
 
-    def _sent(self, task: Task, worker: str) -> Any:
+    def _sent(self, packed: bytes, inputs: Mapping[str, Any], worker: str) -> Any:
         # Arrays go beside the graph, not in it, and to this worker alone: what another one holds would be lost with it.
-        arrays = {role: value for role, value in task.inputs.items() if isinstance(value, np.ndarray)}
-        inputs = {
-            **task.inputs,
-            **{role: self._client.scatter(value, workers=[worker], hash=False) for role, value in arrays.items()},
-        }
-        bare = dataclasses.replace(task, inputs={})
-        return self._client.submit(_attempt, bare, inputs, self._threads, workers=[worker], allow_other_workers=False, pure=False)
+        # The task goes packed, since the scheduler unpacks the graph and need not have the plugins.
+        arrays = {role: value for role, value in inputs.items() if isinstance(value, np.ndarray)}
+        beside = {role: self._client.scatter(value, workers=[worker], hash=False) for role, value in arrays.items()}
+        options = {"workers": [worker], "allow_other_workers": False, "pure": False}
+        return self._client.submit(_attempt, packed, {**inputs, **beside}, self._threads, **options)
 
     def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:
         return future.result()
@@ -110,8 +114,16 @@ class DaskPool:
         """None: workers report nothing on the way. But it is asked for often, so lost workers and late tasks are found here."""
         running = self._running.get(key)
         if running and self._timeout and time.monotonic() - running.since > self._timeout:
+            self._fit[running.worker] = False  # until it has been restarted
             _fail(running, StepTimeoutError())
-            self._client.restart_workers([running.worker], raise_for_error=False)
+            try:
+                self._client.restart_workers([running.worker], raise_for_error=False)
+                self._fit.pop(running.worker, None)
+            except ValueError:
+                self._note(
+                    f"Dask worker {running.worker}: has no nanny to restart it, so it is not used any more; "
+                    "start workers without --no-nanny where steps can hang"
+                )
         for text in self._look():
             self._note(text)
         return None
@@ -126,7 +138,11 @@ class DaskPool:
         if future.done():
             return
         if remote.status == "finished":
-            future.set_result(remote.result())
+            try:
+                future.set_result(remote.result())
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                future.set_result(Failure(f"the outcome cannot be sent back from its worker ({reason})"))
         else:
             self._fit.pop(worker, None)  # until it is seen again
             reason = str(remote.exception()).splitlines()[0] if remote.status == "error" else "it was lost"
@@ -136,13 +152,15 @@ class DaskPool:
         """Take note of workers that came and went; what new ones lack."""
         if time.monotonic() - self._looked < LOOK_EVERY_SECONDS:
             return []
-        there = set(self._client.scheduler_info(n_workers=-1)["workers"])
+        with _scheduler_there():
+            there = set(self._client.scheduler_info(n_workers=-1)["workers"])
         for address in set(self._fit) - there:
             del self._fit[address]
         for running in [running for running in list(self._running.values()) if running.worker not in there]:
             _fail(running, WorkerDiedError(f"Dask worker {running.worker}: it was lost"))
         new = sorted(there - set(self._fit))
-        found = self._client.run(_lacking, dict(self._needs), workers=new, on_error="return") if new else {}
+        with _scheduler_there():
+            found = self._client.run(_lacking, dict(self._needs), workers=new, on_error="return") if new else {}
         lacking = []
         for address, missing in found.items():
             if isinstance(missing, Exception):  # gone again
@@ -152,6 +170,20 @@ class DaskPool:
                 lacking.append(f"Dask worker {address}: {'; '.join(missing)}; install the same there as here")
         self._looked = time.monotonic()
         return lacking
+
+
+@contextlib.contextmanager
+def _scheduler_there() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, OSError, TimeoutError, RuntimeError):  # the client raises whatever comes of it
+        raise BlindSRError("the Dask scheduler is gone; start it again, and the same command to go on") from None
+
+
+def _ended(outcome: Outcome | Failure) -> Future[Outcome | Failure]:
+    future: Future[Outcome | Failure] = Future()
+    future.set_result(outcome)
+    return future
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,10 +223,11 @@ def _noted_in(file: Path) -> str:
         raise BlindSRError(f"--dask {file}: not the file of a Dask scheduler (--scheduler-file)") from None
 
 
-def _attempt(task: Task, inputs: Mapping[str, Any], threads: int) -> Outcome | Failure:
+def _attempt(packed: bytes, inputs: Mapping[str, Any], threads: int) -> Outcome | Failure:
     """On the worker: the task, its device resolved there."""
     import torch
 
+    task: Task = pickle.loads(packed)  # noqa: S301 - sent by the run itself, as all that Dask sends
     torch.set_num_threads(threads)
     arrays = {role: np.array(value) if isinstance(value, np.ndarray) else value for role, value in inputs.items()}
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from blindsr.files import folder_name
+from blindsr.files import file_name
 from blindsr.forecast import Timings
 from blindsr.listener import Listener
 from blindsr.lock import locked
@@ -35,7 +35,7 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
     """
     pipeline = plan.pipeline
     steps = StepStore(out / STEPS)
-    report = Report(plan, out / folder_name(f"{pipeline.name}-{plan.dataset.name}-x{pipeline.scale}"))
+    report = Report(plan, out / file_name(f"{pipeline.name}-{plan.dataset.name}-x{pipeline.scale}"))
     with locked(out):
         timings = Timings(out)
         list_steps(report.folder, plan)

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from blindsr.files import file_name
 from blindsr.image import write_png
 from blindsr.kernel import Kernel
 from blindsr.pictures import folder_names
@@ -48,13 +49,13 @@ def _contents(
     for item in items:
         for which in ("lr", "hr"):
             if which in what and (image := result.image(item, which)) is not None:
-                yield Path(which, f"{item_names[item]}.png"), image
+                yield Path(which, file_name(item_names[item], ".png")), image
         if "kernel" in what and (kernel := result.kernel(item)):
-            yield Path("true_kernel", f"{item_names[item]}.mat"), kernel
+            yield Path("true_kernel", file_name(item_names[item], ".mat")), kernel
         for method in methods:
             for seed in map(int, sorted(set(result.columns["seed"]))):
                 place = Path(method_names[method], f"seed-{seed}")
                 if "sr" in what and (image := result.sr(item, method, seed)) is not None:
-                    yield place / f"{item_names[item]}.png", image
+                    yield place / file_name(item_names[item], ".png"), image
                 if "kernel" in what and (kernel := result.kernel(item, method, seed)):
-                    yield place / f"{item_names[item]}_kernel.mat", kernel
+                    yield place / file_name(item_names[item], "_kernel.mat"), kernel

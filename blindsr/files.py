@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
@@ -68,18 +69,40 @@ def signals_held() -> Iterator[Callable[[], None]]:
             signal.raise_signal(came[0])
 
 
-def folder_name(text: str) -> str:
-    """`text` as the name of a folder; the end of one that is too long gives way to a digest."""
+def file_name(text: str, suffix: str = "") -> str:
+    """`text` and `suffix` as the name of a file or folder; the end of a `text` that is too long gives way to a digest."""
     data = os.fsencode(text)
-    if len(data) <= LONGEST_NAME:
-        return text
-    return f"{data[: LONGEST_NAME - 17].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:16]}"
+    room = LONGEST_NAME - len(suffix)
+    if len(data) <= room:
+        return f"{text}{suffix}"
+    return f"{data[: room - 17].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:16]}{suffix}"
 
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with explained(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_unchanged(files: Mapping[str, str]) -> None:
+    """Compare files, by path, with the SHA-256 that each had when the run was planned.
+
+    Raises
+    ------
+    BlindSRError
+        If one has another now, or cannot be read.
+    """
+    for name, digest in files.items():
+        with explained(Path(name)):
+            state = Path(name).stat()
+        if _digest(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino) != digest:
+            raise BlindSRError(f"{name}: changed since the run began; run again")
+
+
+@functools.lru_cache(1024)
+def _digest(name: str, *state: int) -> str:
+    """Computed once for each state of a file."""
+    return sha256(Path(name))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered by their size and time stamp, and facts about contents."""
+"""SHA-256 of files, remembered by their size and time stamps, and facts about contents."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class Hashes:
         with explained(path):
             absolute = str(path.absolute())
             state = path.stat()
-        stamp = [state.st_size, state.st_mtime_ns]
+        stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
         known = self._known.get(absolute)
-        if isinstance(known, list) and known[:2] == stamp and len(known) == 3 and isinstance(known[2], str):
-            return known[2]
+        if isinstance(known, list) and known[:-1] == stamp and isinstance(known[-1], str):
+            return known[-1]
         digest = sha256(path)
-        if time.time() - state.st_mtime > SETTLED_SECONDS:
+        if time.time() - max(state.st_mtime, state.st_ctime) > SETTLED_SECONDS:
             self._known[absolute] = [*stamp, digest]
             self._changed = True
         return digest

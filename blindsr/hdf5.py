@@ -103,7 +103,8 @@ def read(file: h5py.File, place: str) -> NDArray[Any]:
 
 
 def verify(file: h5py.File) -> None:
-    """Read every dataset, so that every checksum is tested; `ValueError` for what blindsr never writes: links to elsewhere."""
+    """Read every dataset, so that every checksum is tested; `ValueError` for what blindsr never writes: links."""
+    seen: set[int] = set()
 
     def visit(group: h5py.Group) -> None:
         for name in group:
@@ -112,6 +113,10 @@ def verify(file: h5py.File) -> None:
                 raise ValueError(f"{place} is a link to elsewhere")
             dict(group.attrs)
             node = group[name]
+            address = h5py.h5o.get_info(node.id).addr
+            if address in seen:  # a few such groups in one another would take forever
+                raise ValueError(f"{place} is there under another name, too")
+            seen.add(address)
             if isinstance(node, h5py.Group):
                 visit(node)
             else:

@@ -20,6 +20,8 @@ Convention = Literal["kernelgan", "usrnet", "fkp"]
 
 KERNEL_SUFFIXES = (".mat", ".npy", ".png")
 MAT_HEADER = b"MATLAB 5.0 MAT-file, written by blindsr"
+MOST_BYTES = 500_000
+MOST_VALUES = 1_000_000
 SUM_TOLERANCE = 1e-3
 ALIGNED_WITHIN_PX = 0.25  # DIV2KRK's own x4 kernels are up to 0.22 px off
 
@@ -195,22 +197,36 @@ def shift(array: ArrayLike, by_px: tuple[float, float]) -> NDArray[np.float64]:
     return shifted
 
 
+def _read_mat(path: Path) -> NDArray[np.float64]:
+    """The variable ``Kernel`` or ``ker``, or the only 2-D one."""
+    from scipy.io import loadmat
+
+    if path.stat().st_size > MOST_BYTES:  # packed, it can be a thousand times larger
+        raise BlindSRError(f"has {path.stat().st_size} bytes, which is no kernel")
+    variables: dict[str, NDArray[np.float64]] = {
+        name: value
+        for name, value in loadmat(path).items()
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu"
+    }
+    names: list[str] = [n for n in ("Kernel", "ker") if n in variables] or list(variables)
+    if len(names) != 1 and names[:1] not in (["Kernel"], ["ker"]):
+        raise BlindSRError(f"the file should hold one 2-D variable 'Kernel'; it holds {sorted(variables) or 'none'}")
+    return variables[names[0]]
+
+
+def _check_count(values: int) -> None:
+    if values > MOST_VALUES:
+        raise BlindSRError(f"holds {values} values, which is no kernel")
+
+
 def _read_array(path: Path) -> NDArray[np.float64]:
     if not path.is_file():
         raise BlindSRError("no such file")
     try:
         if path.suffix == ".npy":
-            array = np.load(path, allow_pickle=False)
+            array = np.load(path, allow_pickle=False, mmap_mode="r")
         elif path.suffix == ".mat":
-            from scipy.io import loadmat
-
-            variables = {
-                k: v for k, v in loadmat(path).items() if isinstance(v, np.ndarray) and v.ndim == 2 and v.dtype.kind in "fiu"
-            }
-            names: list[str] = [n for n in ("Kernel", "ker") if n in variables] or list(variables)
-            if len(names) != 1 and names[:1] not in (["Kernel"], ["ker"]):
-                raise BlindSRError(f"the file should hold one 2-D variable 'Kernel'; it holds {sorted(variables) or 'none'}")
-            array = variables[names[0]]
+            array = _read_mat(path)
         else:
             raise BlindSRError(f"a kernel is read from .mat or .npy, not from '{path.suffix}'")
     except BlindSRError:
@@ -221,4 +237,5 @@ def _read_array(path: Path) -> NDArray[np.float64]:
         ) from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise BlindSRError("the file does not hold an array of numbers")
+    _check_count(array.size)
     return np.asarray(array, dtype=np.float64)

@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from blindsr.files import file_name
 from blindsr.image import png_text, write_png
 from blindsr.plan import Plan
 
@@ -25,7 +26,7 @@ def write_pictures(folder: Path, plan: Plan, key: str, pixels: Callable[[], NDAr
         place = folder / names[row.method.name]
         if len(plan.pipeline.seeds) > 1:
             place /= f"seed-{row.seed}"
-        path = place / f"{row.item}.png"
+        path = place / file_name(row.item, ".png")
         if png_text(path) != (STEP, key):
             write_png(path, pixels(), (STEP, key))
 
@@ -36,8 +37,8 @@ def folder_names(names: list[str]) -> dict[str, str]:
     for name in names:
         plain = re.sub(r"[^\w+.,-]+", "_", name).strip("._") or "method"
         number = 2
-        unique = plain
+        unique = file_name(plain)
         while unique in taken.values():
-            unique, number = f"{plain}-{number}", number + 1
+            unique, number = file_name(plain, f"-{number}"), number + 1
         taken[name] = unique
     return taken

@@ -103,7 +103,8 @@ Input = ImageFile | KernelFile | Made | Absent
 class Step:
     """A small pure computation.
 
-    `item` and `label` say in a few words, for people, what it is about; they are no part of the key.
+    `item` and `label` say in a few words, for people, what it is about; they are no part of the key. `files` are those that its
+    component itself reads, with their SHA-256.
     """
 
     key: str
@@ -114,6 +115,7 @@ class Step:
     kernel_seed: str
     item: str
     label: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs(self) -> set[str]:
@@ -200,6 +202,7 @@ class _Planner:
         self.hashes = hashes
         self.read: set[KernelFile] = set()
         self.identities: dict[int, dict[str, Any]] = {}
+        self.files: dict[int, dict[str, str]] = {}
 
     def add(self, item: Item) -> None:
         planned = self._inputs(item)
@@ -294,19 +297,21 @@ class _Planner:
                 )
         return file
 
-    def _content(self, value: Any) -> Any:
-        """A parameter's value as JSON knows it, files and folders by their bytes."""
+    def _content(self, value: Any, files: dict[str, str]) -> Any:
+        """A parameter's value as JSON knows it, files and folders by their bytes; they are noted in `files`."""
         if isinstance(value, Path) and value.is_dir():
-            files = sorted(path for path in value.rglob("*") if path.is_file())
-            return {"folder": [[path.relative_to(value).as_posix(), self.hashes.of(path)] for path in files]}
+            inside = sorted(path for path in value.rglob("*") if path.is_file())
+            files |= {str(path.absolute()): self.hashes.of(path) for path in inside}
+            return {"folder": [[path.relative_to(value).as_posix(), self.hashes.of(path)] for path in inside]}
         if isinstance(value, Path):
+            files[str(value.absolute())] = self.hashes.of(value)
             return {"file": self.hashes.of(value)}
         if isinstance(value, BaseModel):
-            return {name: self._content(getattr(value, name)) for name in type(value).model_fields}
+            return {name: self._content(getattr(value, name), files) for name in type(value).model_fields}
         if isinstance(value, Mapping):
-            return {str(key): self._content(inner) for key, inner in value.items()}
+            return {str(key): self._content(inner, files) for key, inner in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [self._content(inner) for inner in (sorted(value) if isinstance(value, set | frozenset) else value)]
+            return [self._content(inner, files) for inner in (sorted(value) if isinstance(value, set | frozenset) else value)]
         plain = isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))
         return value if plain else repr(value)
 
@@ -320,13 +325,15 @@ class _Planner:
         if key not in self.plan.steps:
             kernel_seed = _digest(identity) if kind == "degrade" else ""
             label = component.name if component else kind
-            self.plan.steps[key] = Step(key, kind, component, self.pipeline.scale, dict(inputs), kernel_seed, item, label)
+            files = self.files[id(component)] if component else {}
+            self.plan.steps[key] = Step(key, kind, component, self.pipeline.scale, dict(inputs), kernel_seed, item, label, files)
         return key
 
     def _identity(self, component: Component) -> dict[str, Any]:
         """What of a component is part of the keys."""
         if id(component) not in self.identities:  # the pipeline keeps them all alive, so their numbers stay theirs
-            parameters = {name: self._content(getattr(component, name)) for name in type(component).model_fields}
+            files = self.files[id(component)] = {}
+            parameters = {name: self._content(getattr(component, name), files) for name in type(component).model_fields}
             identity: dict[str, Any] = {"component": [component.name, component.version, parameters]}
             if shipped := component.shipped_weights(self.pipeline.scale):
                 identity["weights"] = sorted(self.hashes.of(path) for path in shipped)

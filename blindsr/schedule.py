@@ -136,7 +136,8 @@ class Schedule:
     def _collect(self, pool: Pool) -> None:
         if not self.under_way:
             if self.ready and not pool.workers:
-                time.sleep(POLL_SECONDS)  # all workers are gone; others may come
+                self.listener.note("no worker is left that can be used; waiting for others to join (Ctrl-C ends the run)")
+                time.sleep(POLL_SECONDS)
             return
         done, _ = wait(self.under_way, POLL_SECONDS, FIRST_COMPLETED)
         for future in done:
@@ -201,7 +202,9 @@ class Schedule:
     def _task(self, step: Step) -> Task:
         inputs = {role: self._input(source, step.item) for role, source in step.inputs.items()}
         paths = {role: str(source.path) for role, source in step.inputs.items() if isinstance(source, ImageFile | KernelFile)}
-        return Task(step.kind, step.component, step.scale, inputs, step.key, step.kernel_seed, self.placement.device, paths)
+        return Task(
+            step.kind, step.component, step.scale, inputs, step.key, step.kernel_seed, self.placement.device, paths, step.files
+        )
 
     def _input(self, source: Input, item: str) -> Any:
         if isinstance(source, Absent):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
+from blindsr.files import check_unchanged
 from blindsr.image import crop_to_multiple, to_depth, to_float
 from blindsr.interfaces import Component, Degradation, KernelEstimator, NonBlindSR
 from blindsr.kernel import Kernel
@@ -42,6 +43,8 @@ class Task:
         Integer images ``lr``, ``hr``, ``sr`` (H, W, 3); kernels ``kernel`` and ``true``.
     paths
         Where inputs that are files lie, for messages.
+    files
+        The files that the component itself reads, and their SHA-256: the step fails if they differ.
     seed, kernel_seed
         Hexadecimal keys that seed the step's generators; `kernel_seed` is the same for all scales of an item.
     """
@@ -54,6 +57,7 @@ class Task:
     kernel_seed: str
     device: str = "cpu"
     paths: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -124,7 +128,9 @@ def perform(task: Task, progress: Callable[[int, int], None] = lambda done, tota
             value.flags.writeable = False
     context = Context(task.device, task.seed, progress)
     start = time.perf_counter()
+    check_unchanged(task.files)
     outcome = _PERFORM[task.kind](task, context)
+    check_unchanged(task.files)
     outcome.seconds = time.perf_counter() - start
     outcome.device = task.device
     outcome.curves = {name: np.array(points) for name, points in context.points.items()}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from blindsr.interfaces import KernelEstimator, NonBlindSR, RunContext, Upscaler
+from blindsr import __version__
+from blindsr.interfaces import InputFile, KernelEstimator, NonBlindSR, RunContext, Upscaler
 from blindsr.kernel import Kernel
 from blindsr.pipeline import Pipeline, load
 from blindsr.registry import Entry, Registry
@@ -90,6 +91,17 @@ class FaultySR(NonBlindSR):
         return FaultyUpscaler(fault, kernel.scale)
 
 
+class ReadsAFile(NonBlindSR):
+    """Repeats pixels; its file is looked at by no one."""
+
+    name: ClassVar[str] = "reads_a_file"
+
+    file: InputFile
+
+    def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
+        return FaultyUpscaler("", kernel.scale)
+
+
 class FaultyUpscaler:
     halo: int | None = 2
 
@@ -115,7 +127,8 @@ class FaultyUpscaler:
 def registry() -> Registry:
     """The installed components, and the faulty ones."""
     installed = Registry.discover()
-    faulty = {("kernel", "faulty"): Entry("kernel", Faulty, "tests", "0"), ("sr", "faulty_sr"): Entry("sr", FaultySR, "tests", "0")}
+    components = {("kernel", "faulty"): Faulty, ("sr", "faulty_sr"): FaultySR, ("sr", "reads_a_file"): ReadsAFile}
+    faulty = {place: Entry(place[0], component, "blindsr", __version__) for place, component in components.items()}
     return Registry({**installed.entries, **faulty})
 
 

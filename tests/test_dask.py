@@ -4,13 +4,16 @@ import os
 import signal
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import faulty
 import numpy as np
 import pytest
 from dask_cluster import Cluster
 
+from blindsr.cluster import DaskPool
 from blindsr.errors import BlindSRError
 from blindsr.image import write_png
 from blindsr.plan import make_plan
@@ -48,7 +51,20 @@ def _numbers(report: Report) -> dict[str, np.ndarray]:
         return {name: result.columns[name] for name in ("item", "method", "psnr", "ssim", "kernel_l2")}
 
 
-def test_one_worker_killed_and_one_joining_change_nothing(folder: Path, cluster: Cluster) -> None:
+def _watched(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many tasks each worker is sent."""
+    sent: Counter[str] = Counter()
+    send = DaskPool._sent
+
+    def watched(self: DaskPool, packed: bytes, inputs: object, worker: str) -> object:
+        sent[worker] += 1
+        return send(self, packed, inputs, worker)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DaskPool, "_sent", watched)
+    return sent
+
+
+def test_one_worker_killed_and_one_joining_change_nothing(folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     victim, _ = cluster.worker(), cluster.worker()
     late: list[subprocess.Popen[bytes]] = []
 
@@ -60,11 +76,13 @@ def test_one_worker_killed_and_one_joining_change_nothing(folder: Path, cluster:
                 late.append(cluster.worker())
                 threading.Timer(1.5, lambda: victim.send_signal(signal.SIGKILL)).start()
 
+    sent = _watched(monkeypatch)
     listener = Saboteur()
     report = _run(folder, "cluster", listener, dask=cluster.address)
     assert victim.wait(30) == -signal.SIGKILL
     assert [failure.message for failure in report.failures.values()] == []
     assert len(report.computed) == len(report.plan.steps)
+    assert len(sent) == 3  # the one that joined had its share
     alone = _numbers(_run(folder, "alone", workers=0))
     for name, column in _numbers(report).items():
         assert np.array_equal(column, alone[name], equal_nan=column.dtype.kind == "f"), name
@@ -77,6 +95,17 @@ def test_a_worker_without_a_plugin_is_named_before_anything_starts(folder: Path,
     with pytest.raises(BlindSRError, match=r"Dask worker tcp://.*: lacks blindsr_kernelgan \d.*install the same there as here"):
         _run(folder, "cluster", dask=cluster.address)
     assert not list((folder / "cluster").rglob("*.h5"))
+
+
+def test_what_does_not_travel_fails_its_row(folder: Path, cluster: Cluster) -> None:
+    cluster.worker(PYTHONPATH=str(Path(__file__).parent))
+    pipeline, listener = faulty.pipeline(folder, "wrapped", 9), Quiet()
+    plan = make_plan(pipeline, pipeline.dataset())
+    report = run(plan, folder / "cluster", listener=listener, registry=faulty.registry(), dask=cluster.address)
+    assert {failure.message for failure in report.failures.values()} == {
+        "the outcome cannot be sent back from its worker (TypeError: Could not serialize object of type Outcome)"
+    }
+    assert len(report.computed) == len(plan.steps) - 4 * 3  # of four images: the estimate, and what needs it
 
 
 def test_no_workers_and_no_scheduler_get_a_line(folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

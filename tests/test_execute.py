@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import faulty
 import h5py
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from blindsr.errors import BlindSRError
 from blindsr.image import read_image, write_png
 from blindsr.lock import locked
 from blindsr.pictures import folder_names
-from blindsr.plan import make_plan
+from blindsr.pipeline import load
+from blindsr.plan import Step, make_plan
 from blindsr.result import open_result
 from blindsr.schedule import Report
 from blindsr.store import StepStore
@@ -44,6 +46,32 @@ def _run(folder: Path, text: str = QUICK, *, workers: int = 0, listener: Quiet |
 def _numbers(path: Path) -> dict[str, np.ndarray]:
     with open_result(path) as result:
         return {name: column for name, column in result.columns.items() if not name.startswith("seconds")}
+
+
+def test_a_file_of_a_component_that_changes_fails_its_steps(folder: Path) -> None:
+    checkpoint = folder / "net.bin"
+    checkpoint.write_bytes(b"one")
+    pipeline = load(write(folder, QUICK + "  Net: {sr: {reads_a_file: {file: net.bin}}}\n"), faulty.registry())
+    plan = make_plan(pipeline, pipeline.dataset())
+
+    class Meddler(Quiet):
+        """Puts another file there once the first image is done."""
+
+        def ended(self, step: Step, outcome: object) -> None:
+            if step.label == "reads_a_file":
+                checkpoint.write_bytes(b"two, and longer")
+
+    report = run(plan, folder / "out", listener=Meddler(), registry=faulty.registry())
+    assert {failure.message for failure in report.failures.values()} == {f"{checkpoint}: changed since the run began; run again"}
+    assert len(report.failures) == 2  # the second image's SR and score
+
+
+def test_names_of_any_length_will_do(folder: Path, photo: np.ndarray) -> None:
+    for name in (f"{'b' * 251}.png", f"{'b' * 251}.jpg", os.fsdecode(b"\xff" * 60) + ".png"):
+        (folder / "hr" / name).write_bytes((folder / "hr/a.png").read_bytes())
+    report = _run(folder, QUICK.replace("Ground truth:", f"{'m' * 260}:"))
+    assert report.failures == {}
+    assert len(list(report.images.rglob("*.png"))) == 10
 
 
 def test_images_that_are_there_are_left_alone(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -68,15 +67,18 @@ def test_hashes_are_remembered_by_size_and_time_stamp(tmp_path: Path, monkeypatc
     path.write_text("one")
     assert [look(), look()] == ["one", "one"]
     assert len(computed) == 2  # written just now: it could change again within the same time stamp
-    old = time.time_ns() - 10**10
-    os.utime(path, ns=(old, old))
+    monkeypatch.setattr(hashing, "SETTLED_SECONDS", 0)
     assert [look(), look()] == ["one", "one"]
     assert len(computed) == 3
-    path.write_text("two")  # as long, but of another time
-    os.utime(path, ns=(old + 1, old + 1))
+    before = path.stat()
+    (tmp_path / "other").write_text("two")  # as long, and of the same time, but another file
+    os.utime(tmp_path / "other", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (tmp_path / "other").replace(path)
     assert look() == "two"
+    path.write_text("tri")  # the same file, as long
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert look() == "tri"
     path.write_text("three")
-    os.utime(path, ns=(old + 1, old + 1))  # of the same time, but longer
     assert look() == "three"
     memory.write_text('{"facts": 3')
     assert look() == "three"

@@ -2,6 +2,8 @@
 
 import io
 import os
+import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.io import savemat
 
 from blindsr.errors import BlindSRError, printable
 from blindsr.kernel import Kernel
@@ -122,6 +125,22 @@ def test_any_array_is_a_kernel_or_gets_a_line(array: np.ndarray, tmp_path: Path)
 def test_objects_in_an_array_are_not_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "k.npy", np.array([[object()]]), allow_pickle=True)
     assert "not a readable .npy file" in _refusal(lambda: Kernel.load(tmp_path / "k.npy", scale=2))
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npy"])
+def test_a_kernel_file_that_claims_too_much_is_refused_before_it_is_read(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"k{suffix}"
+    if suffix == ".mat":
+        savemat(file, {"Kernel": np.zeros((9001, 9001))}, do_compression=True)
+    else:
+        with file.open("wb") as header:
+            np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**7)})
+    tracemalloc.start()
+    try:
+        assert re.search("which is no kernel|not a readable", _refusal(lambda: Kernel.load(file, scale=2)))
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
 
 
 @many

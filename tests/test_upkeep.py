@@ -70,10 +70,18 @@ def test_a_damaged_step_is_named_and_stays_where_it_is(runs: Path) -> None:
     assert _steps(runs) == before
 
 
+def _doubled(group: h5py.Group, depth: int) -> None:
+    """Groups that are in the one above twice: 2 to the power of `depth` paths."""
+    if depth:
+        _doubled(group.create_group("left"), depth - 1)
+        group["right"] = group["left"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda f: f.__setitem__("out", h5py.ExternalLink("/etc/hostname", "/")), "/out is a link to elsewhere"),
+        (lambda f: _doubled(f, 40), "is there under another name, too"),
         (lambda f: f.create_dataset("huge", (2**20, 2**20), "f8", chunks=(64, 64)), "more than the file can hold"),
         (lambda f: f.create_dataset("away", (9,), "u1", external=[("/etc/passwd", 0, 9)]), "/away lies in another file"),
         (lambda f: f.__delitem__("summary"), "not a readable result file"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import bench
 from dask_cluster import Cluster
 
+from blindsr.cluster import DaskPool
 from blindsr.plan import Step, make_plan
 from blindsr.steps import Outcome
 from blindsr.store import Failure
@@ -48,6 +49,14 @@ def figures(folder: Path) -> Iterator[str]:
     pipeline = read(folder, PIPELINE)
     plan = make_plan(pipeline, pipeline.dataset())
     alone = run(plan, folder / "alone")
+    sent: Counter[str] = Counter()
+    send = DaskPool._sent
+
+    def watched(self: DaskPool, packed: bytes, inputs: object, worker: str) -> object:
+        sent[worker] += 1
+        return send(self, packed, inputs, worker)
+
+    DaskPool._sent = watched  # type: ignore[method-assign]
     with Cluster(folder) as cluster:
         victim, _ = cluster.worker(), cluster.worker()
         listener = Saboteur(cluster, victim)
@@ -57,7 +66,8 @@ def figures(folder: Path) -> Iterator[str]:
     again = sum(count > 1 for count in listener.begun_steps.values())
     same = bench.equal(bench.numbers(report.folder), bench.numbers(alone.folder))
     yield (
-        f"{len(plan.steps)} steps on two workers, one killed ({'yes' if killed else 'no'}), one joining late: "
+        f"{len(plan.steps)} steps on two workers, one killed ({'yes' if killed else 'no'}), one joining late "
+        f"({' + '.join(map(str, sent.values()))} steps sent to them): "
         f"{once} steps are once in the result, {again} was begun twice, {len(report.failures)} failed; "
         f"numbers equal to a run in one process: {same}"
     )
