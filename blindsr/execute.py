@@ -10,7 +10,7 @@ from blindsr.files import file_name
 from blindsr.forecast import Timings
 from blindsr.listener import Listener
 from blindsr.lock import locked
-from blindsr.pictures import write_pictures
+from blindsr.pictures import remove_pictures, write_pictures
 from blindsr.placement import Placement
 from blindsr.plan import Plan
 from blindsr.registry import Registry
@@ -63,6 +63,8 @@ def _conclude(report: Report, steps: StepStore, listener: Listener, about: Mappi
     for key in report.plan.uses:
         if key in steps and key not in report.computed:
             write_pictures(report.images, report.plan, key, lambda key=key: steps.load(key).outcome.arrays["sr"])  # type: ignore[misc]
+        elif key in report.failures:
+            remove_pictures(report.images, report.plan, key)
     write_result(report.result, report.plan, steps, report.failures, about, listener.writing)
 
 

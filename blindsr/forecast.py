@@ -10,6 +10,7 @@ from pathlib import Path
 
 from blindsr.errors import BlindSRError
 from blindsr.files import write_whole
+from blindsr.placement import Placement
 from blindsr.plan import Plan, Step
 
 FILE = "timings.json"
@@ -65,8 +66,8 @@ def forecast(steps: Iterable[Step], is_done: Callable[[str], bool], timings: Tim
     return list(found.values())
 
 
-def to_text(plan: Plan, lines: Sequence[Forecast], workers: int) -> str:
-    """What a run would do, and how long it would take with so many workers, for people to read."""
+def to_text(plan: Plan, lines: Sequence[Forecast], placement: Placement) -> str:
+    """What a run would do, and how long it would take, for people to read."""
     pipeline = plan.pipeline
     counts = (("images", plan.items), ("methods", pipeline.methods), ("seeds", pipeline.seeds), ("rows", plan.rows))
     numbers = ", ".join(f"{len(things)} {name if len(things) != 1 else name[:-1]}" for name, things in counts)
@@ -76,18 +77,21 @@ def to_text(plan: Plan, lines: Sequence[Forecast], workers: int) -> str:
         each = "" if not line.to_do else "not timed yet" if line.seconds is None else f"{line.seconds:.1f}"
         title = line.label if line.label == line.kind else f"{line.kind} {line.label}"
         text.append(f"{title:<28}{line.total:>8}{line.done:>8}{line.to_do:>8}{each:>14}".rstrip())
-    return "\n".join([*text, _verdict([line for line in lines if line.to_do], workers)])
+    return "\n".join([*text, _verdict([line for line in lines if line.to_do], placement)])
 
 
-def _verdict(left: Sequence[Forecast], workers: int) -> str:
+def _verdict(left: Sequence[Forecast], placement: Placement) -> str:
     if not left:
         return "nothing to compute"
     unknown = [line.label for line in left if line.seconds is None]
     if len(unknown) == len(left):
         return "no such steps were timed here yet; run a few first: --limit 1"
-    seconds = sum(line.to_do * line.seconds for line in left if line.seconds is not None) / workers
+    seconds = sum(line.to_do * line.seconds for line in left if line.seconds is not None)
     but = f", and what is not timed yet: {', '.join(dict.fromkeys(unknown))}" if unknown else ""
-    return f"about {_duration(seconds)} with {workers} worker{'s' if workers > 1 else ''}{but}"
+    if placement.dask:
+        return f"about {_duration(seconds)} for one worker like those timed here, less for each more{but}"
+    workers = max(1, placement.resolved().workers_for(sum(line.to_do for line in left)))
+    return f"about {_duration(seconds / workers)} with {workers} worker{'s' if workers > 1 else ''}{but}"
 
 
 def _duration(seconds: float) -> str:

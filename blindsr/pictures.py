@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from blindsr.files import file_name
+from blindsr.files import explained, file_name
 from blindsr.image import png_text, write_png
 from blindsr.plan import Plan
 
@@ -21,14 +21,26 @@ def write_pictures(folder: Path, plan: Plan, key: str, pixels: Callable[[], NDAr
 
     Each names its step (PNG text ``blindsr-step``); those that are there already are left alone.
     """
+    for path in _paths(folder, plan, key):
+        if png_text(path) != (STEP, key):
+            write_png(path, pixels(), (STEP, key))
+
+
+def remove_pictures(folder: Path, plan: Plan, key: str) -> None:
+    """Take away what earlier runs wrote where a step has failed now: it belongs to no row."""
+    for path in _paths(folder, plan, key):
+        if (png_text(path) or [""])[0] == STEP:
+            with explained(path):
+                path.unlink()
+
+
+def _paths(folder: Path, plan: Plan, key: str) -> Iterator[Path]:
     names = folder_names([method.name for method in plan.pipeline.methods])
     for row in plan.uses[key]:
         place = folder / names[row.method.name]
         if len(plan.pipeline.seeds) > 1:
             place /= f"seed-{row.seed}"
-        path = place / file_name(row.item, ".png")
-        if png_text(path) != (STEP, key):
-            write_png(path, pixels(), (STEP, key))
+        yield place / file_name(row.item, ".png")
 
 
 def folder_names(names: list[str]) -> dict[str, str]:

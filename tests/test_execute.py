@@ -91,6 +91,18 @@ def _step_of(path: Path) -> str:
         return str(image.text["blindsr-step"])  # type: ignore[attr-defined]
 
 
+def test_a_row_that_fails_now_keeps_no_image_of_before(folder: Path) -> None:
+    left = folder / "left"
+    bad = f"  Bad: {{sr: {{faulty_sr: {{fault: FAULT, left: {left}}}}}}}\n"
+    for fault in ("raise", "nan"):  # once it misbehaves not, then it does
+        pipeline = load(write(folder, QUICK + bad.replace("FAULT", fault)), faulty.registry())
+        report = run(make_plan(pipeline, pipeline.dataset()), folder / "out", registry=faulty.registry())
+        shown = {path.name for path in (report.images / "Bad").glob("*.png")}
+        assert shown == ({"a.png", "b.png"} if fault == "raise" else {"b.png"})
+        left.mkdir(exist_ok=True)
+        (left / "once").touch()
+
+
 def test_a_second_interruption_leaves_the_result_for_the_next_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Impatient(Quiet):
         def ended(self, step: object, outcome: object) -> None:

@@ -52,6 +52,8 @@ WRAP(int, fdatasync, (int fd), of(fd), (fd))
 WRAP(int, ftruncate, (int fd, off_t size), of(fd), (fd, size))
 WRAP(int, ftruncate64, (int fd, off64_t size), of(fd), (fd, size))
 WRAP(int, rename, (const char *from, const char *to), below(to), (from, to))
+WRAP(int, unlink, (const char *path), below(path), (path))
+WRAP(int, rmdir, (const char *path), below(path), (path))
 WRAP(int, mkdir, (const char *path, mode_t mode), below(path), (path, mode))
 
 #define OPEN(name)                                                            \

@@ -19,6 +19,7 @@ import numpy as np
 from blindsr import upkeep
 
 RUNS = 100
+PATIENCE = 300
 PIPELINE = """\
 name: killed
 scale: 2
@@ -31,6 +32,7 @@ methods:
   KernelGAN: {type: 3, kernel: {kernelgan: {iterations: 60}}, sr: {zssr: {iterations: 40}}}
 """
 RESULT = "killed-hr-x2"
+RESUMED = {"parent": "resumed", "worker": "which went on by themselves"}
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,18 @@ def figures(folder: Path) -> Iterator[str]:
     yield f"an undisturbed run of {steps} steps with 2 workers takes {whole.seconds:.1f} s"
     chance = random.Random(0)
     outcomes: dict[str, list[Outcome]] = {"parent": [], "worker": []}
-    for number in range(RUNS):
+    number = 0
+    while sum(map(len, outcomes.values())) < RUNS:
+        number += 1
         who = chance.choice(list(outcomes))
         out = folder / str(number)
-        victim, killed = _killed(folder, out, who, chance.uniform(0.1, 1.0) * whole.seconds)
-        outcomes[victim].append(_resumed(folder, out, killed, expected))
+        victim, killed = _killed(folder, out, who, chance.uniform(0.05, 1.0) * whole.seconds)
+        if victim:
+            outcomes[victim].append(_resumed(folder, out, killed, expected))
     for who, seen in outcomes.items():
         total = Counter({name: sum(getattr(o, name) for o in seen) for name in Outcome.__dataclass_fields__})
         yield (
-            f"{len(seen)} runs whose {who} was killed, resumed: {total['finished']} finished, {total['equal']} with "
+            f"{len(seen)} runs whose {who} was killed, {RESUMED[who]}: {total['finished']} finished, {total['equal']} with "
             f"equal numbers, {total['recomputed']} of {total['steps_kept']} finished steps computed again, "
             f"{total['unreadable']} files unreadable, {total['orphans']} orphans after 5 s"
         )
@@ -74,14 +79,16 @@ def _command(out: Path) -> list[str]:
 
 
 def _killed(folder: Path, out: Path, who: str, after: float) -> tuple[str, subprocess.Popen[bytes]]:
-    """Start a run and kill one of its processes: which (before the workers start there is the parent only), and the run."""
+    """Start a run and kill one of its processes: which (none if it had ended; the parent before it has workers), and the run."""
     with (folder / "killed.log").open("wb") as log:
         parent = subprocess.Popen(_command(out), cwd=folder, stdout=log, stderr=log, env=bench.ENVIRONMENT, start_new_session=True)
         time.sleep(after)
+        if parent.poll() is not None:
+            return "", parent
         workers = [pid for pid in _session(parent.pid) if "spawn_main" in _read(pid, "cmdline")]
-        if who == "worker" and workers and parent.poll() is None:
+        if who == "worker" and workers:
             os.kill(random.Random(after).choice(workers), signal.SIGKILL)
-            parent.wait()
+            parent.wait(PATIENCE)
             return "worker", parent
         parent.kill()
         parent.wait()

@@ -68,7 +68,7 @@ def run(
     if dry_run:
         store = StepStore(out / STEPS)
         lines = forecast.forecast(plan.steps.values(), lambda key: key in store, forecast.Timings(out))
-        say(forecast.to_text(plan, lines, max(1, placement.workers_for(len(plan.steps)))))
+        say(forecast.to_text(plan, lines, placement))
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
     try:
