@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,13 +56,13 @@ class Forecast:
         return self.total - self.done
 
 
-def forecast(steps: Iterable[Step], is_done: Callable[[str], bool], timings: Timings) -> list[Forecast]:
-    """What is to be done, a line for each component, in the order of first appearance."""
+def forecast(steps: Iterable[Step], done: Set[str], timings: Timings) -> list[Forecast]:
+    """What is to be done, a line for each component, in the order of first appearance; `done` holds the keys of finished steps."""
     found: dict[tuple[str, str], Forecast] = {}
     for step in steps:
         line = found.setdefault((step.kind, step.label), Forecast(step.kind, step.label, seconds=timings.of(step)))
         line.total += 1
-        line.done += is_done(step.key)
+        line.done += step.key in done
     return list(found.values())
 
 

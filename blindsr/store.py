@@ -46,6 +46,10 @@ class StepStore:
         """The file of a step."""
         return self.folder / f"{key}.h5"
 
+    def keys(self) -> set[str]:
+        """The keys of all steps that are done."""
+        return {path.stem for path in self.folder.glob("*.h5")}
+
     def __contains__(self, key: str) -> bool:
         return self.path(key).is_file()
 

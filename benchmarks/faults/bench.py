@@ -29,7 +29,9 @@ def photographs(folder: Path, count: int, side: int) -> None:
     for number in range(count):
         row, column = divmod(number, columns)
         top, left = (row * 7) % span, column * (span - 1) // max(1, columns - 1)
-        write_png(folder / "hr" / f"{number}.png", np.ascontiguousarray(photo[top : top + side, left : left + side]))
+        crop = np.ascontiguousarray(photo[top : top + side, left : left + side])
+        crop[0, 0] = number % 256, number // 256, 0  # some parts of it are black
+        write_png(folder / "hr" / f"{number}.png", crop)
 
 
 def blindsr(*arguments: str | Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def figures(folder: Path) -> Iterator[str]:
         command = bench.blindsr("run", name, "--data", folder / "set", "--dry-run", "--out", folder / "plan")
         runs = [bench.ended(command, folder) for _ in range(2)]
         assert all(run.code == 0 for run in runs), runs[0].text
-        rows = runs[1].text.splitlines()[0].rpartition(", ")[2]
+        rows = re.findall(r"\d+ rows", runs[1].text)[0]
         yield (
             f"--dry-run of {name} on {ITEMS} images ({rows}): {runs[0].seconds:.1f} s the first time, {runs[1].seconds:.1f} s and "
             f"{runs[1].peak_mb:.0f} MB with remembered hashes"

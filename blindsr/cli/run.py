@@ -66,8 +66,7 @@ def run(
     for remark in (*plan.left_out, *plan.remarks):
         say(f"note: {remark}", err=True)
     if dry_run:
-        store = StepStore(out / STEPS)
-        lines = forecast.forecast(plan.steps.values(), lambda key: key in store, forecast.Timings(out))
+        lines = forecast.forecast(plan.steps.values(), StepStore(out / STEPS).keys(), forecast.Timings(out))
         say(forecast.to_text(plan, lines, placement))
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
