@@ -153,7 +153,7 @@ def _depths(photo: NDArray[np.uint8]) -> Iterator[Case]:
 
 
 def _orientations(photo: NDArray[np.uint8]) -> Iterator[Case]:
-    image = Image.fromarray(photo[: SIDE // 2])
+    image = Image.fromarray(photo[: SIDE - 4])
     for orientation in (*range(10), 65535):
         exif = image.getexif()
         exif[0x0112] = orientation

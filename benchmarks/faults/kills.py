@@ -49,7 +49,7 @@ class Outcome:
 
 def figures(folder: Path) -> Iterator[str]:
     (folder / "killed.yaml").write_text(PIPELINE)
-    bench.photographs(folder, 3, 192)
+    bench.photographs(folder, 2, 192)
     whole = bench.ended(_command(folder / "whole"), folder)
     assert whole.code == 0, whole.text
     expected = bench.numbers(folder / "whole" / RESULT)
