@@ -59,7 +59,8 @@ def signals_held() -> Iterator[Callable[[], None]]:
         if came:
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, lambda found, frame: came.append(found)) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda found, frame: came.append(found)) for number in heard}
     try:
         yield let_through
     finally:

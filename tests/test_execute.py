@@ -317,7 +317,9 @@ def _start(folder: Path, *options: str) -> subprocess.Popen[str]:
         "cpu",
         *options,
     ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell starts what runs in its background deaf to Ctrl-C, and that is inherited.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heard)  # type: ignore[call-overload]
 
 
 def _until(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -149,7 +149,7 @@ def test_an_sr_image_that_is_none_fails_its_row(folder: Path, fault: str, messag
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_wait_while_a_file_is_written(number: int) -> None:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(number, signal.default_int_handler)
     done: list[str] = []
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -158,9 +158,12 @@ def test_signals_wait_while_a_file_is_written(number: int) -> None:
         with pytest.raises(KeyboardInterrupt):
             _signalled(number, done, let_through=True)
         assert done[2:] == ["raised"]
-        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        assert signal.getsignal(number) is signal.default_int_handler
+        signal.signal(number, signal.SIG_IGN)
+        _signalled(number, done, let_through=True)  # what is ignored stays ignored
+        assert done[3:] == ["raised", "to the end"]
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
 
 
 def _signalled(number: int, done: list[str], *, let_through: bool) -> None:
