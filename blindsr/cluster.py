@@ -177,7 +177,7 @@ def _scheduler_there() -> Iterator[None]:
     try:
         yield
     except (KeyError, OSError, TimeoutError, RuntimeError):  # the client raises whatever comes of it
-        raise BlindSRError("the Dask scheduler is gone; start it again, and the same command to go on") from None
+        raise BlindSRError("the Dask scheduler is gone; start it again, then run the same command to go on") from None
 
 
 def _ended(outcome: Outcome | Failure) -> Future[Outcome | Failure]:

@@ -84,7 +84,6 @@ class Schedule:
         for step in plan.steps.values():
             for key in step.needs:
                 self.dependants[key].append(step.key)
-
         for key in missing:
             self._schedule(key)
 

@@ -57,7 +57,7 @@ class StepStore:
         """Write a finished step."""
 
         def write(path: Path) -> None:
-            with signals_held(), new_file(path, "blindsr-step") as file:
+            with new_file(path, "blindsr-step") as file:
                 set_attributes(
                     file,
                     {"key": key, "kind": kind, "device": done.device, "threads": done.threads, "seconds": done.outcome.seconds},
@@ -71,7 +71,8 @@ class StepStore:
                 if done.outcome.kernel:
                     put_kernel(file, "kernel", done.outcome.kernel)
 
-        write_whole(self.path(key), write)
+        with signals_held():  # also until it is in its place: hours of work may be in it
+            write_whole(self.path(key), write)
 
     def load(self, key: str) -> Done:
         """Read a finished step.

@@ -122,16 +122,13 @@ def _conclude(report: Report) -> int:
     click.echo(tables.to_terminal(tables.sheets(lines, columns), styled=True))
     total = len(report.plan.steps)
     if report.interrupted:
-        click.echo(
-            f"interrupted: {len(report.computed) + len(report.cached)} of {total} steps are done; run the same command to go on",
-            err=True,
-        )
+        done = len(report.computed) + len(report.cached)
+        say(f"interrupted: {done} of {total} steps are done; run the same command to go on", err=True)
     elif not report.computed and not report.failures:
         say(f"nothing to compute: all {total} steps were done before", err=True)
     else:
-        click.echo(
-            f"{len(report.computed)} steps computed, {len(report.cached)} done before, {len(report.failures)} failed", err=True
-        )
+        counts = f"{len(report.computed)} steps computed, {len(report.cached)} done before, {len(report.failures)} failed"
+        say(counts, err=True)
     say(f"plan: {_counts(report.plan)}", err=True)
     for name, path in (("result", report.result), ("images", report.images)):
         say(f"{name}: {path}", err=True)
