@@ -16,6 +16,7 @@ import numpy as np
 
 from blindsr.device import resolve_device
 from blindsr.errors import BlindSRError
+from blindsr.interrupts import Interrupts
 from blindsr.pool import NoWorkerError, StepTimeoutError, WorkerDiedError, attempt
 from blindsr.steps import Outcome, Task
 from blindsr.store import Failure
@@ -37,6 +38,8 @@ class DaskPool:
         Of the scheduler, such as ``tcp://host:8786``; or of a file that it wrote (``--scheduler-file``).
     needs
         What each worker must have.
+    interrupts
+        They come at once where this waits for the cluster, which may be as long as it likes.
     threads
         Of torch, for each task.
     timeout
@@ -50,7 +53,17 @@ class DaskPool:
         If there is no scheduler at the address, it has no workers, or one of them lacks something.
     """
 
-    def __init__(self, address: str, needs: Needs, *, threads: int, timeout: float | None, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        address: str,
+        needs: Needs,
+        interrupts: Interrupts,
+        *,
+        threads: int,
+        timeout: float | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._interrupts = interrupts
         self._client = _connected(address)
         self._needs = needs
         self._threads = threads
@@ -87,7 +100,8 @@ class DaskPool:
         future: Future[Outcome | Failure] = Future()
         while worker := next((address for address, fit in self._fit.items() if fit and address not in busy), None):
             try:
-                remote = self._sent(packed, task.inputs, worker)
+                with self._interrupts.at_once():
+                    remote = self._sent(packed, task.inputs, worker)
                 break
             except Exception:  # it was lost just now: the client and the scheduler raise whatever comes of that
                 self._fit.pop(worker, None)
@@ -117,7 +131,8 @@ class DaskPool:
             self._fit[running.worker] = False  # until it has been restarted
             _fail(running, StepTimeoutError())
             try:
-                self._client.restart_workers([running.worker], raise_for_error=False)
+                with self._interrupts.at_once():
+                    self._client.restart_workers([running.worker], raise_for_error=False)
                 self._fit.pop(running.worker, None)
             except ValueError:
                 self._note(
@@ -152,14 +167,14 @@ class DaskPool:
         """Take note of workers that came and went; what new ones lack."""
         if time.monotonic() - self._looked < LOOK_EVERY_SECONDS:
             return []
-        with _scheduler_there():
+        with self._asking():
             there = set(self._client.scheduler_info(n_workers=-1)["workers"])
         for address in set(self._fit) - there:
             del self._fit[address]
         for running in [running for running in list(self._running.values()) if running.worker not in there]:
             _fail(running, WorkerDiedError(f"Dask worker {running.worker}: it was lost"))
         new = sorted(there - set(self._fit))
-        with _scheduler_there():
+        with self._asking():
             found = self._client.run(_lacking, dict(self._needs), workers=new, on_error="return") if new else {}
         lacking = []
         for address, missing in found.items():
@@ -171,13 +186,13 @@ class DaskPool:
         self._looked = time.monotonic()
         return lacking
 
-
-@contextlib.contextmanager
-def _scheduler_there() -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, OSError, TimeoutError, RuntimeError):  # the client raises whatever comes of it
-        raise BlindSRError("the Dask scheduler is gone; start it again, then run the same command to go on") from None
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            with self._interrupts.at_once():
+                yield
+        except (KeyError, OSError, TimeoutError, RuntimeError):  # the client raises whatever comes of a scheduler that is gone
+            raise BlindSRError("the Dask scheduler is gone; start it again, then run the same command to go on") from None
 
 
 def _ended(outcome: Outcome | Failure) -> Future[Outcome | Failure]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from blindsr.files import file_name
 from blindsr.forecast import Timings
+from blindsr.interrupts import Interrupts
 from blindsr.listener import Listener
 from blindsr.lock import locked
 from blindsr.pictures import remove_pictures, write_pictures
@@ -36,7 +37,7 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
     pipeline = plan.pipeline
     steps = StepStore(out / STEPS)
     report = Report(plan, out / file_name(f"{pipeline.name}-{plan.dataset.name}-x{pipeline.scale}"))
-    with locked(out):
+    with locked(out), Interrupts() as interrupts:
         timings = Timings(out)
         list_steps(report.folder, plan)
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
@@ -44,10 +45,11 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
             if missing and not report.interrupted:
                 placement = placement.resolved()
-                schedule = Schedule(report, missing, steps, placement, timings, listener)
-                schedule.run(placement.pool(plan, registry, len(missing), out / PROGRESS, listener))
+                schedule = Schedule(report, missing, steps, placement, timings, listener, interrupts)
+                schedule.run(placement.pool(plan, registry, len(missing), out / PROGRESS, listener, interrupts))
             try:
-                _conclude(report, steps, listener, provenance(plan, _plugins(registry), placement.device, placement.threads))
+                about = provenance(plan, _plugins(registry), placement.device, placement.threads)
+                _conclude(report, steps, listener, interrupts, about)
             except DamagedStepError as error:
                 listener.note(str(error))
                 report.damaged(error)
@@ -55,17 +57,23 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
                 return report
 
 
-def _conclude(report: Report, steps: StepStore, listener: Listener, about: Mapping[str, Any]) -> None:
+def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: Interrupts, about: Mapping[str, Any]) -> None:
     """Write all that is finished where people look for it."""
     if report.interrupted:
         listener.note("writing the result of what is finished; Ctrl-C once more leaves that for the next run")
     _tell_registration(report, steps, listener)
     for key in report.plan.uses:
+        interrupts.let_through()
         if key in steps and key not in report.computed:
             write_pictures(report.images, report.plan, key, lambda key=key: steps.load(key).outcome.arrays["sr"])  # type: ignore[misc]
         elif key in report.failures:
             remove_pictures(report.images, report.plan, key)
-    write_result(report.result, report.plan, steps, report.failures, about, listener.writing)
+
+    def progress(done: int, total: int) -> None:
+        interrupts.let_through()
+        listener.writing(done, total)
+
+    write_result(report.result, report.plan, steps, report.failures, about, progress)
 
 
 def _tell_registration(report: Report, steps: StepStore, listener: Listener) -> None:

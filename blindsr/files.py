@@ -6,8 +6,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -45,29 +43,6 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-
-
-@contextlib.contextmanager
-def signals_held() -> Iterator[Callable[[], None]]:
-    """Ctrl-C and SIGTERM wait until the end, or until the function that this gives is called: some C libraries cannot bear them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    came: list[int] = []
-
-    def let_through() -> None:
-        if came:
-            raise KeyboardInterrupt
-
-    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda found, frame: came.append(found)) for number in heard}
-    try:
-        yield let_through
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        if came:
-            signal.raise_signal(came[0])
 
 
 def file_name(text: str, suffix: str = "") -> str:

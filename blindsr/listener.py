@@ -29,7 +29,7 @@ class Listener(Protocol):
         ...
 
     def writing(self, done: int, total: int) -> None:
-        """The result is being written: so many of its rows."""
+        """The result is being written: so many of its items and rows."""
         ...
 
     def note(self, text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from blindsr import __version__
 from blindsr.device import cores, gpus, resolve_device
 from blindsr.errors import BlindSRError
+from blindsr.interrupts import Interrupts
 from blindsr.listener import Listener
 from blindsr.plan import Plan
 from blindsr.pool import InProcess, Pool, ProcessPool
@@ -66,7 +67,7 @@ class Placement:
             return self.workers
         return max(1, min(gpus() if self.device == "cuda" else cores() // self.threads, steps))
 
-    def pool(self, plan: Plan, registry: Registry, steps: int, folder: Path, listener: Listener) -> Pool:
+    def pool(self, plan: Plan, registry: Registry, steps: int, folder: Path, listener: Listener, interrupts: Interrupts) -> Pool:
         """The pool for so many steps of a plan; its workers keep notes of their progress in the folder.
 
         Raises
@@ -77,10 +78,13 @@ class Placement:
         if self.dask:
             from blindsr.cluster import DaskPool
 
-            return DaskPool(self.dask, needs(plan, registry), threads=self.threads, timeout=self.timeout, note=listener.note)
+            with interrupts.at_once():
+                return DaskPool(
+                    self.dask, needs(plan, registry), interrupts, threads=self.threads, timeout=self.timeout, note=listener.note
+                )
         workers = self.workers_for(steps)
         if not workers:
-            return InProcess(self.threads, lambda key, done, total: listener.progress(plan.steps[key], done, total))
+            return InProcess(self.threads, lambda key, done, total: listener.progress(plan.steps[key], done, total), interrupts)
         return ProcessPool(workers, self.threads, folder, timeout=self.timeout, gpus=gpus() if self.device == "cuda" else 0)
 
 

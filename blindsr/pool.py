@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from blindsr.errors import BlindSRError
 from blindsr.files import explained
+from blindsr.interrupts import Interrupts
 from blindsr.steps import Outcome, Task
 from blindsr.store import Failure
 
@@ -201,15 +202,18 @@ class InProcess:
 
     workers = 1
 
-    def __init__(self, threads: int, report: Callable[[str, int, int], None]) -> None:
+    def __init__(self, threads: int, report: Callable[[str, int, int], None], interrupts: Interrupts) -> None:
         import torch
 
         torch.set_num_threads(threads)
         self._report = report
+        self._interrupts = interrupts
 
     def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
         future: Future[Outcome | Failure] = Future()
-        future.set_result(attempt(task, lambda done, total: self._report(key, done, total)))
+        with self._interrupts.at_once():
+            outcome = attempt(task, lambda done, total: self._report(key, done, total))
+        future.set_result(outcome)
         return future
 
     def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
-from blindsr.files import signals_held, write_whole
+from blindsr.files import write_whole
 from blindsr.hdf5 import (
     copy_image,
     dataset,
@@ -52,24 +52,24 @@ def write_result(
     provenance: Mapping[str, Any],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Consolidate all that is finished of a plan into one file; `progress` hears how many of its rows are written.
+    """Consolidate all that is finished of a plan into one file; `progress` hears how many of its items and rows are written.
 
     It is written step by step to the disk beside its place and then renamed, so its size is not bounded by memory.
     """
 
     def write(part: Path) -> None:
-        with signals_held() as let_through, new_file(part, "blindsr-result") as file:
+        with new_file(part, "blindsr-result") as file:
             set_attributes(file, {"data": plan.dataset.name, "git_revision": provenance.get("git_revision", "")})
             group = file.create_group("provenance")
             set_attributes(group, {k: v for k, v in provenance.items() if k != "git_revision"})
             writer = _ResultWriter(file, steps, failures)
-            for planned in plan.items:
+            parts = len(plan.items) + len(plan.rows)
+            for number, planned in enumerate(plan.items, 1):
                 writer.item(planned)
-                let_through()
-            for number, row in enumerate(plan.rows, 1):
+                progress(number, parts)
+            for number, row in enumerate(plan.rows, 1 + len(plan.items)):
                 writer.row(row, plan.pipeline.scale)
-                progress(number, len(plan.rows))
-                let_through()
+                progress(number, parts)
             writer.summary()
 
     write_whole(path, write)

@@ -13,6 +13,7 @@ from typing import Any
 
 from blindsr.errors import BlindSRError
 from blindsr.forecast import Timings
+from blindsr.interrupts import Interrupts
 from blindsr.listener import Listener
 from blindsr.pictures import write_pictures
 from blindsr.placement import Placement
@@ -65,8 +66,9 @@ class Schedule:
     """
 
     def __init__(
-        self, report: Report, missing: Sequence[str], steps: StepStore, placement: Placement, timings: Timings, listener: Listener
-    ) -> None:
+        self, report: Report, missing: Sequence[str], steps: StepStore, placement: Placement, timings: Timings,
+        listener: Listener, interrupts: Interrupts,
+    ) -> None:  # fmt: skip
         plan = report.plan
         self.plan = plan
         self.report = report
@@ -74,6 +76,7 @@ class Schedule:
         self.placement = placement
         self.timings = timings
         self.listener = listener
+        self.interrupts = interrupts
         self.tried_again: set[str] = set()
         self.waits_for: dict[str, set[str]] = {}  # of every step that is not done yet: what must be done before it
         self.ready: list[tuple[int, int, str]] = []  # a heap: what most depends on comes first, then the plan's order
@@ -93,12 +96,14 @@ class Schedule:
         finished = False
         try:
             while self.ready or self.under_way:
+                self.interrupts.let_through()
                 while self.ready and len(self.under_way) < pool.workers:
                     self._start(self.plan.steps[heapq.heappop(self.ready)[-1]], pool)
                 self._collect(pool)
             finished = True
         except KeyboardInterrupt:
             self.report.interrupted = True
+            self.interrupts.forget()
         finally:
             pool.close(now=not finished)
             self.timings.save()

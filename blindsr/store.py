@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
-from blindsr.files import explained, signals_held, write_whole
+from blindsr.files import explained, write_whole
 from blindsr.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_kernel, read, set_attributes
 from blindsr.steps import Outcome
 
@@ -71,8 +71,7 @@ class StepStore:
                 if done.outcome.kernel:
                     put_kernel(file, "kernel", done.outcome.kernel)
 
-        with signals_held():  # also until it is in its place: hours of work may be in it
-            write_whole(self.path(key), write)
+        write_whole(self.path(key), write)
 
     def load(self, key: str) -> Done:
         """Read a finished step.

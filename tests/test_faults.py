@@ -1,7 +1,6 @@
 """Steps and workers that go wrong: each costs its own row only."""
 
 import os
-import signal
 from pathlib import Path
 
 import faulty
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 from blindsr.errors import BlindSRError
-from blindsr.files import signals_held
 from blindsr.image import write_png
 from blindsr.plan import make_plan
 from blindsr.pool import own_gpu
@@ -145,34 +143,6 @@ def test_an_sr_image_that_is_none_fails_its_row(folder: Path, fault: str, messag
     assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
     report, _ = _run(folder, fault, 0, sr=True, workers=0)
     assert (len(report.computed), report.failures) == (2, {})
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_wait_while_a_file_is_written(number: int) -> None:
-    before = signal.signal(number, signal.default_int_handler)
-    done: list[str] = []
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            _signalled(number, done, let_through=False)
-        assert done == ["raised", "to the end"]
-        with pytest.raises(KeyboardInterrupt):
-            _signalled(number, done, let_through=True)
-        assert done[2:] == ["raised"]
-        assert signal.getsignal(number) is signal.default_int_handler
-        signal.signal(number, signal.SIG_IGN)
-        _signalled(number, done, let_through=True)  # what is ignored stays ignored
-        assert done[3:] == ["raised", "to the end"]
-    finally:
-        signal.signal(number, before)
-
-
-def _signalled(number: int, done: list[str], *, let_through: bool) -> None:
-    with signals_held() as passing:
-        signal.raise_signal(number)
-        done.append("raised")
-        if let_through:
-            passing()
-        done.append("to the end")
 
 
 def test_every_worker_has_a_gpu_of_its_own(tmp_path: Path) -> None:

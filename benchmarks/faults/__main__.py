@@ -1,6 +1,6 @@
 """What blindsr does under faults, a figure a line: ``python benchmarks/faults [PART...]``; docs/reliability.md keeps the figures.
 
-The parts are kills, disk, dask, workers, corpus, hypothesis and size; all of them take about an hour on two cores.
+The parts are kills, signals, disk, dask, workers, corpus, hypothesis and size; all of them take about an hour on two cores.
 Linux only: processes are looked up in /proc, and `disk` compiles a small library.
 """
 
@@ -18,6 +18,7 @@ import workers
 
 PARTS = {
     "kills": kills.figures,
+    "signals": kills.signal_figures,
     "disk": disk.figures,
     "dask": clusters.figures,
     "workers": workers.figures,

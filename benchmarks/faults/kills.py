@@ -1,4 +1,4 @@
-"""Runs killed at random moments, and gone on with."""
+"""Runs killed or interrupted at random moments, and gone on with."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ methods:
 """
 RESULT = "killed-hr-x2"
 RESUMED = {"parent": "resumed", "worker": "which went on by themselves"}
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,9 @@ class Outcome:
 
 
 def figures(folder: Path) -> Iterator[str]:
-    (folder / "killed.yaml").write_text(PIPELINE)
-    bench.photographs(folder, 2, 192)
-    whole = bench.ended(_command(folder / "whole"), folder)
-    assert whole.code == 0, whole.text
-    expected = bench.numbers(folder / "whole" / RESULT)
+    seconds, expected = _undisturbed(folder)
     steps = len(bench.steps_of(folder / "whole"))
-    yield f"an undisturbed run of {steps} steps with 2 workers takes {whole.seconds:.1f} s"
+    yield f"an undisturbed run of {steps} steps with 2 workers takes {seconds:.1f} s"
     chance = random.Random(0)
     outcomes: dict[str, list[Outcome]] = {"parent": [], "worker": []}
     number = 0
@@ -62,16 +59,74 @@ def figures(folder: Path) -> Iterator[str]:
         number += 1
         who = chance.choice(list(outcomes))
         out = folder / str(number)
-        victim, killed = _killed(folder, out, who, chance.uniform(0.05, 1.0) * whole.seconds)
+        victim, killed = _killed(folder, out, who, chance.uniform(0.05, 1.0) * seconds)
         if victim:
-            outcomes[victim].append(_resumed(folder, out, killed, expected))
+            outcomes[victim].append(_resumed(folder, out, killed, expected, (0, -signal.SIGKILL)))  # who loses a worker goes on
     for who, seen in outcomes.items():
-        total = Counter({name: sum(getattr(o, name) for o in seen) for name in Outcome.__dataclass_fields__})
-        yield (
-            f"{len(seen)} runs whose {who} was killed, {RESUMED[who]}: {total['finished']} finished, {total['equal']} with "
-            f"equal numbers, {total['recomputed']} of {total['steps_kept']} finished steps computed again, "
-            f"{total['unreadable']} files unreadable, {total['orphans']} orphans after 5 s"
-        )
+        yield f"{len(seen)} runs whose {who} was killed, {RESUMED[who]}: {_totals(seen)}"
+
+
+def signal_figures(folder: Path) -> Iterator[str]:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would the runs
+    whole, expected = _undisturbed(folder)
+    chance = random.Random(0)
+    outcomes: list[Outcome] = []
+    waits: list[float] = []
+    words = 0
+    number = 0
+    while len(outcomes) < RUNS:
+        number += 1
+        out = folder / str(number)
+        which = chance.choice([signal.SIGINT, signal.SIGTERM])
+        gaps = [chance.uniform(0.2, 1.0) * whole] + [chance.uniform(0, 1)] * chance.choice([0, 1])
+        run, waited = _interrupted(folder, out, which, gaps)
+        if run.returncode:
+            text = (folder / "killed.log").read_text()
+            words += "interrupted" in text and "Traceback" not in text and "Exception" not in text
+            waits.append(waited)
+            outcomes.append(_resumed(folder, out, run, expected, (INTERRUPTED,)))
+    yield f"{RUNS} runs got SIGINT or SIGTERM, half of them twice, and were resumed: {_totals(outcomes)}"
+    yield (
+        f"they ended {np.median(waits):.1f} s after the first signal, {max(waits):.1f} s at most; "
+        f"{words} said that they were interrupted, and no more"
+    )
+
+
+def _interrupted(folder: Path, out: Path, which: signal.Signals, gaps: list[float]) -> tuple[subprocess.Popen[bytes], float]:
+    """Start a run, give it a signal after each gap in seconds, and await its end: the run, and the seconds from the first to it."""
+    with (folder / "killed.log").open("wb") as log:
+        run = subprocess.Popen(_command(out), cwd=folder, stdout=log, stderr=log, env=bench.ENVIRONMENT, start_new_session=True)
+    began = 0.0
+    for gap in gaps:
+        time.sleep(gap)
+        began = began or time.monotonic()
+        if run.poll() is None:
+            # A terminal gives Ctrl-C to all of its processes, a batch system SIGTERM to the first.
+            (os.killpg if which == signal.SIGINT else os.kill)(run.pid, which)
+    try:
+        run.wait(60)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        run.wait()
+    return run, time.monotonic() - began
+
+
+def _undisturbed(folder: Path) -> tuple[float, dict[str, np.ndarray]]:
+    """The seconds and the numbers of a run that nothing befalls."""
+    (folder / "killed.yaml").write_text(PIPELINE)
+    bench.photographs(folder, 2, 192)
+    whole = bench.ended(_command(folder / "whole"), folder)
+    assert whole.code == 0, whole.text
+    return whole.seconds, bench.numbers(folder / "whole" / RESULT)
+
+
+def _totals(outcomes: list[Outcome]) -> str:
+    total = Counter({name: sum(getattr(o, name) for o in outcomes) for name in Outcome.__dataclass_fields__})
+    return (
+        f"{total['finished']} finished, {total['equal']} with "
+        f"equal numbers, {total['recomputed']} of {total['steps_kept']} finished steps computed again, "
+        f"{total['unreadable']} files unreadable, {total['orphans']} orphans after 5 s"
+    )
 
 
 def _command(out: Path) -> list[str]:
@@ -95,7 +150,10 @@ def _killed(folder: Path, out: Path, who: str, after: float) -> tuple[str, subpr
         return "parent", parent
 
 
-def _resumed(folder: Path, out: Path, killed: subprocess.Popen[bytes], expected: dict[str, np.ndarray]) -> Outcome:
+def _resumed(
+    folder: Path, out: Path, killed: subprocess.Popen[bytes], expected: dict[str, np.ndarray], codes: tuple[int, ...]
+) -> Outcome:
+    """Run it again, and compare; the first time it may have ended with one of `codes`."""
     patience = time.monotonic() + 5
     while (orphans := _session(killed.pid)) and time.monotonic() < patience:
         time.sleep(0.1)
@@ -103,7 +161,7 @@ def _resumed(folder: Path, out: Path, killed: subprocess.Popen[bytes], expected:
     unreadable = _unreadable(out)
     again = bench.ended(_command(out), folder, limit=120)
     after = bench.steps_of(out)
-    finished = again.code == 0 and killed.returncode in (0, -signal.SIGKILL)  # one that lost a worker goes on by itself
+    finished = again.code == 0 and killed.returncode in codes
     if not finished:
         print(f"  exit codes {killed.returncode}, {again.code}\n{(folder / 'killed.log').read_text()}", file=sys.stderr)
     return Outcome(

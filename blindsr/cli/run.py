@@ -58,6 +58,7 @@ def run(
     from blindsr.store import StepStore
     from blindsr.upkeep import STEPS
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
     placement = Placement(device, workers, threads, timeout, dask)
     registry = installed()
     hashes = Hashes(out / FILE)
@@ -69,7 +70,6 @@ def run(
         lines = forecast.forecast(plan.steps.values(), StepStore(out / STEPS).keys(), forecast.Timings(out))
         say(forecast.to_text(plan, lines, placement))
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
     try:
         with console(debug=ctx.find_root().params["debug"]) as listener:
             report = execute.run(plan, registry, placement, out=out, listener=listener)
