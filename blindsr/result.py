@@ -221,6 +221,15 @@ class Result:
         """Method names, in order."""
         return list(dict.fromkeys(map(str, self.columns["method"])))
 
+    def made_of(self, item: str) -> str:
+        """What tells an item's images from others: the SHA-256 of the file, and how LR images were made of HR ones."""
+        data = self.config.get("data")
+        made = [self.config.get(name) for name in ("degradation", "data_seed")] if isinstance(data, dict) and "hr" in data else []
+        try:
+            return json.dumps([get_text(self.file[f"items/{item}"], "sha256"), *made])
+        except Exception as error:
+            raise BlindSRError(f"{self.path}: items/{item}: damaged ({_reason(error)})") from None
+
     def image(self, item: str, which: str) -> NDArray[Any] | None:
         """The ``lr`` or ``hr`` image of an item (H, W, 3), uint8 or uint16; None where there is none."""
         return self._array(f"items/{item}/images/{which}")

@@ -198,6 +198,28 @@ def test_an_image_that_is_broken_or_too_small_for_ssim_is_missing(folder: Path, 
     assert [row.count(" (1 of 2)") for row in _markdown(_result(folder))] == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("change", ["image", "degradation"])
+@pytest.mark.parametrize("options", [(), ("--per-item",)])
+def test_images_of_one_name_that_differ_are_not_ranked_and_said(
+    folder: Path, photo: np.ndarray, change: str, options: tuple[str, ...]
+) -> None:
+    first = _result(folder)
+    text = THREE.replace("quick", "second")
+    if change == "image":
+        write_png(folder / "hr" / "b.png", photo[120:168, :48])
+    else:
+        text = text.replace("random_kernel", "{random_kernel: {max_variance: 3}}")
+    second = _result(folder, text)
+    result = _table(first, second, "--format", "markdown", *options)
+    assert "not all over the same images" in result.stdout
+    assert "best and second best are not marked" in result.stdout
+    changed = "b" if change == "image" else "a, b"
+    assert f"in {second} than in {first}: {changed}" in result.stdout.replace("\\", "")
+    marked = [line for line in result.stdout.splitlines() if line.startswith("|") and "**" in line]
+    assert bool(marked) == (change == "image" and "--per-item" in options)  # image a is still the same
+    assert all(line.startswith("| a |") for line in marked)
+
+
 def test_means_over_different_images_are_not_ranked_and_said(folder: Path) -> None:
     first = _result(folder)
     (folder / "hr" / "b.png").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -25,19 +26,34 @@ def title(data: str, lines: Sequence[Line]) -> str:
     return text
 
 
-def of_same_items(lines: Sequence[Line], scale: int) -> bool:
-    """Whether means at this scale are over the same items (single items are what they are)."""
-    return len({line.origin.items for line in lines if line.scale == scale and not line.item}) <= 1
+def mixed(lines: Sequence[Line]) -> set[tuple[int, str]]:
+    """At which scales, of which item (empty: of all), means are over different images."""
+    images: dict[tuple[int, str], set[frozenset[tuple[str, str]]]] = {}
+    for line in lines:
+        images.setdefault((line.scale, line.item), set()).add(line.images)
+    return {place for place, found in images.items() if len(found) > 1}
+
+
+def _differences(lines: Sequence[Line]) -> Iterator[str]:
+    """Which items have the same name in two files of a scale, and are not the same image."""
+    first: dict[tuple[int, str], tuple[str, Path]] = {}
+    for scale, origin in {(line.scale, line.origin.path): (line.scale, line.origin) for line in lines}.values():
+        of = {item: first.setdefault((scale, item), (made_of, origin.path)) for item, made_of in origin.images.items()}
+        others = [item for item, (made_of, _) in of.items() if made_of != origin.images[item]]
+        if others:
+            names = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+            yield f"x{scale}: another image, or made in another way, in {origin.path} than in {of[others[0]][1]}: {names}"
 
 
 def notes(data: str, lines: Sequence[Line], columns: Sequence[Column], against: Sequence[PublishedTable]) -> Iterator[str]:
     """What is not over the same images, why numbers are missing, and where published numbers come from; a line each."""
     files = {(line.scale, line.origin.path): len(line.origin.items) for line in lines}
-    if len({line.origin.items for line in lines if not line.item}) > 1:
-        ranked = all(of_same_items(lines, scale) for scale, _ in files)
-        unranked = "" if ranked else "; best and second best are not marked among different images"
+    among_others = mixed(lines)
+    if among_others or len({line.origin.items for line in lines if not line.item}) > 1:
+        unranked = "; best and second best are not marked among different images" if among_others else ""
         counts = "; ".join(f"x{scale} {count} ({path})" for (scale, path), count in files.items())
         yield f"not all over the same images: {counts}{unranked}"
+        yield from _differences(lines)
     if set(DEFAULT) & set(columns) and all(np.isnan(line.means[column.name].mean) for line in lines for column in DEFAULT):
         yield "no PSNR and SSIM: there are no HR images, or nothing is done yet"
     for table in against:

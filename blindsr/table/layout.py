@@ -10,7 +10,7 @@ import numpy as np
 from blindsr.errors import BlindSRError
 from blindsr.published import METRICS as PUBLISHED_METRICS
 from blindsr.published import PublishedRow, PublishedTable
-from blindsr.table.captions import notes, of_same_items, title
+from blindsr.table.captions import mixed, notes, title
 from blindsr.table.columns import DEFAULT, Column
 from blindsr.table.lines import Line
 from blindsr.table.merge import Entry, entries
@@ -91,6 +91,7 @@ class _Layout:
     published: dict[str, PublishedRow] = field(init=False)
     entries: list[Entry] = field(init=False)
     texts: dict[str, Callable[[Entry], str]] = field(init=False)
+    mixed: set[tuple[int, str]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.fields = _fields(self.columns)
@@ -98,6 +99,7 @@ class _Layout:
         self.published = {row.key: row for table in self.against for row in table.rows}
         self.entries = entries(self.lines, self.published.values())
         self.texts = _texts(self.entries)
+        self.mixed = mixed(self.lines)
 
     def sheet(self) -> Sheet:
         ranks = {(scale, column.name): self._marks(scale, column) for scale in self.scales for column in self.columns}
@@ -130,10 +132,14 @@ class _Layout:
     def _marks(self, scale: int, column: Column) -> list[Mark]:
         """The marks of a column of numbers, among the rows of each item."""
         found = [Mark.NONE] * len(self.entries)
-        if column.higher_is_better is None or not of_same_items(self.lines, scale):
+        if column.higher_is_better is None:
             return found
-        for item in {entry.item for entry in self.entries}:
-            rows = [n for n, entry in enumerate(self.entries) if entry.item == item]
+        rows_of: dict[str, list[int]] = {}
+        for n, entry in enumerate(self.entries):
+            rows_of.setdefault(entry.item, []).append(n)
+        for item, rows in rows_of.items():
+            if (scale, item) in self.mixed:
+                continue
             values = [_competing(self.entries[n].at.get(scale), column) for n in rows]
             for n, mark in zip(rows, marks(values, higher_is_better=column.higher_is_better), strict=True):
                 found[n] = mark

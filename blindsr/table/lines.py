@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ GROUND_TRUTH = 4
 
 @dataclass(frozen=True)
 class Origin:
-    """A result file, and what it is of: the names of its data and its pipeline, its items, its seeds."""
+    """A result file, and what it is of: the names of its data and its pipeline, its items, its seeds; what each item is made of."""
 
     path: Path
     data: str
     pipeline: str
     items: frozenset[str]
     seeds: frozenset[int]
+    images: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ class Line:
     knows_kernel: bool = False
 
     @property
+    def images(self) -> frozenset[tuple[str, str]]:
+        """The images that its means are over."""
+        images = self.origin.images
+        return frozenset([(self.item, images[self.item])] if self.item else images.items())
+
+    @property
     def complete(self) -> bool:
         """Whether none of its results is missing."""
         return self.done == self.total
@@ -71,7 +78,8 @@ def lines(results: Sequence[Result], *, per_item: bool = False) -> list[Line]:
 def _lines(result: Result, *, per_item: bool) -> Iterator[Line]:
     columns = result.columns
     seeds = frozenset(int(seed) for seed in columns["seed"])
-    origin = Origin(result.path, result.data, result.pipeline, frozenset(result.items), seeds)
+    images = {item: result.made_of(item) for item in result.items}
+    origin = Origin(result.path, result.data, result.pipeline, frozenset(result.items), seeds, images)
     for scale in sorted({int(scale) for scale in columns["scale"]}):
         at_scale = columns["scale"] == scale
         for item in result.items if per_item else [""]:

@@ -48,8 +48,8 @@ def entries(lines: Sequence[Line], published: Iterable[PublishedRow] = ()) -> li
         for row in published
         if row.key not in measured and scales & row.scores.keys()
     ]
-    items = list(dict.fromkeys(entry.item for entry in found))
-    return sorted(found, key=lambda entry: (items.index(entry.item), entry.type or UNTYPED_LAST))
+    items = {item: n for n, item in enumerate(dict.fromkeys(entry.item for entry in found))}
+    return sorted(found, key=lambda entry: (items[entry.item], entry.type or UNTYPED_LAST))
 
 
 def _series(lines: Iterable[Line]) -> dict[Path, Series]:
