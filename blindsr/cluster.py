@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -214,6 +215,7 @@ def _connected(address: str) -> Any:
         from distributed import Client, Security
     except ImportError:
         raise BlindSRError("--dask needs the package distributed: install blindsr[dask]") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # that a scheduler is gone is said here
     make: Any = Client
     security: Any = Security
     place = address if "://" in address else _noted_in(Path(address))
