@@ -83,15 +83,17 @@ def signal_figures(folder: Path) -> Iterator[str]:
         run, waited = _interrupted(folder, out, which, gaps)
         if run.returncode:
             text = (folder / "killed.log").read_text()
-            words += text.count("interrupted") + text.count("steps computed") == 1 and not re.search("Traceback|Exception", text)
+            if re.search("interrupted|steps computed", text) and not re.search("Traceback|Exception", text):
+                words += 1
+            else:
+                print(f"  {which.name} after {gaps}:\n{text}", file=sys.stderr)
             waits.append(waited)
-            outcomes.append(
-                _resumed(folder, out, run, expected, (INTERRUPTED, -which))
-            )  # Python itself ends by it once all is said
+            codes = (INTERRUPTED, -which)  # the latter once all is said, from Python itself
+            outcomes.append(_resumed(folder, out, run, expected, codes))
     yield f"{RUNS} runs got SIGINT or SIGTERM, half of them twice, and were resumed: {_totals(outcomes)}"
     yield (
         f"they ended {np.median(waits):.1f} s after the first signal, {max(waits):.1f} s at most; "
-        f"{words} said once that they were interrupted, or what they had done, and left no traceback"
+        f"{words} said that they were interrupted, or what they had done, and left no traceback"
     )
 
 
