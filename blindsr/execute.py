@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from blindsr.files import file_name
+from blindsr.contents import Contents, take_folder
 from blindsr.forecast import Timings
 from blindsr.interrupts import Interrupts
 from blindsr.listener import Listener
@@ -18,7 +18,7 @@ from blindsr.registry import Registry
 from blindsr.result import provenance, write_result
 from blindsr.schedule import Report, Schedule
 from blindsr.store import DamagedStepError, StepStore
-from blindsr.upkeep import PROGRESS, STEPS, list_steps
+from blindsr.upkeep import PROGRESS, STEPS
 
 
 def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, listener: Listener) -> Report:
@@ -34,12 +34,12 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
     BlindSRError
         If the folder cannot be written, another run is using it, or the place to run is not there.
     """
-    pipeline = plan.pipeline
     steps = StepStore(out / STEPS)
-    report = Report(plan, out / file_name(f"{pipeline.name}-{plan.dataset.name}-x{pipeline.scale}"))
     with locked(out), Interrupts() as interrupts:
         timings = Timings(out)
-        list_steps(report.folder, plan)
+        folder, contents = take_folder(out, plan)
+        report = Report(plan, folder)
+        _tell_others(report, contents, listener)
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
@@ -74,6 +74,17 @@ def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: 
         listener.writing(done, total)
 
     write_result(report.result, report.plan, steps, report.failures, about, progress)
+
+
+def _tell_others(report: Report, contents: Contents, listener: Listener) -> None:
+    """Say that a folder has more in it than its result will have."""
+    mine = Contents.of(report.plan)
+    others = [item for item in contents.items if item not in mine.items]
+    others += [f"seed {seed}" for seed in contents.seeds if seed not in mine.seeds]
+    if others:
+        named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        kept = f"what is done of them stays, and a run that names all puts all into {report.result.name}"
+        listener.note(f"{report.folder} is also of {named}: {kept}")
 
 
 def _tell_registration(report: Report, steps: StepStore, listener: Listener) -> None:

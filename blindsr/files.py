@@ -35,6 +35,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            part.unlink(missing_ok=True)  # it may be a link to elsewhere
             write(part)
             with part.open("rb+") as file:
                 os.fsync(file.fileno())

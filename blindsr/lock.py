@@ -39,6 +39,7 @@ def locked(out: Path) -> Iterator[None]:
                 f"{out}: another run is using this folder ({_holder(holder)}); wait for it, or choose another --out"
             ) from None
         since = time.strftime("%Y-%m-%d %H:%M:%S")
+        holder.unlink(missing_ok=True)  # it may be a link to elsewhere
         holder.write_text(json.dumps({"process": os.getpid(), "host": platform.node(), "since": since}))
     try:
         yield
@@ -52,5 +53,5 @@ def _holder(path: Path) -> str:
     try:
         about = json.loads(path.read_text())
         return f"process {about['process']} on {about['host']}, since {about['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "an unknown process"

@@ -151,6 +151,11 @@ class PlannedItem:
     hr: ImageFile | None
     true: Input | None
 
+    @property
+    def source(self) -> ImageFile:
+        """The file that it comes from: the LR image, or the HR image that one is made of."""
+        return next(image for image in (self.lr, self.hr) if isinstance(image, ImageFile))
+
 
 @dataclass
 class Plan:

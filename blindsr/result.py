@@ -35,6 +35,7 @@ from blindsr.metrics import PROTOCOL
 from blindsr.plan import ImageFile, Input, KernelFile, Made, Plan, PlannedItem, Row
 from blindsr.store import Done, Failure, StepStore
 
+FILE = "result.h5"
 UNITS = {"psnr": "dB", "residual_stored": "levels of 255", "residual_moved": "levels of 255"}
 METRICS = {"psnr": True, "ssim": True, "kernel_l2": False, "kernel_correlation": True}
 """The metrics of a row, and whether more is better."""
@@ -84,7 +85,6 @@ class _ResultWriter:
 
     def item(self, planned: PlannedItem) -> None:
         group = self.file.create_group(f"items/{planned.item.id}")
-        source = next(image for image in (planned.lr, planned.hr) if isinstance(image, ImageFile))
         notes: list[str] = []
         for name, image in (("lr", planned.lr), ("hr", planned.hr)):
             if isinstance(image, ImageFile):
@@ -94,7 +94,9 @@ class _ResultWriter:
                     put_image(group, f"images/{name}", picture.pixels)
             elif isinstance(image, Made) and (done := self._done(image.key)):
                 copy_image(self.steps.path(image.key), f"arrays/{image.what}", group.require_group("images"), name)
-        set_attributes(group, {"input": str(source.path), "sha256": source.sha256, "notes": "; ".join(dict.fromkeys(notes))})
+        set_attributes(
+            group, {"input": str(planned.source.path), "sha256": planned.source.sha256, "notes": "; ".join(dict.fromkeys(notes))}
+        )
         if planned.true and (kernel := self._kernel_of(planned.true)):
             node = put_kernel(group, "kernel/true", kernel)
             if isinstance(planned.true, Made) and (done := self._done(planned.true.key)):
@@ -318,7 +320,7 @@ def open_result(path: str | Path) -> Result:
         If it is missing, no result of blindsr, damaged, or of a version that this blindsr cannot read.
     """
     path = Path(path)
-    path = path / "result.h5" if path.is_dir() else path
+    path = path / FILE if path.is_dir() else path
     if not path.is_file():
         raise BlindSRError(f"{path}: no such file")
     return Result(path)

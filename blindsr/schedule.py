@@ -19,6 +19,7 @@ from blindsr.pictures import write_pictures
 from blindsr.placement import Placement
 from blindsr.plan import Absent, ImageFile, Input, KernelFile, Plan, Step
 from blindsr.pool import NoWorkerError, Pool, StepTimeoutError, WorkerDiedError
+from blindsr.result import FILE as RESULT
 from blindsr.steps import Outcome, Task
 from blindsr.store import DamagedStepError, Done, Failure, StepStore
 
@@ -46,7 +47,7 @@ class Report:
     @property
     def result(self) -> Path:
         """The consolidated result file."""
-        return self.folder / "result.h5"
+        return self.folder / RESULT
 
     @property
     def images(self) -> Path:

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from blindsr.contents import FILE as CONTENTS
+from blindsr.contents import Contents
 from blindsr.errors import BlindSRError
-from blindsr.files import explained, write_whole
+from blindsr.files import explained
 from blindsr.forecast import FILE as TIMINGS
 from blindsr.hashes import FILE as HASHES
 from blindsr.hdf5 import opened, verify
-from blindsr.plan import Plan
+from blindsr.result import FILE as RESULT
 from blindsr.result import open_result
 from blindsr.store import read_step
 
 STEPS = "steps"
 PROGRESS = ".progress"
 STEP_FILE = re.compile(r"[0-9a-f]{64}\.h5(\.part|\.corrupt)?")
-LIST = "steps.json"
-"""In a result's folder: the keys of all its steps, written before the first of them is done."""
-
-
-def list_steps(folder: Path, plan: Plan) -> None:
-    """Note which steps a result is made of, so that `leftovers` leaves them alone.
-
-    A plan of some of the items or seeds of the one before adds to its list: a look at a few images gives up none of the others.
-    """
-    settings = {name: value for name, value in plan.pipeline.resolved().items() if name != "seeds"}
-    items = [planned.item.id for planned in plan.items]
-    listed = {"settings": settings, "items": items, "seeds": list(plan.pipeline.seeds), "steps": list(plan.steps)}
-    listed = json.loads(json.dumps(listed))
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-        before = json.loads((folder / LIST).read_bytes())
-        if before["settings"] == settings and all(set(listed[name]) <= set(before[name]) for name in ("items", "seeds")):
-            smaller = any(set(listed[name]) < set(before[name]) for name in ("items", "seeds"))
-            listed = {**before, "steps": list(dict.fromkeys(before["steps"] + listed["steps"]))} if smaller else listed
-    write_whole(folder / LIST, lambda part: part.write_text(json.dumps(listed)))
 
 
 @dataclass(frozen=True)
@@ -74,17 +55,12 @@ def leftovers(out: Path) -> list[Leftover]:
         raise BlindSRError(f"{out}: holds no results of blindsr")
     needed: set[str] = set()
     for folder in _result_folders(out):
-        try:
-            listed = json.loads((folder / LIST).read_bytes())
-            needed |= {str(key) for key in listed["steps"]}
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            raise BlindSRError(
-                f"{folder / LIST}: cannot be read, so nobody knows which steps this result needs; run its pipeline again, or "
-                "remove the folder"
-            ) from None
+        needed |= set(Contents.read(folder).steps)
     unneeded = [path for path in ours if path.suffix != ".h5" or path.stem not in needed]
-    torn = [path for folder in _result_folders(out) for path in (*folder.glob("*.part"), *(folder / "images").rglob("*.part"))]
-    torn += [path for name in (HASHES, TIMINGS) if (path := out / f"{name}.part").is_file()]
+    torn = [folder / f"{name}.part" for folder in _result_folders(out) for name in (RESULT, CONTENTS)]
+    torn += [out / f"{name}.part" for name in (HASHES, TIMINGS)]
+    pictures = [path for folder in _result_folders(out) for path in (folder / "images").rglob("*.png.part")]
+    torn = [path for path in (*torn, *pictures) if path.is_file()]
     found = dict.fromkeys(sorted([*unneeded, *torn, *((out / PROGRESS,) if (out / PROGRESS).exists() else ())]))
     return [Leftover(path, _size(path)) for path in found]
 
@@ -105,9 +81,9 @@ def check(path: Path) -> Iterator[Checked]:
     BlindSRError
         If there is nothing to check.
     """
-    files = [path] if path.is_file() else [*sorted((path / STEPS).glob("*.h5")), *sorted(path.glob("*/result.h5"))]
-    if not path.is_file() and (path / "result.h5").is_file():
-        files = [path / "result.h5"]
+    files = [path] if path.is_file() else [*sorted((path / STEPS).glob("*.h5")), *sorted(path.glob(f"*/{RESULT}"))]
+    if not path.is_file() and (path / RESULT).is_file():
+        files = [path / RESULT]
     if not files:
         raise BlindSRError(f"{path}: no such file, nor a folder with results of blindsr")
     for file in files:
@@ -130,7 +106,7 @@ def _problem(file: Path) -> str:
 
 
 def _result_folders(out: Path) -> list[Path]:
-    return [path for path in sorted(out.iterdir()) if (path / LIST).is_file() or (path / "result.h5").is_file()]
+    return [path for path in sorted(out.iterdir()) if (path / CONTENTS).is_file() or (path / RESULT).is_file()]
 
 
 def _size(path: Path) -> int:

@@ -1,5 +1,6 @@
 """``blindsr check`` and ``blindsr clean``."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -118,6 +119,7 @@ def test_clean_removes_what_no_result_needs_and_nothing_else(runs: Path) -> None
     shutil.rmtree(runs / "other-hr-x2")
     (runs / f"steps/{'0' * 64}.h5.corrupt").write_bytes(b"12345")
     foreign = [runs / "steps/notes.md", runs / "steps/sub/a.py", runs / "movie.part", runs / "data/movie.part"]
+    foreign += [runs / "quick-hr-x2/notes.part/a.md", runs / "quick-hr-x2/images/Big.part/a.png"]
     for path in foreign:
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")
@@ -132,7 +134,7 @@ def test_clean_removes_what_no_result_needs_and_nothing_else(runs: Path) -> None
     assert done.splitlines()[-1].endswith("MB are free")
     assert _steps(runs) < all_steps
     assert all(path.read_text() == "mine" for path in foreign)
-    assert set(runs.rglob("*.part")) == {path for path in foreign if path.suffix == ".part"}
+    assert not (runs / "quick-hr-x2/images/torn.png.part").exists()
     assert not (runs / ".progress").exists()
     assert "nothing to compute" in _blindsr("run", "quick.yaml", "--workers", "0", "--device", "cpu").stderr
 
@@ -158,6 +160,54 @@ def test_a_quick_look_gives_up_nothing(runs: Path, photo: np.ndarray) -> None:
     assert not _steps(runs) >= steps  # of other settings, they are no one's now
 
 
+@pytest.mark.parametrize("option", ["--items", "--seeds"])
+def test_parts_taken_in_turn_give_up_nothing_of_one_another(runs: Path, photo: np.ndarray, option: str) -> None:
+    write_png(runs.parent / "hr/b.png", photo[40:120, 60:156])
+    write(runs.parent, QUICK.replace("type: 1, sr: bicubic", "type: 1, sr: {zssr: {iterations: 2}}"), "parts.yaml")
+    parts = {"--items": ("a", "b"), "--seeds": ("0", "1")}[option]
+    for part in parts:
+        result = _blindsr("run", "parts.yaml", "--workers", "0", "--device", "cpu", "--out", "parts", option, part)
+    other = "seed 0" if option == "--seeds" else "a"
+    assert f"note: parts/quick-hr-x2 is also of {other}: what is done of them stays" in result.stderr
+    assert "0 files that no result needs" in _blindsr("clean", "parts", "--yes").stdout
+    again = ("run", "parts.yaml", "--workers", "0", "--device", "cpu", "--out", "parts")
+    both = _blindsr(*again, *(("--seeds", "0,1") if option == "--seeds" else ()))
+    assert "nothing to compute" in both.stderr
+    assert "is also of" not in both.stderr
+
+
+def test_other_images_of_the_same_names_have_a_folder_of_their_own(runs: Path, photo: np.ndarray) -> None:
+    first = (runs / "quick-hr-x2/images/Ground_truth/a.png").read_bytes()
+    write_png(runs.parent / "later/hr/a.png", photo[40:120, 60:156])
+    again = ("run", "quick.yaml", "--workers", "0", "--device", "cpu")
+    for _ in range(2):
+        assert "result: runs/quick-hr-x2-2/result.h5" in _blindsr(*again, "--hr", "later/hr").stderr
+    assert (runs / "quick-hr-x2/images/Ground_truth/a.png").read_bytes() == first
+    assert "0 files that no result needs" in _blindsr("clean", "--yes").stdout
+    (runs.parent / "later").rename(runs.parent / "moved")
+    assert "result: runs/quick-hr-x2-2/result.h5" in _blindsr(*again, "--hr", "moved/hr").stderr
+    write_png(runs.parent / "moved/hr/a.png", photo[50:130, 60:156])  # edited, it is still the same
+    assert "result: runs/quick-hr-x2-2/result.h5" in _blindsr(*again, "--hr", "moved/hr").stderr
+
+
+def test_another_pipeline_never_takes_the_folder(runs: Path) -> None:
+    (runs.parent / "hr").rename(runs.parent / "x-hr")
+    write(runs.parent, QUICK.replace("name: quick", "name: quick-x"), "x.yaml")
+    again = ("--workers", "0", "--device", "cpu", "--hr")
+    assert "result: runs/quick-x-hr-x2/result.h5" in _blindsr("run", "quick.yaml", *again, "x-hr").stderr
+    (runs.parent / "x-hr").rename(runs.parent / "hr")
+    assert "result: runs/quick-x-hr-x2-2/result.h5" in _blindsr("run", "x.yaml", *again, "hr").stderr
+
+
+@pytest.mark.parametrize("place", [".lock-holder", "quick-hr-x2/result.h5.part", "timings.json.part"])
+def test_nothing_is_written_through_a_link(runs: Path, place: str) -> None:
+    victim = runs.parent / "victim"
+    victim.write_text("precious")
+    (runs / place).symlink_to(victim)
+    assert _blindsr("run", "quick.yaml", "--workers", "0", "--device", "cpu", "--set", "data_seed=9").exit_code == 0
+    assert victim.read_text() == "precious"
+
+
 def test_a_step_can_be_checked_from_where_it_lies(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs / "steps")
     assert _blindsr("check", min(_steps(runs))).exit_code == 0
@@ -170,8 +220,10 @@ def test_an_unfinished_run_keeps_its_steps(runs: Path) -> None:
     assert _steps(runs) == steps
 
 
-def test_clean_does_not_guess(runs: Path) -> None:
-    (runs / "quick-hr-x2/steps.json").write_text("[")
+@pytest.mark.parametrize("steps", [None, "abc", {}, [], [1], ["abc"]])
+def test_clean_does_not_guess(runs: Path, steps: object) -> None:
+    path = runs / "quick-hr-x2/steps.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "steps": steps}) if steps is not None else "[")
     steps = _steps(runs)
     result = _blindsr("clean", "--yes")
     assert result.exit_code == 2

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blindsr.published import PublishedRow
+from blindsr.result import FILE
 from blindsr.table.lines import Line
 
 UNTYPED_LAST = 99
@@ -69,7 +70,7 @@ def _series(lines: Iterable[Line]) -> dict[Path, Series]:
 
 def _folder(path: Path) -> str:
     """The folder that a run was told to write to: ``OUT`` of ``OUT/NAME-DATA-xSCALE/result.h5``."""
-    return str(path.parent.parent if path.name == "result.h5" else path)
+    return str(path.parent.parent if path.name == FILE else path)
 
 
 def _titles(lines: Iterable[Line], series: dict[Path, Series]) -> dict[tuple[str, Series], str]:
