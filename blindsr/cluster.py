@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from blindsr.device import resolve_device
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, described
 from blindsr.interrupts import Interrupts
 from blindsr.pool import NoWorkerError, StepTimeoutError, WorkerDiedError, attempt
 from blindsr.steps import Outcome, Task
@@ -96,7 +96,7 @@ class DaskPool:
         try:
             packed = pickle.dumps(dataclasses.replace(task, inputs={}))
         except Exception as error:  # what a plugin made does not travel: no worker would take it
-            return _ended(Failure(f"the step cannot be sent to a worker ({type(error).__name__}: {error})"))
+            return _ended(Failure(f"the step cannot be sent to a worker ({described(error)})"))
         busy = {running.worker for running in list(self._running.values())}
         future: Future[Outcome | Failure] = Future()
         while worker := next((address for address, fit in self._fit.items() if fit and address not in busy), None):
@@ -157,7 +157,7 @@ class DaskPool:
             try:
                 future.set_result(remote.result())
             except Exception as error:
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                reason = described(error).splitlines()[0]
                 future.set_result(Failure(f"the outcome cannot be sent back from its worker ({reason})"))
         else:
             self._fit.pop(worker, None)  # until it is seen again

@@ -100,7 +100,7 @@ def console(*, debug: bool = False) -> Iterator[Console]:
     """A console. Where standard error is no terminal it draws nothing, and says only remarks."""
     import sys
 
-    if not sys.stderr.isatty():
+    if not (sys.stderr and sys.stderr.isatty()):
         yield Console(None, debug=debug)
         return
     from rich.console import Console as Terminal

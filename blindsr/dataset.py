@@ -61,7 +61,8 @@ def sample(names: Sequence[str]) -> Dataset:
 
 def hr_folder(folder: Path) -> Dataset:
     """Every image of a folder as an HR image."""
-    return Dataset(_label(folder), tuple(Item(name, hr=path) for name, path in _named(_images_in(folder))))
+    files = _images_in(folder)
+    return Dataset(_label(folder), tuple(Item(name, hr=path) for name, path in _named(files)))
 
 
 def lr_images(paths: Sequence[Path]) -> Dataset:

@@ -6,6 +6,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
+def described(error: BaseException) -> str:
+    """``Type: message``; an exception of a plugin may fail even in saying that."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__}, which cannot say what it is"
+
+
 class BlindSRError(Exception):
     """Something that the user can put right.
 

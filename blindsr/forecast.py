@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ def _name(step: Step) -> str:
 
 def _read(file: Path) -> dict[str, float]:
     try:
-        found = json.loads(file.read_bytes())
-        return {str(name): float(seconds) for name, seconds in found.items() if float(seconds) >= 0}
-    except (OSError, ValueError, RecursionError, AttributeError, TypeError):
+        found = json.loads(file.read_bytes()) if file.is_file() else {}
+        return {str(name): float(seconds) for name, seconds in found.items() if 0 <= float(seconds) < math.inf}
+    except (OSError, ValueError, OverflowError, RecursionError, AttributeError, TypeError):
         return {}

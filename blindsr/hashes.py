@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,18 @@ class Hashes:
             self._seen[path] = self._look_up(path)
         return self._seen[path]
 
-    def fact(self, content: str, compute: Callable[[], Any]) -> Any:
-        """Something (plain JSON) that depends on contents only, of which `content` holds the hashes; computed once for each."""
+    def fact(self, content: str, count: int, compute: Callable[[], Sequence[float]]) -> tuple[float, ...]:
+        """So many numbers that depend on contents only, of which `content` holds the hashes; computed once for each."""
         facts = self._known.setdefault(FACTS, {})
-        if content not in facts:
-            facts[content] = compute()
+        try:
+            found = tuple(map(float, facts[content]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            found = ()
+        if len(found) != count or not all(map(math.isfinite, found)):
+            found = tuple(map(float, compute()))
+            facts[content] = found
             self._changed = True
-        return facts[content]
+        return found
 
     def save(self) -> None:
         """Keep them for the next run, if that is possible: they are a convenience, no result."""
@@ -78,7 +84,7 @@ class Hashes:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        known = json.loads(file.read_bytes())
+        known = json.loads(file.read_bytes()) if file.is_file() else {}
     except (OSError, ValueError, RecursionError):
         return {}
     sound = isinstance(known, dict) and isinstance(known.get(FACTS, {}), dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import struct
 import warnings
 import zlib
@@ -22,7 +23,9 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 GRAY_NOTE = "grayscale: repeated in the three channels"
 SAME_COLOUR = 3  # levels of 255
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_HEADER = 33  # bytes: the signature, and the chunk IHDR
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 MAX_PIXELS = 178_956_970  # where Pillow, too, takes a file for a decompression bomb
 LARGE_PIXELS = 48_000_000
 MOST_PIXELS_PER_BYTE = 30
@@ -104,6 +107,32 @@ def png_text(path: Path) -> tuple[str, str] | None:
     except (OSError, ValueError, struct.error):
         return None
     return (keyword, said) if kind == b"tEXt" else None
+
+
+def png_is_cut_short(path: Path) -> bool:
+    """Whether a PNG file lacks its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(PNG_END), os.SEEK_END)
+            return file.read() != PNG_END
+    except OSError:
+        return True
+
+
+def verify_png(path: Path) -> None:
+    """Read a PNG file and compare all its checksums; `ValueError` says what is wrong with it."""
+    with path.open("rb") as file:
+        if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
+            raise ValueError("not a PNG file")
+        kind = b""
+        while kind != b"IEND":
+            head = file.read(8)
+            size = int.from_bytes(head[:4], "big")
+            kind, chunk, checksum = head[4:], file.read(size), file.read(4)
+            if len(checksum) < 4:
+                raise ValueError("cut short")
+            if zlib.crc32(kind + chunk) != int.from_bytes(checksum, "big"):
+                raise ValueError(f"its checksum is wrong in the chunk before byte {file.tell()}")
 
 
 def to_float(pixels: NDArray[Any]) -> NDArray[np.float32]:

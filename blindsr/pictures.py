@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from blindsr.files import explained, file_name
-from blindsr.image import png_text, write_png
+from blindsr.image import png_is_cut_short, png_text, write_png
 from blindsr.plan import Plan
 
 STEP = "blindsr-step"
@@ -19,10 +19,10 @@ STEP = "blindsr-step"
 def write_pictures(folder: Path, plan: Plan, key: str, pixels: Callable[[], NDArray[Any]]) -> None:
     """Write what an upscaling step gave: ``METHOD/ITEM.png``, with several seeds ``METHOD/seed-N/ITEM.png``.
 
-    Each names its step (PNG text ``blindsr-step``); those that are there already are left alone.
+    Each names its step (PNG text ``blindsr-step``); those that are there already and whole are left alone.
     """
     for path in _paths(folder, plan, key):
-        if png_text(path) != (STEP, key):
+        if png_text(path) != (STEP, key) or png_is_cut_short(path):
             write_png(path, pixels(), (STEP, key))
 
 
@@ -41,6 +41,11 @@ def _paths(folder: Path, plan: Plan, key: str) -> Iterator[Path]:
         if len(plan.pipeline.seeds) > 1:
             place /= f"seed-{row.seed}"
         yield place / file_name(row.item, ".png")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The files in a folder that `write_pictures` wrote."""
+    return [path for path in sorted(folder.rglob("*.png")) if path.is_file() and (png_text(path) or [""])[0] == STEP]
 
 
 def folder_names(names: list[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,6 +149,14 @@ class _PipelineSpec(_Schema):
     degradation: Any = None
     data_seed: int = Field(0, ge=0, lt=2**63)
     methods: dict[str, _MethodSpec] = Field(min_length=1)
+
+    @field_validator("methods")
+    @classmethod
+    def _printable(cls, methods: dict[str, _MethodSpec]) -> dict[str, _MethodSpec]:
+        for name in methods:
+            if not name.isprintable():
+                raise ValueError(f"the name {name!r} holds what cannot be printed")
+        return methods
 
     @field_validator("seeds")
     @classmethod
@@ -377,5 +386,5 @@ def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)  # which stays short itself: a value may refer to another many times over
     return text if len(text) <= 60 else text[:57] + "..."

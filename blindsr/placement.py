@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +51,8 @@ class Placement:
             raise BlindSRError("--workers is for this machine; a Dask cluster has the workers that were started for it")
         if self.workers == 0 and self.timeout is not None:
             raise BlindSRError("--timeout needs a worker process that can be stopped: --workers 1 or more")
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise BlindSRError(f"--timeout {self.timeout}: must be a number of seconds above 0")
 
     def resolved(self) -> Placement:
         """The same with the device that ``auto`` means here.

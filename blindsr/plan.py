@@ -294,7 +294,7 @@ class _Planner:
         if file not in self.read:
             self.read.add(file)
             # So that a wrong kernel is reported before anything starts.
-            rows, columns = self.hashes.fact(f"misalignment of {file.key}", lambda: file.read().misalignment_px)
+            rows, columns = self.hashes.fact(f"misalignment of {file.key}", 2, lambda: file.read().misalignment_px)
             if max(abs(rows), abs(columns)) > ALIGNED_WITHIN_PX:
                 self.plan.remarks.append(
                     f"{path}: the kernel is ({rows:+.2f}, {columns:+.2f}) px off alignment, and shifts the SR image by as much; "

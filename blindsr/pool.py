@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol
 
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, described
 from blindsr.files import explained
 from blindsr.interrupts import Interrupts
 from blindsr.steps import Outcome, Task
@@ -117,8 +117,8 @@ class ProcessPool:
                 raise BlindSRError("worker processes end before they begin; --workers 0 runs without them, and shows why") from None
             raise WorkerDiedError("it took no task, or could not hand it over") from error
         except Exception as error:  # a plugin's kernel of its own kind, say, that does not travel
-            reason = f"{type(error).__name__}: {error}"
-            outcome = Failure(f"the step cannot be sent to a worker, or its outcome back ({reason})", traceback.format_exc())
+            reason = f"the step cannot be sent to a worker, or its outcome back ({described(error)})"
+            outcome = Failure(reason, traceback.format_exc())
         self._stillborn = 0
         return outcome
 
@@ -190,6 +190,9 @@ def _without_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # or the first worker starts it, which lets SIGINT through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -236,8 +239,10 @@ def attempt(task: Task, report: Callable[[int, int], None] = lambda done, total:
         return Failure(str(error))
     except MemoryError:
         return Failure("out of memory; try fewer workers (--workers 1), or crop the image")
-    except (Exception, SystemExit) as error:
-        return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Failure(described(error), traceback.format_exc())
 
 
 def _attempt(task: Task, file: Path) -> Outcome | Failure:
@@ -245,7 +250,7 @@ def _attempt(task: Task, file: Path) -> Outcome | Failure:
     try:
         return attempt(task, _reporter(file))
     except KeyboardInterrupt as error:  # raised by a plugin
-        return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+        return Failure(described(error), traceback.format_exc())
 
 
 def _reporter(file: Path) -> Callable[[int, int], None]:
@@ -265,6 +270,8 @@ def _reporter(file: Path) -> Callable[[int, int], None]:
 def _start_worker(parent: int, folder: Path, gpus: int) -> None:
     """Prepare a fresh worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave = os._exit
+    os._exit = lambda status: leave(status or 1)  # the pool waits for ever for a worker that ends with 0
     lock = None
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"], lock = own_gpu(folder, gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import pluggy
 
 from blindsr import __version__, hookspecs
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, described
 from blindsr.interfaces import API_VERSION, Component, Degradation, KernelEstimator, NonBlindSR
 from blindsr.supplied import External, Given, GroundTruth
 
@@ -81,9 +81,10 @@ class Registry:
             source = (point.dist.name, point.dist.version) if point.dist else ("an unknown distribution", "")
             try:
                 found += _components(point, *source)
-            except (Exception, SystemExit) as error:
-                text = str(error).strip().splitlines()
-                reason = str(error) if isinstance(error, BlindSRError) else f"{type(error).__name__}: {text[0] if text else ''}"
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                reason = str(error) if isinstance(error, BlindSRError) else described(error).splitlines()[0]
                 problems.append(Problem(point.name, " ".join(source).strip(), reason))
         by_name: dict[tuple[Kind, str], list[Entry]] = {}
         for entry in found:

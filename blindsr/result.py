@@ -184,6 +184,7 @@ class Result:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stack = contextlib.ExitStack()
+        self._numbers: dict[str, dict[str, str]] = {}  # of each item's methods
         try:
             self.file: h5py.File = self._stack.enter_context(opened(path, "blindsr-result"))
             self.columns: dict[str, NDArray[Any]] = {name: _column(self.file, name) for name in COLUMNS}
@@ -254,19 +255,37 @@ class Result:
 
     def curves(self, item: str, method: str, seed: int) -> dict[str, NDArray[np.float64]]:
         """Curves by name, each of (step, value) rows."""
-        found: dict[str, NDArray[np.float64]] = {}
-        place = f"{self._row(item, method, seed)}/curves"
-        for kind in self.file.get(place, {}):
-            for name in self.file[f"{place}/{kind}"]:
-                curve = self._read(f"{place}/{kind}/{name}", read)
-                if curve is not None:
-                    found[f"{kind}/{name}"] = curve
-        return found
+
+        def get(file: h5py.File, place: str) -> dict[str, NDArray[np.float64]]:
+            names = [f"{kind}/{name}" for kind in file[place] for name in file[f"{place}/{kind}"]]
+            return {name: read(file, f"{place}/{name}") for name in names}
+
+        return self._read(f"{self._row(item, method, seed)}/curves", get) or {}
+
+    def verify(self) -> None:
+        """Read all of it.
+
+        Raises
+        ------
+        BlindSRError
+            For the first thing that is not as blindsr writes it.
+        """
+        for item in self.items:
+            self.made_of(item)
+            for which in ("lr", "hr"):
+                self.image(item, which)
+            self.kernel(item)
+        for item, method, seed in zip(*(self.columns[name] for name in ("item", "method", "seed")), strict=True):
+            self.sr(item, method, seed)
+            self.kernel(item, method, seed)
+            self.curves(item, method, seed)
 
     def _row(self, item: str, method: str, seed: int) -> str:
         methods = f"items/{item}/methods"
-        number = next((n for n, node in self.file.get(methods, {}).items() if get_text(node, "name") == method), None)
-        return f"{methods}/{number}/{seed}"
+        if item not in self._numbers:
+            named = self._read(methods, lambda file, place: {get_text(node, "name"): n for n, node in file[place].items()})
+            self._numbers[item] = named or {}
+        return f"{methods}/{self._numbers[item].get(method)}/{seed}"
 
     def _array(self, place: str) -> NDArray[Any] | None:
         return self._read(place, _pixels)
@@ -280,7 +299,7 @@ class Result:
 
 def _pixels(file: h5py.File, place: str) -> NDArray[Any]:
     pixels = read(file, place)
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError("no RGB image")
     return pixels
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, described
 from blindsr.forecast import Timings
 from blindsr.interrupts import Interrupts
 from blindsr.listener import Listener
@@ -198,7 +198,7 @@ class Schedule:
         except BlindSRError:  # the disk is full, or the like: no later step would fare better
             raise
         except Exception as error:  # a plugin gave what cannot be stored
-            return Failure(f"the outcome cannot be stored ({type(error).__name__}: {error})", traceback.format_exc())
+            return Failure(f"the outcome cannot be stored ({described(error)})", traceback.format_exc())
         sr = outcome.arrays.get("sr")
         if sr is not None:
             write_pictures(self.report.images, self.plan, step.key, lambda: sr)

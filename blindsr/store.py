@@ -10,6 +10,9 @@ from blindsr.files import explained, write_whole
 from blindsr.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_kernel, read, set_attributes
 from blindsr.steps import Outcome
 
+ARRAYS = {"degrade": "lr", "upscale": "sr", "external": "sr"}
+KERNELS = ("degrade", "register", "estimate")
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -98,6 +101,11 @@ def read_step(path: Path, key: str) -> Done:
     with opened(path, "blindsr-step") as file:
         if get_text(file, "key") != key:
             raise ValueError("holds another step")
+        kind = get_text(file, "kind")
+        lacking = [f"arrays/{name}" for name in [ARRAYS.get(kind)] if name and f"arrays/{name}" not in file]
+        lacking += ["kernel"] if kind in KERNELS and "kernel" not in file else []
+        if lacking:
+            raise ValueError(f"{' and '.join(lacking)} is missing")
         outcome = Outcome(
             {name: read(file, f"arrays/{name}") for name in file.get("arrays", {})},
             get_kernel(file, "kernel") if "kernel" in file else None,

@@ -15,6 +15,8 @@ from blindsr.files import explained
 from blindsr.forecast import FILE as TIMINGS
 from blindsr.hashes import FILE as HASHES
 from blindsr.hdf5 import opened, verify
+from blindsr.image import verify_png
+from blindsr.pictures import pictures_in
 from blindsr.result import FILE as RESULT
 from blindsr.result import open_result
 from blindsr.store import read_step
@@ -74,16 +76,20 @@ class Checked:
 
 
 def check(path: Path) -> Iterator[Checked]:
-    """Read all steps and results of a folder of results (or one result), every checksum of them; nothing is changed.
+    """Read all steps, results and images of a folder of results (or one result), every checksum of them; nothing is changed.
 
     Raises
     ------
     BlindSRError
         If there is nothing to check.
     """
-    files = [path] if path.is_file() else [*sorted((path / STEPS).glob("*.h5")), *sorted(path.glob(f"*/{RESULT}"))]
-    if not path.is_file() and (path / RESULT).is_file():
-        files = [path / RESULT]
+    if path.is_file():
+        files = [path]
+    else:
+        folders = [path] if (path / RESULT).is_file() else sorted(path.glob("*/"))
+        files = [*sorted((path / STEPS).glob("*.h5")), *(folder / RESULT for folder in folders)]
+        files = [file for file in files if file.is_file()]
+        files += [picture for folder in folders for picture in pictures_in(folder / "images")]
     if not files:
         raise BlindSRError(f"{path}: no such file, nor a folder with results of blindsr")
     for file in files:
@@ -96,9 +102,12 @@ def _problem(file: Path) -> str:
             with opened(file, "blindsr-step") as opened_file:
                 verify(opened_file)
             read_step(file, file.stem)
+        elif file.suffix == ".png":
+            verify_png(file)
         else:
             with open_result(file) as result:
                 verify(result.file)
+                result.verify()
     except Exception as error:  # a damaged or hostile file can make h5py raise anything
         text = str(error).removeprefix(f"{file}: ").strip()
         return text.splitlines()[0] if text else type(error).__name__

@@ -38,6 +38,13 @@ class Wrapped(Kernel):
         raise TypeError("not for sending")
 
 
+class SpeechlessError(Exception):
+    """An exception that fails even in saying what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("and this, too")
+
+
 class Faulty(KernelEstimator):
     """Gives the bicubic kernel, or what `fault` says, as long as the folder `left` holds a file; it takes one each time."""
 
@@ -58,6 +65,9 @@ class Faulty(KernelEstimator):
             "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
             "exit": lambda: sys.exit("enough"),
             "hang": lambda: time.sleep(1000),
+            "leave": lambda: os._exit(0),
+            "speechless": lambda: _raise(SpeechlessError()),
+            "base": lambda: _raise(GeneratorExit()),
             "deaf": lambda: (signal.signal(signal.SIGTERM, signal.SIG_IGN), time.sleep(1000)),
             "array": lambda: np.eye(3),
             "scale": lambda: Kernel.bicubic(scale + 1),

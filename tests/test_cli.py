@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 import subprocess
 import sys
@@ -161,6 +162,8 @@ GAN = QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 5}
         (lambda f: None, ["quick.yaml", "--items", "dog*"], 2, "--items dog*: none matches; there are cat"),
         (lambda f: None, ["quick.yaml", "--seeds", "a"], 2, "write whole numbers with commas"),
         (lambda f: None, ["quick.yaml", "--timeout", "5"], 2, "--timeout needs a worker process"),
+        (lambda f: None, ["quick.yaml", "--items", ""], 2, "--items needs a pattern, not an empty text"),
+        (lambda f: (f / "loop").symlink_to("loop"), ["quick.yaml", "--hr", "loop"], 2, "loop: no such folder"),
         (lambda f: None, ["quick.yaml", "--dask", "tcp://127.0.0.1:1"], 2, "--workers is for this machine"),
         (lambda f: None, ["quick.yaml", "--set", "data_seed"], 2, "write path=value"),
         (lambda f: (f / "x.png").write_text("hello"), ["quick.yaml", "--lr", "x.png"], 1, "x.png: not an image"),
@@ -204,6 +207,9 @@ def test_wrong_input_gets_a_line_and_an_exit_code(
         (["estimate", "hr/cat.png", "--method", "bicubic", "-o", "no/where.mat"], "no/where.mat: there is no folder no"),
         (["estimate", "hr/cat.png", "--device", "cuda"], "torch sees no CUDA GPU"),
         (["run", "quick.yaml", "--hr", ""], "need a path, not an empty text"),
+        (["run", "quick.yaml", "--out", ""], "needs a path, not an empty text"),
+        (["run", "quick.yaml", "--timeout", "nan"], "--timeout nan: must be a number of seconds above 0"),
+        (["run", "quick.yaml", "--threads", "99999"], "99999 is not in the range"),
         (["run", "x" * 300], "File name too long"),
         (["run", "hr/cat.png"], "is an image; the pipeline comes first"),
         (["run", "quick.yaml", "--scale", "3"], "degradation 'random_kernel' can do x2 and x4, not x3"),
@@ -224,6 +230,22 @@ def test_the_other_commands_refuse_likewise(folder: Path, arguments: list[str], 
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_output_that_is_full_gets_a_line(folder: Path) -> None:
+    assert _run("quick.yaml").exit_code == 0
+    command = [sys.executable, "-m", "blindsr", "table", "runs/quick-hr-x2"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (2, "error: standard output: No space left on device\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_nobody_need_listen(folder: Path) -> None:
+    command = f"{sys.executable} -m blindsr run quick.yaml --workers 1 --device cpu 2>&-"
+    assert subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=False).returncode == 0
+    assert (folder / "runs/quick-hr-x2/result.h5").is_file()
 
 
 def test_debug_shows_the_traceback(folder: Path) -> None:

@@ -74,6 +74,13 @@ def test_a_worker_that_dies_twice_costs_its_own_row(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_that_leaves_without_a_word_costs_its_own_row(folder: Path) -> None:
+    report, _ = _run(folder, "leave", 5)
+    (failure,) = {failure.message for failure in report.failures.values()}
+    assert failure.startswith("the worker process ended abruptly, twice (exit code 1)")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["hang", "deaf"])
 def test_a_step_that_hangs_is_given_up(folder: Path, fault: str) -> None:
     report, _ = _run(folder, fault, 1, timeout=3)
@@ -91,6 +98,8 @@ def test_a_step_that_hangs_is_given_up(folder: Path, fault: str) -> None:
         ("nan", "the kernel holds 9 values that are NaN or infinite"),
         ("modify", "ValueError: assignment destination is read-only"),
         ("raise", "RuntimeError: \x1b[31mred\nlines"),
+        ("base", "GeneratorExit: "),
+        ("speechless", "SpeechlessError, which cannot say what it is"),
     ],
 )
 def test_an_estimate_that_is_none_fails_its_row(folder: Path, fault: str, message: str) -> None:

@@ -1,6 +1,7 @@
 """Dry runs: what there is to do, how long it will take; hashes that are remembered."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from blindsr import hashes as hashing
 from blindsr.cli import cli
+from blindsr.forecast import Timings
 from blindsr.hashes import Hashes
 from blindsr.image import write_png
 from pipelines import write
@@ -84,8 +86,21 @@ def test_hashes_are_remembered_by_size_and_time_stamp(tmp_path: Path, monkeypatc
     assert look() == "three"
 
 
+@pytest.mark.parametrize("known", ["abc", None, [1], ["a", "b"], [10**400, 1], [math.nan, 1.0], {"a": 1}])
+def test_facts_that_are_none_are_computed(tmp_path: Path, known: object) -> None:
+    (tmp_path / "hashes.json").write_text(json.dumps({"facts": {"abc": known}}))
+    assert Hashes(tmp_path / "hashes.json").fact("abc", 2, lambda: [1, 2]) == (1, 2)
+
+
+@pytest.mark.parametrize("text", ['{"x": 1' + "0" * 400 + "}", '{"x": 1e999}', '{"x": NaN}', "[" * 100000, "3"])
+def test_timings_that_are_none_are_empty(tmp_path: Path, text: str) -> None:
+    (tmp_path / "timings.json").write_text(text)
+    Timings(tmp_path).save()
+    assert json.loads((tmp_path / "timings.json").read_text()) == {}
+
+
 def test_facts_are_remembered_by_content(tmp_path: Path) -> None:
     first = Hashes(tmp_path / "hashes.json")
-    assert first.fact("abc", lambda: [1, 2]) == [1, 2]
+    assert first.fact("abc", 2, lambda: [1, 2]) == (1, 2)
     first.save()
-    assert Hashes(tmp_path / "hashes.json").fact("abc", lambda: pytest.fail("computed again")) == [1, 2]
+    assert Hashes(tmp_path / "hashes.json").fact("abc", 2, lambda: pytest.fail("computed again")) == (1, 2)

@@ -56,6 +56,11 @@ def _load(folder: Path, text: str, registry: Registry, *settings: str) -> list[s
     return _refusal(lambda: load(path, registry, settings=settings)).splitlines()
 
 
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join(['*' + old] * 10)}]\n" for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
 @many
 @given(text=st.text(st.characters(exclude_categories=["Cs"])) | st.text("{}[]:,-&*!|>'\"#%@ \n\tabc012~."))
 def test_any_text_is_a_pipeline_or_gets_lines(text: str, tmp_path: Path, registry: Registry) -> None:
@@ -96,6 +101,10 @@ def test_any_value_anywhere_is_taken_or_gets_lines(place: str, value: object, tm
         "name: /tmp/evil\n",
         "\0",
         "name: quick\n\tscale: 2\n",
+        "name: quick\nscale: !!bool x\n",
+        QUICK.replace("Ground truth", '"Ground truth\\0"'),
+        QUICK.replace("{hr: hr}", '{hr: "h\\0r"}'),
+        *(f"{BOMB}{place}: *j\n" for place in ("name", "scale", "seeds", "data", "methods")),
     ],
 )
 def test_yaml_that_is_up_to_something_gets_lines(
@@ -105,7 +114,7 @@ def test_yaml_that_is_up_to_something_gets_lines(
     path = tmp_path / "evil.yaml"
     path.write_text(text)
     with pytest.raises(BlindSRError):
-        load(path, registry)
+        load(path, registry).dataset()
     assert [path.name for path in tmp_path.iterdir()] == ["evil.yaml"]
 
 
@@ -165,6 +174,10 @@ def test_any_bytes_are_a_kernel_file_or_get_a_line(data: bytes, suffix: str, tmp
         lambda f: f.attrs.__setitem__("encoding-version", np.arange(5)),
         lambda f: f.attrs.__setitem__("encoding-type", b"\xff\xfe"),
         lambda f: (f.__delitem__("items"), f.__setitem__("items", np.zeros(3))),
+        lambda f: (f.__delitem__("items/cat/methods"), f.__setitem__("items/cat/methods", np.zeros(3))),
+        lambda f: (f.__delitem__("items/cat/methods/0"), f.__setitem__("items/cat/methods/0", h5py.SoftLink("/no"))),
+        lambda f: f.__setitem__("items/cat/methods/0/0/curves", np.zeros(3)),
+        lambda f: (f.__delitem__("items/cat/images/lr"), f.__setitem__("items/cat/images/lr", np.zeros((0, 4, 3), np.uint8))),
         lambda f: f["provenance"].attrs.__setitem__("resolved_config", "[" * 10000),
     ],
 )

@@ -64,7 +64,16 @@ def test_a_plugin_that_fails_to_import_costs_only_itself(plugin) -> None:
         registry.get("kernel", "bad")
 
 
-@pytest.mark.parametrize("statement", ["import sys; sys.exit(3)", "import nowhere_to_be_found", "syntax error("])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import sys; sys.exit(3)",
+        "import nowhere_to_be_found",
+        "syntax error(",
+        "raise GeneratorExit",
+        "class E(Exception):\n def __str__(self): raise E\nraise E",
+    ],
+)
 def test_other_ways_to_fail(plugin, statement: str) -> None:
     assert len(Registry.load([plugin("bad", statement)]).problems) == 1
 

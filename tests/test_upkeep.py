@@ -42,8 +42,8 @@ def _steps(runs: Path) -> set[str]:
 
 def test_a_whole_folder_passes(runs: Path) -> None:
     result = _blindsr("check")
-    assert (result.exit_code, result.stderr) == (0, f"{len(_steps(runs)) + 2} files read, 0 damaged\n")
-    assert _blindsr("check", "runs/quick-hr-x2").stderr == "1 files read, 0 damaged\n"
+    assert (result.exit_code, result.stderr) == (0, f"{len(_steps(runs)) + 2 + 4} files read, 0 damaged\n")
+    assert _blindsr("check", "runs/quick-hr-x2").stderr == "3 files read, 0 damaged\n"
 
 
 def test_every_flipped_byte_of_an_image_is_found(runs: Path) -> None:
@@ -69,6 +69,43 @@ def test_a_damaged_step_is_named_and_stays_where_it_is(runs: Path) -> None:
     assert result.exit_code == 1
     assert path.name in result.stdout
     assert _steps(runs) == before
+
+
+@pytest.mark.parametrize(("kind", "place"), [("upscale", "arrays"), ("degrade", "arrays/lr"), ("degrade", "kernel")])
+def test_a_step_that_lacks_what_it_is_for_is_found_and_done_again(runs: Path, kind: str, place: str) -> None:
+    for path in (runs / "steps").iterdir():
+        with h5py.File(path, "r+") as file:
+            if file.attrs["kind"] == kind.encode():
+                del file[place]
+    shutil.rmtree(runs / "quick-hr-x2/images")
+    assert "is missing" in _blindsr("check").stdout
+    assert _blindsr("run", "quick.yaml", "--workers", "0", "--device", "cpu").exit_code == 0
+    _blindsr("run", "other.yaml", "--workers", "0", "--device", "cpu")
+    assert _blindsr("check").exit_code == 0
+
+
+def test_a_damaged_picture_is_found_and_one_cut_short_is_mended(runs: Path) -> None:
+    path = runs / "quick-hr-x2/images/Ground_truth/a.png"
+    whole = path.read_bytes()
+    again = ("run", "quick.yaml", "--workers", "0", "--device", "cpu")
+    flipped = bytearray(whole)
+    flipped[2000] ^= 1
+    for data, problem in ((bytes(flipped), "its checksum is wrong"), (whole[:2000], "cut short")):
+        path.write_bytes(data)
+        result = _blindsr("check")
+        assert result.exit_code == 1
+        assert f"{path.relative_to(runs.parent)}: {problem}" in result.stdout
+    _blindsr(*again)
+    assert path.read_bytes() == whole
+
+
+def test_clean_says_what_to_do_where_nobody_answers(runs: Path) -> None:
+    (runs / ".progress").mkdir()
+    result = _blindsr("clean", input="")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: nothing is removed, since nobody answers; --yes removes without asking\n",
+    )
 
 
 def _doubled(group: h5py.Group, depth: int) -> None:

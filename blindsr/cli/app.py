@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +18,7 @@ if TYPE_CHECKING:
     from blindsr.registry import Registry
 
 INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Refusal(click.ClickException):
@@ -35,9 +41,12 @@ class _Group(click.Group):
                 raise
             raise _Refusal(*error.lines) from error
         except OSError as error:
-            if ctx.params.get("debug") or not error.filename:
+            if ctx.params.get("debug") or not (error.filename or error.errno in FULL):
                 raise
-            raise _Refusal(f"{error.filename}: {error.strerror}") from error
+            if not error.filename and sys.stdout:
+                with contextlib.suppress(OSError):  # or Python tries once more as it ends
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise _Refusal(f"{error.filename or 'standard output'}: {error.strerror}") from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
@@ -53,12 +62,25 @@ def cli(debug: bool) -> None:
     """
 
 
+class AnyPath(click.Path):
+    """A path. An empty text is none: it comes of variables that are not set, and would mean the working directory."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse it, or convert it."""
+        if value == "":
+            self.fail("needs a path, not an empty text (an unset variable?)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 device_option = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where torch computes."
 )
 threads_option = click.option(
     "--threads",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1024),
     default=1,
     show_default=True,
     help="Threads of each worker; results are bit-equal for equal numbers.",

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from blindsr.cli.app import cli, say
+from blindsr.cli.app import AnyPath, cli, say
 from blindsr.errors import BlindSRError
 
 SHOWN = 10
 
 
 @cli.command()
-@click.argument("path", type=click.Path(path_type=Path), default=Path("runs"))
+@click.argument("path", type=AnyPath(), default=Path("runs"))
 def check(path: Path) -> None:
     """Read every step and result in a folder of results, or one result file, to the end, and say what is damaged.
 
@@ -34,7 +34,7 @@ def check(path: Path) -> None:
 
 
 @cli.command()
-@click.argument("out", type=click.Path(path_type=Path), default=Path("runs"))
+@click.argument("out", type=AnyPath(), default=Path("runs"))
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def clean(out: Path, dry_run: bool, yes: bool) -> None:
@@ -56,7 +56,14 @@ def clean(out: Path, dry_run: bool, yes: bool) -> None:
             say(f"  {leftover.path.relative_to(out)}")
         if len(found) > SHOWN:
             say(f"  and {len(found) - SHOWN} more")
-        if found and not dry_run and (yes or click.confirm("Remove them?", default=False)):
+        if found and not dry_run and (yes or _confirmed()):
             for leftover in found:
                 leftover.remove()
             say(f"{size / 1e6:.1f} MB are free")
+
+
+def _confirmed() -> bool:
+    try:
+        return click.confirm("Remove them?", default=False)
+    except (click.Abort, RuntimeError):  # standard input is at its end, or closed
+        raise BlindSRError("nothing is removed, since nobody answers; --yes removes without asking") from None

@@ -6,16 +6,14 @@ from pathlib import Path
 
 import click
 
-from blindsr.cli.app import cli, device_option, installed, say, settings_option, threads_option, whole_numbers
+from blindsr.cli.app import AnyPath, cli, device_option, installed, say, settings_option, threads_option, whole_numbers
 from blindsr.errors import BlindSRError
 
 
 @cli.command()
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=AnyPath())
 @click.option("--method", default="kernelgan", show_default=True, help="A kernel estimator; see `blindsr plugins`.")
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="Kernel file: .mat, .npy, or .png.  [default: IMAGE_kernel_xN.mat]"
-)
+@click.option("--output", "-o", type=AnyPath(), help="Kernel file: .mat, .npy, or .png.  [default: IMAGE_kernel_xN.mat]")
 @click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @settings_option
@@ -42,10 +40,8 @@ def estimate(
 
 
 @cli.command()
-@click.argument("hr_folder", type=click.Path(path_type=Path))
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), required=True, help="The set's folder, new or of the same settings."
-)
+@click.argument("hr_folder", type=AnyPath())
+@click.option("--output", "-o", type=AnyPath(), required=True, help="The set's folder, new or of the same settings.")
 @click.option("--method", default="random_kernel", show_default=True, help="A degradation; see `blindsr plugins`.")
 @click.option("--scales", metavar="2,4", default="2,4", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)

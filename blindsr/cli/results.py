@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from blindsr.cli.app import cli, say
+from blindsr.cli.app import AnyPath, cli, say
 from blindsr.errors import BlindSRError
 
 
 @cli.command()
-@click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=click.Path(path_type=Path))
+@click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=AnyPath())
 @click.option(
     "--format", "form", type=click.Choice(["terminal", "markdown", "csv", "latex"]), default="terminal", show_default=True
 )
@@ -56,8 +56,8 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
 
 
 @cli.command()
-@click.argument("result", type=click.Path(path_type=Path))
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to write to.  [default: export, beside the result]")
+@click.argument("result", type=AnyPath())
+@click.option("--output", "-o", type=AnyPath(), help="Folder to write to.  [default: export, beside the result]")
 @click.option(
     "--what",
     type=click.Choice(["sr", "lr", "hr", "kernel"]),

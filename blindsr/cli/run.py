@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blindsr.cli.app import INTERRUPTED, cli, device_option, installed, say, settings_option, threads_option, whole_numbers
+from blindsr.cli.app import INTERRUPTED, AnyPath, cli, device_option, installed, say, settings_option, threads_option, whole_numbers
 from blindsr.errors import BlindSRError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     "--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:8786, or its scheduler file)."
 )
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up a step that takes longer.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of results.")
+@click.option("--out", type=AnyPath(), default=Path("runs"), show_default=True, help="Folder of results.")
 @click.option("--dry-run", is_flag=True, help="Say what there is to do and how long it will take, and do nothing.")
 @click.pass_context
 def run(
@@ -94,6 +94,8 @@ def _plan(
     sources: dict[str, Any] = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos] or None}.items() if v is not None}
     if "" in sources.values() or "" in sources.get("lr", ()):
         raise BlindSRError("--data, --hr and --lr need a path, not an empty text (an unset variable?)")
+    if items == "":
+        raise BlindSRError("--items needs a pattern, not an empty text (an unset variable?)")
     if len(sources) > 1:
         raise BlindSRError("choose one of --data, --hr and --lr")
     overrides: dict[str, Any] = {"data": sources} if sources else {}
