@@ -86,8 +86,9 @@ class Contents:
         return all(set(self.items[item]) & set(other.items[item]) for item in self.items.keys() & other.items.keys())
 
     def joined(self, before: Contents) -> Contents:
-        """Both, if they differ in images and seeds only; so a part gives up nothing of another part."""
-        if self.settings != before.settings:
+        """Both, if they differ in images and seeds only: a part gives up nothing of other parts. What has all takes their place."""
+        has_all = before.items.keys() <= self.items.keys() and set(before.seeds) <= set(self.seeds)
+        if self.settings != before.settings or has_all:
             return self
         return replace(
             self,

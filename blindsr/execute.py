@@ -78,9 +78,9 @@ def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: 
 
 def _tell_others(report: Report, contents: Contents, listener: Listener) -> None:
     """Say that a folder has more in it than its result will have."""
-    mine = Contents.of(report.plan)
-    others = [item for item in contents.items if item not in mine.items]
-    others += [f"seed {seed}" for seed in contents.seeds if seed not in mine.seeds]
+    items = {planned.item.id for planned in report.plan.items}
+    others = [item for item in contents.items if item not in items]
+    others += [f"seed {seed}" for seed in contents.seeds if seed not in report.plan.pipeline.seeds]
     if others:
         named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         kept = f"what is done of them stays, and a run that names all puts all into {report.result.name}"

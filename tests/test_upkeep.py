@@ -211,6 +211,11 @@ def test_parts_taken_in_turn_give_up_nothing_of_one_another(runs: Path, photo: n
     both = _blindsr(*again, *(("--seeds", "0,1") if option == "--seeds" else ()))
     assert "nothing to compute" in both.stderr
     assert "is also of" not in both.stderr
+    before = len(list((runs.parent / "parts/steps").iterdir()))
+    write_png(runs.parent / "hr/a.png", photo[45:125, 60:156])  # what is superseded can go
+    _blindsr(*again, *(("--seeds", "0,1") if option == "--seeds" else ()))
+    _blindsr("clean", "parts", "--yes")
+    assert len(list((runs.parent / "parts/steps").iterdir())) == before
 
 
 def test_other_images_of_the_same_names_have_a_folder_of_their_own(runs: Path, photo: np.ndarray) -> None:

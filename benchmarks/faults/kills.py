@@ -79,7 +79,7 @@ def signal_figures(folder: Path) -> Iterator[str]:
         number += 1
         out = folder / str(number)
         which = chance.choice([signal.SIGINT, signal.SIGTERM])
-        gaps = [chance.uniform(0.2, 1.0) * whole] + [chance.uniform(0, 1)] * chance.choice([0, 1])
+        gaps = [chance.uniform(0.05, 1.0) * whole] + [chance.uniform(0, 1)] * chance.choice([0, 1])
         run, waited = _interrupted(folder, out, which, gaps)
         if run.returncode:
             text = (folder / "killed.log").read_text()
