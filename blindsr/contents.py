@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from blindsr.errors import BlindSRError
 from blindsr.files import file_name, write_whole
 from blindsr.plan import Plan
+from blindsr.result import open_result
 
 FILE = "steps.json"
 KEY = re.compile(r"[0-9a-f]{64}")
@@ -23,8 +22,8 @@ class Contents:
 
     Attributes
     ----------
-    settings
-        All of the pipeline but its data and seeds.
+    pipeline
+        Its name.
     items
         Where each item's image lies, and its SHA-256.
     seeds
@@ -33,7 +32,7 @@ class Contents:
         The keys of all steps, done or not.
     """
 
-    settings: dict[str, Any]
+    pipeline: str
     items: dict[str, list[str]]
     seeds: list[int]
     steps: list[str]
@@ -41,13 +40,12 @@ class Contents:
     @classmethod
     def of(cls, plan: Plan) -> Contents:
         """What the result of a plan is of."""
-        settings = {name: value for name, value in plan.pipeline.resolved().items() if name not in ("data", "seeds")}
         items = {planned.item.id: [str(planned.source.path.resolve()), planned.source.sha256] for planned in plan.items}
-        return cls(json.loads(json.dumps(settings)), items, list(plan.pipeline.seeds), list(plan.steps))
+        return cls(plan.pipeline.name, items, list(plan.pipeline.seeds), list(plan.steps))
 
     @classmethod
     def read(cls, folder: Path) -> Contents:
-        """What a folder is of.
+        """What a folder says that it is of.
 
         Raises
         ------
@@ -55,15 +53,16 @@ class Contents:
             If it does not say so.
         """
         try:
-            known = cls(**json.loads((folder / FILE).read_bytes()))
+            found = cls(**json.loads((folder / FILE).read_bytes()))
             sound = (
-                isinstance(known.settings, dict)
-                and isinstance(known.items, dict)
-                and all(isinstance(image, list) and len(image) == 2 for image in known.items.values())
-                and isinstance(known.seeds, list)
-                and isinstance(known.steps, list)
-                and known.steps
-                and all(isinstance(key, str) and KEY.fullmatch(key) for key in known.steps)
+                isinstance(found.pipeline, str)
+                and isinstance(found.items, dict)
+                and all(_texts(image) and len(image) == 2 for image in found.items.values())
+                and isinstance(found.seeds, list)
+                and all(type(seed) is int for seed in found.seeds)
+                and _texts(found.steps)
+                and found.steps
+                and all(map(KEY.fullmatch, found.steps))
             )
         except (OSError, ValueError, TypeError, RecursionError):
             sound = False
@@ -72,23 +71,36 @@ class Contents:
                 f"{folder / FILE}: cannot be read, so nobody knows which steps this result needs; run its pipeline again, or "
                 "remove the folder"
             )
-        return known
+        return found
+
+    @classmethod
+    def guess(cls, folder: Path) -> Contents | None:
+        """The same; or as much of it as the result in the folder knows, if there is one."""
+        try:
+            return cls.read(folder)
+        except BlindSRError:
+            pass
+        try:
+            with open_result(folder) as result:
+                seeds = sorted({int(seed) for seed in result.columns["seed"]})
+                return cls(result.pipeline, {item: list(result.source(item)) for item in result.items}, seeds, [])
+        except BlindSRError:
+            return None
 
     def write(self, folder: Path) -> None:
         """Keep it in the folder."""
         write_whole(folder / FILE, lambda part: part.write_text(json.dumps(asdict(self))))
 
-    def is_beside(self, other: Contents) -> bool:
-        """Whether both have room in one folder: they are of one pipeline's name, and no two images of one name differ."""
-        if self.settings.get("name") != other.settings.get("name"):
-            return False
-        # One that was edited is the same image, and so is one that was moved.
-        return all(set(self.items[item]) & set(other.items[item]) for item in self.items.keys() & other.items.keys())
+    def goes_with(self, other: Contents) -> bool:
+        """Whether both have room in one folder: they are of one pipeline and one set of images."""
+        shared = self.items.keys() & other.items.keys()
+        # An image that was edited is the same one, and so is one that was moved.
+        same = all(set(self.items[item]) & set(other.items[item]) for item in shared)
+        return self.pipeline == other.pipeline and same and bool(shared or self._folders() & other._folders())
 
     def joined(self, before: Contents) -> Contents:
-        """Both, if they differ in images and seeds only: a part gives up nothing of other parts. What has all takes their place."""
-        has_all = before.items.keys() <= self.items.keys() and set(before.seeds) <= set(self.seeds)
-        if self.settings != before.settings or has_all:
+        """Both, so that a part gives up nothing of the other parts; but what has all images and seeds takes their place."""
+        if before.items.keys() <= self.items.keys() and set(before.seeds) <= set(self.seeds):
             return self
         return replace(
             self,
@@ -97,22 +109,28 @@ class Contents:
             steps=list(dict.fromkeys(before.steps + self.steps)),
         )
 
+    def _folders(self) -> set[Path]:
+        return {Path(path).parent for path, _ in self.items.values()}
+
 
 def take_folder(out: Path, plan: Plan) -> tuple[Path, Contents]:
-    """The folder of a plan's result, and what is in it from now on; both are on the disk before the first step is done.
+    """The folder of a plan's result, and what is in it from now on; that is on the disk before the first step is done.
 
-    It is ``NAME-DATA-xSCALE``; with a number after it where that one is of another pipeline, or other images of the same names.
+    It is ``NAME-DATA-xSCALE``; with a number after it where that one is of another pipeline, or another set of images.
     """
     contents = Contents.of(plan)
     name = f"{plan.pipeline.name}-{plan.dataset.name}-x{plan.pipeline.scale}"
-    for number in itertools.count(1):
-        folder = out / file_name(name, f"-{number}" if number > 1 else "")
-        try:
-            before = Contents.read(folder)
-        except BlindSRError:  # there is none, or it says nothing of use
-            break
-        if contents.is_beside(before):
-            contents = contents.joined(before)
-            break
+    most = 2 + sum(1 for _ in out.iterdir())
+    folders = [out / file_name(name, f"-{number}" if number > 1 else "") for number in range(1, most)]
+    known = {folder: before for folder in folders if (before := Contents.guess(folder))}
+    folder = next((folder for folder, before in known.items() if contents.goes_with(before)), None)
+    if folder:
+        contents = contents.joined(known[folder])
+    else:
+        folder = next(folder for folder in folders if folder not in known)
     contents.write(folder)
     return folder, contents
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)

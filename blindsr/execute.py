@@ -61,7 +61,7 @@ def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: 
     """Write all that is finished where people look for it."""
     if report.interrupted:
         listener.note("writing the result of what is finished; Ctrl-C once more leaves that for the next run")
-    _tell_registration(report, steps, listener)
+    _tell_registration(report, steps, listener, interrupts)
     for key in report.plan.uses:
         interrupts.let_through()
         if key in steps and key not in report.computed:
@@ -87,10 +87,13 @@ def _tell_others(report: Report, contents: Contents, listener: Listener) -> None
         listener.note(f"{report.folder} is also of {named}: {kept}")
 
 
-def _tell_registration(report: Report, steps: StepStore, listener: Listener) -> None:
+def _tell_registration(report: Report, steps: StepStore, listener: Listener, interrupts: Interrupts) -> None:
     """Say how well the stored true kernels regenerate their LR images."""
-    keys = [key for key, step in report.plan.steps.items() if step.kind == "register" and key in steps]
-    values = [steps.load(key).outcome.values for key in keys]
+    values = []
+    for key, step in report.plan.steps.items():
+        if step.kind == "register" and key in steps:
+            interrupts.let_through()
+            values.append(steps.load(key).outcome.values)
     if values:
         stored, moved = ([value[name] for value in values] for name in ("residual_stored", "residual_moved"))
         used = sum(value["moved"] > 0 for value in values)

@@ -38,7 +38,7 @@ class Interrupts:
             self.let_through()
 
     def let_through(self) -> None:
-        """Raise `KeyboardInterrupt` if a signal has come and is not forgotten."""
+        """Raise `KeyboardInterrupt` if a signal has come that was not taken."""
         if self._came:
             raise KeyboardInterrupt
 
@@ -53,9 +53,10 @@ class Interrupts:
         finally:
             self._at_once = before
 
-    def forget(self) -> None:
-        """Take what has come so far as acted on."""
-        self._came = False
+    def take(self) -> bool:
+        """Whether a signal has come; the caller acts on it, and it is raised no more."""
+        came, self._came = self._came, False
+        return came
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._came = True

@@ -43,11 +43,6 @@ def _paths(folder: Path, plan: Plan, key: str) -> Iterator[Path]:
         yield place / file_name(row.item, ".png")
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The files in a folder that `write_pictures` wrote."""
-    return [path for path in sorted(folder.rglob("*.png")) if path.is_file() and (png_text(path) or [""])[0] == STEP]
-
-
 def folder_names(names: list[str]) -> dict[str, str]:
     """A folder name for each method name: its letters, digits and ``+ - _ . ,``, told apart by a number where need be."""
     taken: dict[str, str] = {}

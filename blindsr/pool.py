@@ -270,8 +270,8 @@ def _reporter(file: Path) -> Callable[[int, int], None]:
 def _start_worker(parent: int, folder: Path, gpus: int) -> None:
     """Prepare a fresh worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leave = os._exit
-    os._exit = lambda status: leave(status or 1)  # the pool waits for ever for a worker that ends with 0
+    own, leave = os.getpid(), os._exit  # the pool waits for ever for a worker that ends with 0; what that one forks may do so
+    os._exit = lambda status: leave(status or int(os.getpid() == own))
     lock = None
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"], lock = own_gpu(folder, gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))

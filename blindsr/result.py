@@ -227,11 +227,16 @@ class Result:
     def made_of(self, item: str) -> str:
         """What tells an item's images from others: the SHA-256 of the file, and how LR images were made of HR ones."""
         data = self.config.get("data")
-        made = [self.config.get(name) for name in ("degradation", "data_seed")] if isinstance(data, dict) and "hr" in data else []
-        try:
-            return json.dumps([get_text(self.file[f"items/{item}"], "sha256"), *made])
-        except Exception as error:
-            raise BlindSRError(f"{self.path}: items/{item}: damaged ({_reason(error)})") from None
+        stored = isinstance(data, dict) and data.keys() & {"lr", "div2krk"}
+        made = [] if stored else [self.config.get(name) for name in ("degradation", "data_seed")]
+        return json.dumps([self.source(item)[1], *made])
+
+    def source(self, item: str) -> tuple[str, str]:
+        """The file that an item was read from, as it was named, and its SHA-256."""
+        node = self._read(f"items/{item}", lambda file, place: (get_text(file[place], "input"), get_text(file[place], "sha256")))
+        if node is None:
+            raise BlindSRError(f"{self.path}: items/{item}: is missing")
+        return node
 
     def image(self, item: str, which: str) -> NDArray[Any] | None:
         """The ``lr`` or ``hr`` image of an item (H, W, 3), uint8 or uint16; None where there is none."""
@@ -263,7 +268,7 @@ class Result:
         return self._read(f"{self._row(item, method, seed)}/curves", get) or {}
 
     def verify(self) -> None:
-        """Read all of it.
+        """Read all that a result is of, as its other methods give it: beyond checksums, also shapes and types.
 
         Raises
         ------
@@ -271,7 +276,7 @@ class Result:
             For the first thing that is not as blindsr writes it.
         """
         for item in self.items:
-            self.made_of(item)
+            self.source(item)
             for which in ("lr", "hr"):
                 self.image(item, which)
             self.kernel(item)

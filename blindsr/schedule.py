@@ -97,17 +97,18 @@ class Schedule:
         finished = False
         try:
             while self.ready or self.under_way:
-                self.interrupts.let_through()
                 while self.ready and len(self.under_way) < pool.workers:
+                    self.interrupts.let_through()
                     self._start(self.plan.steps[heapq.heappop(self.ready)[-1]], pool)
                 self._collect(pool)
+                self.interrupts.let_through()
             finished = True
         except KeyboardInterrupt:
             self.report.interrupted = True
-            self.interrupts.forget()
         finally:
             pool.close(now=not finished)
             self.timings.save()
+            self.report.interrupted |= self.interrupts.take()  # also what came meanwhile
 
     def _schedule(self, key: str) -> None:
         """Have a step done, and before it all that it needs and is not there."""

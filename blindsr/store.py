@@ -10,8 +10,15 @@ from blindsr.files import explained, write_whole
 from blindsr.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_kernel, read, set_attributes
 from blindsr.steps import Outcome
 
-ARRAYS = {"degrade": "lr", "upscale": "sr", "external": "sr"}
-KERNELS = ("degrade", "register", "estimate")
+HOLDS = {
+    "degrade": ("arrays/lr", "kernel"),
+    "register": ("kernel",),
+    "estimate": ("kernel",),
+    "upscale": ("arrays/sr",),
+    "external": ("arrays/sr",),
+    "score": (),
+}
+"""What a step's file must have, by its kind."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,9 @@ def read_step(path: Path, key: str) -> Done:
     with opened(path, "blindsr-step") as file:
         if get_text(file, "key") != key:
             raise ValueError("holds another step")
-        kind = get_text(file, "kind")
-        lacking = [f"arrays/{name}" for name in [ARRAYS.get(kind)] if name and f"arrays/{name}" not in file]
-        lacking += ["kernel"] if kind in KERNELS and "kernel" not in file else []
-        if lacking:
-            raise ValueError(f"{' and '.join(lacking)} is missing")
+        for place in HOLDS[get_text(file, "kind")]:
+            if place not in file:
+                raise ValueError(f"{place} is missing")
         outcome = Outcome(
             {name: read(file, f"arrays/{name}") for name in file.get("arrays", {})},
             get_kernel(file, "kernel") if "kernel" in file else None,

@@ -16,7 +16,6 @@ from blindsr.forecast import FILE as TIMINGS
 from blindsr.hashes import FILE as HASHES
 from blindsr.hdf5 import opened, verify
 from blindsr.image import verify_png
-from blindsr.pictures import pictures_in
 from blindsr.result import FILE as RESULT
 from blindsr.result import open_result
 from blindsr.store import read_step
@@ -88,8 +87,8 @@ def check(path: Path) -> Iterator[Checked]:
     else:
         folders = [path] if (path / RESULT).is_file() else sorted(path.glob("*/"))
         files = [*sorted((path / STEPS).glob("*.h5")), *(folder / RESULT for folder in folders)]
+        files += [picture for folder in folders for picture in sorted((folder / "images").rglob("*.png"))]
         files = [file for file in files if file.is_file()]
-        files += [picture for folder in folders for picture in pictures_in(folder / "images")]
     if not files:
         raise BlindSRError(f"{path}: no such file, nor a folder with results of blindsr")
     for file in files:

@@ -66,6 +66,7 @@ class Faulty(KernelEstimator):
             "exit": lambda: sys.exit("enough"),
             "hang": lambda: time.sleep(1000),
             "leave": lambda: os._exit(0),
+            "fork": lambda: _forks(Kernel.bicubic(scale)),
             "speechless": lambda: _raise(SpeechlessError()),
             "base": lambda: _raise(GeneratorExit()),
             "deaf": lambda: (signal.signal(signal.SIGTERM, signal.SIG_IGN), time.sleep(1000)),
@@ -78,6 +79,15 @@ class Faulty(KernelEstimator):
             "raise": lambda: _raise(RuntimeError("\x1b[31mred\nlines")),
         }
         return faults[self.fault]()  # type: ignore[return-value]
+
+
+def _forks(kernel: Kernel) -> Kernel:
+    """The kernel, if a forked process that ends well is seen to end well."""
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return kernel
 
 
 def _raise(error: BaseException) -> None:

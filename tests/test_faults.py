@@ -81,6 +81,12 @@ def test_a_worker_that_leaves_without_a_word_costs_its_own_row(folder: Path) -> 
 
 
 @pytest.mark.slow
+def test_a_plugin_may_fork(folder: Path) -> None:
+    report, _ = _run(folder, "fork", 1)
+    assert report.failures == {}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["hang", "deaf"])
 def test_a_step_that_hangs_is_given_up(folder: Path, fault: str) -> None:
     report, _ = _run(folder, fault, 1, timeout=3)

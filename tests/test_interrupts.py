@@ -11,6 +11,8 @@ import pytest
 from blindsr.image import write_png
 from blindsr.interrupts import Interrupts
 from blindsr.plan import Step, make_plan
+from blindsr.steps import Outcome
+from blindsr.store import Failure
 from pipelines import Quiet, read, run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
@@ -29,7 +31,8 @@ def test_a_signal_waits_to_be_let_through(number: int) -> None:
         signal.raise_signal(number)
         with pytest.raises(KeyboardInterrupt):
             interrupts.let_through()
-        interrupts.forget()
+        assert interrupts.take()
+        assert not interrupts.take()
         interrupts.let_through()
     assert signal.getsignal(number) is signal.default_int_handler
 
@@ -48,9 +51,9 @@ def test_a_signal_comes_at_once_where_that_is_asked_for(number: int) -> None:
             signal.raise_signal(number)
         with pytest.raises(KeyboardInterrupt), interrupts.at_once():  # it came before
             pytest.fail("it began")
-        interrupts.forget()
+        interrupts.take()
         signal.raise_signal(number)  # no longer at once
-        interrupts.forget()
+        interrupts.take()
 
 
 def test_what_is_ignored_or_anothers_stays_so(number: int) -> None:
@@ -74,15 +77,41 @@ class _Signalled:
 
 
 class _Hit(Quiet):
-    """The signal comes while the first step is begun."""
+    """The signal comes while the first step is begun, or the last of `ends_at` steps ends."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, ends_at: int = 0) -> None:
         super().__init__()
         self.number = number
+        self.ends_at = ends_at
+        self.begins = 0
 
     def started(self, step: Step) -> None:
-        if not self.ends:
+        self.begins += 1
+        if not self.ends and not self.ends_at:
             _Signalled(self.number)
+
+    def ended(self, step: Step, outcome: Outcome | Failure) -> None:
+        super().ended(step, outcome)
+        if len(self.ends) == self.ends_at:
+            _Signalled(self.number)
+
+
+@pytest.mark.slow
+def test_no_step_is_begun_after_a_signal(tmp_path: Path, photo: np.ndarray, number: int) -> None:
+    for name in "abcd":
+        write_png(tmp_path / f"hr/{name}.png", photo[20:116, 100:196])
+    pipeline, listener = read(tmp_path), _Hit(number)
+    report = run(make_plan(pipeline, pipeline.dataset()), tmp_path / "out", workers=4, listener=listener)
+    assert (report.interrupted, listener.begins) == (True, 1)
+
+
+def test_a_signal_as_the_last_step_ends_leaves_the_result(tmp_path: Path, photo: np.ndarray, number: int) -> None:
+    write_png(tmp_path / "hr/a.png", photo[20:116, 100:196])
+    pipeline = read(tmp_path)
+    plan = make_plan(pipeline, pipeline.dataset())
+    report = run(plan, tmp_path / "out", listener=_Hit(number, ends_at=len(plan.steps)))
+    assert (report.interrupted, len(report.computed)) == (True, len(plan.steps))
+    assert report.result.is_file()
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])

@@ -220,6 +220,12 @@ def test_images_of_one_name_that_differ_are_not_ranked_and_said(
     assert all(line.startswith("| a |") for line in marked)
 
 
+def test_a_sample_that_was_degraded_otherwise_is_said(tmp_path: Path) -> None:
+    text = THREE.replace("{hr: hr}", "{sample: astronaut}")
+    results = [_result(tmp_path, text.replace("scale: 2", f"scale: 2\ndata_seed: {seed}"), out=f"runs{seed}") for seed in (0, 7)]
+    assert "another image, or made in another way" in _table(*results).stdout
+
+
 def test_means_over_different_images_are_not_ranked_and_said(folder: Path) -> None:
     first = _result(folder)
     (folder / "hr" / "b.png").unlink()

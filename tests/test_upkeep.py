@@ -90,7 +90,13 @@ def test_a_damaged_picture_is_found_and_one_cut_short_is_mended(runs: Path) -> N
     again = ("run", "quick.yaml", "--workers", "0", "--device", "cpu")
     flipped = bytearray(whole)
     flipped[2000] ^= 1
-    for data, problem in ((bytes(flipped), "its checksum is wrong"), (whole[:2000], "cut short")):
+    renamed = whole.replace(b"blindsr-step", b"blindsr-stop")
+    for data, problem in (
+        (bytes(flipped), "its checksum is wrong"),
+        (renamed, "its checksum is wrong"),
+        (b"", "not a PNG file"),
+        (whole[:2000], "cut short"),
+    ):
         path.write_bytes(data)
         result = _blindsr("check")
         assert result.exit_code == 1
@@ -192,6 +198,9 @@ def test_a_quick_look_gives_up_nothing(runs: Path, photo: np.ndarray) -> None:
     _blindsr(*again, "--limit", "1")
     _blindsr("clean", "--yes")
     assert _steps(runs) == steps
+    _blindsr(*again, "--set", "data_seed=7", "--limit", "1")
+    _blindsr("clean", "--yes")
+    assert _steps(runs) > steps
     _blindsr(*again, "--set", "data_seed=7")
     _blindsr("clean", "--yes")
     assert not _steps(runs) >= steps  # of other settings, they are no one's now
@@ -232,6 +241,26 @@ def test_other_images_of_the_same_names_have_a_folder_of_their_own(runs: Path, p
     assert "result: runs/quick-hr-x2-2/result.h5" in _blindsr(*again, "--hr", "moved/hr").stderr
 
 
+def test_sets_without_a_name_in_common_are_told_apart_and_found_again(runs: Path, photo: np.ndarray) -> None:
+    again = ("run", "quick.yaml", "--workers", "0", "--device", "cpu", "--hr")
+    for number, name in ((2, "b"), (3, "c")):
+        write_png(runs.parent / f"{name}/hr/{name}.png", photo[40:120, 60:156])
+        assert f"result: runs/quick-hr-x2-{number}/result.h5" in _blindsr(*again, f"{name}/hr").stderr
+    shutil.rmtree(runs / "quick-hr-x2-2")
+    assert "result: runs/quick-hr-x2-3/result.h5" in _blindsr(*again, "c/hr").stderr
+
+
+@pytest.mark.parametrize("listed", ["[", '{"items": ["a"]}', None])
+def test_a_folder_whose_list_is_lost_is_known_by_its_result(runs: Path, photo: np.ndarray, listed: str | None) -> None:
+    path = runs / "quick-hr-x2/steps.json"
+    path.write_text(listed) if listed else path.unlink()
+    write_png(runs.parent / "later/hr/a.png", photo[40:120, 60:156])
+    again = ("run", "quick.yaml", "--workers", "0", "--device", "cpu", "--hr")
+    assert "result: runs/quick-hr-x2-2/result.h5" in _blindsr(*again, "later/hr").stderr
+    assert "result: runs/quick-hr-x2/result.h5" in _blindsr(*again, "hr").stderr
+    assert "0 files that no result needs" in _blindsr("clean", "--yes").stdout
+
+
 def test_another_pipeline_never_takes_the_folder(runs: Path) -> None:
     (runs.parent / "hr").rename(runs.parent / "x-hr")
     write(runs.parent, QUICK.replace("name: quick", "name: quick-x"), "x.yaml")
@@ -262,10 +291,21 @@ def test_an_unfinished_run_keeps_its_steps(runs: Path) -> None:
     assert _steps(runs) == steps
 
 
-@pytest.mark.parametrize("steps", [None, "abc", {}, [], [1], ["abc"]])
-def test_clean_does_not_guess(runs: Path, steps: object) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        None,
+        *({"steps": steps} for steps in ("abc", {}, [], [1], ["abc"])),
+        {"seeds": [[0]]},
+        {"items": {"a": [{}, {}]}},
+        {"items": {"a": ["b"]}},
+        {"pipeline": 3},
+        {"more": 3},
+    ],
+)
+def test_clean_does_not_guess(runs: Path, change: dict[str, object] | None) -> None:
     path = runs / "quick-hr-x2/steps.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "steps": steps}) if steps is not None else "[")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change) if change else "[")
     steps = _steps(runs)
     result = _blindsr("clean", "--yes")
     assert result.exit_code == 2

@@ -65,5 +65,8 @@ def clean(out: Path, dry_run: bool, yes: bool) -> None:
 def _confirmed() -> bool:
     try:
         return click.confirm("Remove them?", default=False)
-    except (click.Abort, RuntimeError):  # standard input is at its end, or closed
+    except (click.Abort, RuntimeError) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        # Standard input is at its end, or closed.
         raise BlindSRError("nothing is removed, since nobody answers; --yes removes without asking") from None

@@ -38,11 +38,14 @@ def _differences(lines: Sequence[Line]) -> Iterator[str]:
     """Which items have the same name in two files of a scale, and are not the same image."""
     first: dict[tuple[int, str], tuple[str, Path]] = {}
     for scale, origin in {(line.scale, line.origin.path): (line.scale, line.origin) for line in lines}.values():
-        of = {item: first.setdefault((scale, item), (made_of, origin.path)) for item, made_of in origin.images.items()}
-        others = [item for item, (made_of, _) in of.items() if made_of != origin.images[item]]
+        others = []
+        for item, made_of in origin.images.items():
+            known, path = first.setdefault((scale, item), (made_of, origin.path))
+            if known != made_of:
+                others.append((item, path))
         if others:
-            names = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-            yield f"x{scale}: another image, or made in another way, in {origin.path} than in {of[others[0]][1]}: {names}"
+            names = ", ".join(item for item, _ in others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+            yield f"x{scale}: another image, or made in another way, in {origin.path} than in {others[0][1]}: {names}"
 
 
 def notes(data: str, lines: Sequence[Line], columns: Sequence[Column], against: Sequence[PublishedTable]) -> Iterator[str]:

@@ -80,17 +80,15 @@ def _lines(result: Result, *, per_item: bool) -> Iterator[Line]:
     seeds = frozenset(int(seed) for seed in columns["seed"])
     images = {item: result.made_of(item) for item in result.items}
     origin = Origin(result.path, result.data, result.pipeline, frozenset(result.items), seeds, images)
-    for scale in sorted({int(scale) for scale in columns["scale"]}):
-        at_scale = columns["scale"] == scale
-        for item in result.items if per_item else [""]:
-            of_item = at_scale & (columns["item"] == item) if item else at_scale
-            for method in result.methods:
-                chosen = of_item & (columns["method"] == method)
-                if chosen.any():
-                    yield _line(result, origin, scale, method, item, chosen)
+    items, methods = ({name: n for n, name in enumerate(names)} for names in (result.items, result.methods))
+    places: dict[tuple[int, str, str], list[int]] = {}
+    for n, (scale, item, method) in enumerate(zip(*(columns[name] for name in ("scale", "item", "method")), strict=True)):
+        places.setdefault((int(scale), str(item) if per_item else "", str(method)), []).append(n)
+    for scale, item, method in sorted(places, key=lambda place: (place[0], items.get(place[1], 0), methods[place[2]])):
+        yield _line(result, origin, scale, method, item, np.array(places[scale, item, method]))
 
 
-def _line(result: Result, origin: Origin, scale: int, method: str, item: str, chosen: NDArray[np.bool_]) -> Line:
+def _line(result: Result, origin: Origin, scale: int, method: str, item: str, chosen: NDArray[np.int64]) -> Line:
     columns = {name: values[chosen] for name, values in result.columns.items()}
     kind = int(columns["type"][0])
     settings = result.settings(method)
