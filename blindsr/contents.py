@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import asdict, dataclass, replace
@@ -76,10 +77,8 @@ class Contents:
     @classmethod
     def guess(cls, folder: Path) -> Contents | None:
         """The same; or as much of it as the result in the folder knows, if there is one."""
-        try:
+        with contextlib.suppress(BlindSRError):  # the list is lost, or of another version
             return cls.read(folder)
-        except BlindSRError:
-            pass
         try:
             with open_result(folder) as result:
                 seeds = sorted({int(seed) for seed in result.columns["seed"]})
