@@ -1,6 +1,6 @@
 """What blindsr does under faults, a figure a line: ``python benchmarks/faults [PART...]``; docs/reliability.md keeps the figures.
 
-The parts are kills, signals, disk, dask, workers, corpus, hypothesis and size; all of them take about an hour on two cores.
+The parts are kills, signals, disk, dask, workers, corpus, hypothesis and size; all of them take an hour and a quarter on two cores.
 Linux only: processes are looked up in /proc, and `disk` compiles a small library.
 """
 
