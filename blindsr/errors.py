@@ -1,9 +1,18 @@
 """The one exception that a user can cause, and what may be printed."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 def printable(text: str) -> str:
     """`text` without control characters: a name in somebody's file must not steer the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def described(error: BaseException) -> str:

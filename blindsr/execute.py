@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from blindsr.contents import Contents, take_folder
+from blindsr.errors import shortened
 from blindsr.forecast import Timings
 from blindsr.interrupts import Interrupts
 from blindsr.listener import Listener
@@ -82,9 +83,8 @@ def _tell_others(report: Report, contents: Contents, listener: Listener) -> None
     others = [item for item in contents.items if item not in items]
     others += [f"seed {seed}" for seed in contents.seeds if seed not in report.plan.pipeline.seeds]
     if others:
-        named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         kept = f"what is done of them stays, and a run that names all puts all into {report.result.name}"
-        listener.note(f"{report.folder} is also of {named}: {kept}")
+        listener.note(f"{report.folder} is also of {shortened(others)}: {kept}")
 
 
 def _tell_registration(report: Report, steps: StepStore, listener: Listener, interrupts: Interrupts) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blindsr.contents import FILE as CONTENTS
-from blindsr.contents import Contents
+from blindsr.contents import KEY, Contents
 from blindsr.errors import BlindSRError
 from blindsr.files import explained
 from blindsr.forecast import FILE as TIMINGS
@@ -22,7 +22,7 @@ from blindsr.store import read_step
 
 STEPS = "steps"
 PROGRESS = ".progress"
-STEP_FILE = re.compile(r"[0-9a-f]{64}\.h5(\.part|\.corrupt)?")
+STEP_FILE = re.compile(rf"{KEY.pattern}\.h5(\.part|\.corrupt)?")
 
 
 @dataclass(frozen=True)

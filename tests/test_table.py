@@ -298,6 +298,7 @@ def test_latex_compiles(folder: Path) -> None:
     document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\\begin{{table}}\n{body}\n\\end{{table}}\\end{{document}}"
     (folder / "t.tex").write_text(document)
     subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=folder, check=True, capture_output=True)
+    assert (folder / "t.pdf").is_file()
 
 
 def test_columns_are_chosen(folder: Path) -> None:

@@ -90,7 +90,7 @@ def signal_figures(folder: Path) -> Iterator[str]:
             waits.append(waited)
             codes = (INTERRUPTED, -which)  # the latter once all is said, from Python itself
             outcomes.append(_resumed(folder, out, run, expected, codes))
-    yield f"{RUNS} runs got SIGINT or SIGTERM, half of them twice, and were resumed: {_totals(outcomes)}"
+    yield f"{RUNS} runs got SIGINT or SIGTERM, about half of them twice, and were resumed: {_totals(outcomes)}"
     yield (
         f"they ended {np.median(waits):.1f} s after the first signal, {max(waits):.1f} s at most; "
         f"{words} said that they were interrupted, or what they had done, and left no traceback"

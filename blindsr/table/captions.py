@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from blindsr.errors import shortened
 from blindsr.published import PublishedTable
 from blindsr.table.columns import DEFAULT, Column
 from blindsr.table.lines import Line
@@ -44,16 +45,16 @@ def _differences(lines: Sequence[Line]) -> Iterator[str]:
             if known != made_of:
                 others.append((item, path))
         if others:
-            names = ", ".join(item for item, _ in others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+            names = shortened([item for item, _ in others])
             yield f"x{scale}: another image, or made in another way, in {origin.path} than in {others[0][1]}: {names}"
 
 
 def notes(data: str, lines: Sequence[Line], columns: Sequence[Column], against: Sequence[PublishedTable]) -> Iterator[str]:
     """What is not over the same images, why numbers are missing, and where published numbers come from; a line each."""
     files = {(line.scale, line.origin.path): len(line.origin.items) for line in lines}
-    among_others = mixed(lines)
-    if among_others or len({line.origin.items for line in lines if not line.item}) > 1:
-        unranked = "; best and second best are not marked among different images" if among_others else ""
+    different = mixed(lines)
+    if different or len({line.origin.items for line in lines if not line.item}) > 1:
+        unranked = "; best and second best are not marked among different images" if different else ""
         counts = "; ".join(f"x{scale} {count} ({path})" for (scale, path), count in files.items())
         yield f"not all over the same images: {counts}{unranked}"
         yield from _differences(lines)
