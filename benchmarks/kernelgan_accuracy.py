@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from blindsr.kernel import Kernel
-from blindsr.metrics import kernel_errors
-from blindsr.single import estimate
+from blindsr.api.single import estimate
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import kernel_errors
 
 RELEASE = {"set14rk/2": 0.448, "set14rk/10": 0.279, "set14rk/13": 0.315, "urban5rk/1": 0.159}
 """Relative L2 error, one run each with seed 0. Another seed can move one image by a third."""

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from blindsr_michaeli_irani import MichaeliIrani
 
-from blindsr.image import read_image
-from blindsr.kernel import Kernel
-from blindsr.metrics import kernel_errors
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import kernel_errors
+from blindsr.imaging.reader import read_image
 
 SET14 = [f"set14rk/{number}" for number in range(1, 15)]
 SPEED_IMAGE = "urban5rk/3"  # 512 x 340

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from blindsr_srmd import SRMD
 
-from blindsr.dataset import Item, div2krk
-from blindsr.image import read_image, to_depth, to_float
-from blindsr.kernel import Kernel
-from blindsr.metrics import psnr_y, ssim_y
-from blindsr.resize import bicubic
-from blindsr.steps import Context
-from blindsr.tiling import upscale
+from blindsr.execution.perform import Context
+from blindsr.execution.tiling import upscale
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import psnr_y, ssim_y
+from blindsr.imaging.reader import read_image, to_depth, to_float
+from blindsr.imaging.resize import bicubic
+from blindsr.pipeline.datasets import Item, div2krk
 
 SETS = (("set14rk", 2), ("urban5rk", 2), ("urban5rk", 4))
 SPEED_SHAPE = (340, 512, 3)

@@ -17,8 +17,8 @@ import torch
 from blindsr_zssr import ZSSR
 from numpy.typing import NDArray
 
-from blindsr.kernel import Kernel
-from blindsr.metrics import psnr_y
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import psnr_y
 
 IMAGES = "set14rk/2,set14rk/10,urban5rk/1"
 ROW = "Ground-truth kernel + ZSSR"

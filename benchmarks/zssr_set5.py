@@ -15,8 +15,8 @@ import torch
 from blindsr_zssr import ZSSR
 from zssr_quality import Run, numbers, read
 
-from blindsr.kernel import Kernel
-from blindsr.metrics import psnr_y
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import psnr_y
 
 NAMES = {1: "baby", 2: "bird", 3: "butterfly", 4: "head", 5: "woman"}
 PAPER_MEAN = 37.37

@@ -21,8 +21,8 @@ from blindsr_zssr import ZSSR
 from blindsr_zssr.network import CHANNELS, LAYERS
 from zssr_quality import Run, item
 
-from blindsr.kernel import Kernel
-from blindsr.resize import bicubic, downscale
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.resize import bicubic, downscale
 
 PLAIN_STEPS = 3000
 PLAIN_CROP_PX = 128

@@ -10,25 +10,25 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from blindsr.errors import BlindSRError as BlindSRError
-    from blindsr.image import read_image as read_image
-    from blindsr.kernel import Kernel as Kernel
-    from blindsr.metrics import kernel_errors as kernel_errors
-    from blindsr.metrics import psnr_y as psnr_y
-    from blindsr.metrics import ssim_y as ssim_y
-    from blindsr.resize import bicubic as bicubic
-    from blindsr.resize import downscale as downscale
-    from blindsr.result import open_result as open_result
+    from blindsr.imaging.kernel import Kernel as Kernel
+    from blindsr.imaging.metrics import kernel_errors as kernel_errors
+    from blindsr.imaging.metrics import psnr_y as psnr_y
+    from blindsr.imaging.metrics import ssim_y as ssim_y
+    from blindsr.imaging.reader import read_image as read_image
+    from blindsr.imaging.resize import bicubic as bicubic
+    from blindsr.imaging.resize import downscale as downscale
+    from blindsr.storage.result import open_result as open_result
 
 _HOMES = {
     "BlindSRError": "errors",
-    "Kernel": "kernel",
-    "bicubic": "resize",
-    "downscale": "resize",
-    "kernel_errors": "metrics",
-    "open_result": "result",
-    "psnr_y": "metrics",
-    "read_image": "image",
-    "ssim_y": "metrics",
+    "Kernel": "imaging.kernel",
+    "bicubic": "imaging.resize",
+    "downscale": "imaging.resize",
+    "kernel_errors": "imaging.metrics",
+    "open_result": "storage.result",
+    "psnr_y": "imaging.metrics",
+    "read_image": "imaging.reader",
+    "ssim_y": "imaging.metrics",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from blindsr import __version__
-from blindsr.interfaces import InputFile, KernelEstimator, NonBlindSR, RunContext, Upscaler
-from blindsr.kernel import Kernel
-from blindsr.pipeline import Pipeline, load
-from blindsr.registry import Entry, Registry
+from blindsr.components.interfaces import InputFile, KernelEstimator, NonBlindSR, RunContext, Upscaler
+from blindsr.components.registry import Entry, Registry
+from blindsr.imaging.kernel import Kernel
+from blindsr.pipeline.loader import Pipeline, load
 from pipelines import QUICK, write
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image
+    from blindsr.components.interfaces import Image
 
 
 def _takes_one(folder: str) -> bool:

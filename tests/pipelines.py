@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from blindsr import execute
-from blindsr.pipeline import Pipeline, load
-from blindsr.placement import Placement
-from blindsr.plan import Plan, Step
-from blindsr.registry import Registry
-from blindsr.schedule import Report
-from blindsr.steps import Outcome
-from blindsr.store import Failure
+from blindsr.components.registry import Registry
+from blindsr.execution import runner as execute
+from blindsr.execution.placement import Placement
+from blindsr.execution.scheduler import Report
+from blindsr.pipeline.loader import Pipeline, load
+from blindsr.pipeline.outcome import Failure, Outcome
+from blindsr.pipeline.plan import Plan
+from blindsr.pipeline.steps import Step
 
 QUICK = """\
 name: quick

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from blindsr import __version__
 from blindsr.cli import cli
-from blindsr.image import read_image, write_png
-from blindsr.kernel import Kernel
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.reader import read_image, write_png
 from pipelines import QUICK, write
 
 
@@ -82,7 +82,7 @@ def test_estimate_writes_a_kernel(folder: Path) -> None:
 
 
 def test_estimate_gives_the_numbers_of_a_run(folder: Path) -> None:
-    from blindsr.result import open_result
+    from blindsr.storage.result import open_result
 
     write(folder, QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 4}}"))
     _run("quick.yaml", "--lr", "hr/cat.png", "--seeds", "5")

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from blindsr.cli import cli
 from blindsr.errors import BlindSRError
-from blindsr.image import read_image
-from blindsr.result import open_result
+from blindsr.imaging.reader import read_image
+from blindsr.storage.result import open_result
 
 PIPELINE = "name: corpus\nscale: 2\ndata: {lr: x}\nmethods:\n  Bicubic interpolation: {type: 1, sr: bicubic}\n"
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from dask_cluster import Cluster
 
-from blindsr.cluster import DaskPool
 from blindsr.errors import BlindSRError
-from blindsr.image import write_png
-from blindsr.plan import make_plan
-from blindsr.result import open_result
-from blindsr.schedule import Report
+from blindsr.execution.dask_cluster import DaskPool
+from blindsr.execution.scheduler import Report
+from blindsr.imaging.reader import write_png
+from blindsr.pipeline.plan import make_plan
+from blindsr.storage.result import open_result
 from pipelines import QUICK, Quiet, read, run
 
 pytest.importorskip("distributed", reason="needs blindsr[dask]")
@@ -109,7 +109,7 @@ def test_what_does_not_travel_fails_its_row(folder: Path, cluster: Cluster) -> N
 
 
 def test_no_workers_and_no_scheduler_get_a_line(folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blindsr.cluster.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("blindsr.execution.dask_cluster.CONNECT_SECONDS", 2)
     with pytest.raises(BlindSRError, match=r"--dask tcp://127\.0\.0\.1:1: no Dask scheduler answers there"):
         _run(folder, "cluster", dask="tcp://127.0.0.1:1")
     with pytest.raises(BlindSRError, match="needs certificates, and Dask's configuration names none"):

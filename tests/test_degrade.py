@@ -10,9 +10,9 @@ from conftest import read
 from scipy.io import loadmat
 from scipy.ndimage import correlate
 
-from blindsr import dataset
 from blindsr.cli import cli
-from blindsr.image import write_png
+from blindsr.imaging.reader import write_png
+from blindsr.pipeline import datasets as dataset
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blindsr import upkeep
 from blindsr.errors import BlindSRError
-from blindsr.image import write_png
-from blindsr.plan import Plan, make_plan
-from blindsr.result import open_result
-from blindsr.schedule import Report
+from blindsr.execution.scheduler import Report
+from blindsr.imaging.reader import write_png
+from blindsr.pipeline.plan import Plan, make_plan
+from blindsr.storage import maintenance as upkeep
+from blindsr.storage.result import open_result
 from pipelines import read, run
 
 ERRORS = (errno.ENOSPC, errno.EACCES, errno.EIO)

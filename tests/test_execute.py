@@ -16,14 +16,15 @@ import pytest
 from PIL import Image
 
 from blindsr.errors import BlindSRError
-from blindsr.image import read_image, write_png
-from blindsr.lock import locked
-from blindsr.pictures import folder_names
-from blindsr.pipeline import load
-from blindsr.plan import Step, make_plan
-from blindsr.result import open_result
-from blindsr.schedule import Report
-from blindsr.store import StepStore
+from blindsr.execution.scheduler import Report
+from blindsr.imaging.reader import read_image, write_png
+from blindsr.pipeline.loader import load
+from blindsr.pipeline.plan import make_plan
+from blindsr.pipeline.steps import Step
+from blindsr.storage.images import folder_names
+from blindsr.storage.lock import locked
+from blindsr.storage.result import open_result
+from blindsr.storage.step_store import StepStore
 from pipelines import QUICK, Quiet, read, run, write
 
 SLOW = QUICK + "  KernelGAN: {type: 3, kernel: {kernelgan: {iterations: 40}}, sr: {zssr: {iterations: 10}}}\n"

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.image import write_png
-from blindsr.metrics import psnr_y
-from blindsr.plan import make_plan
-from blindsr.registry import Registry
-from blindsr.result import open_result
-from blindsr.schedule import Report
+from blindsr.execution.scheduler import Report
+from blindsr.imaging.metrics import psnr_y
+from blindsr.imaging.reader import write_png
+from blindsr.pipeline.plan import make_plan
+from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run
 
 EXTERNAL = QUICK + "  PDN: {type: 2, sr: {external: {folder: pdn}}, optional: true}\n"
@@ -117,9 +117,9 @@ def test_a_degradation_without_its_file_gets_a_line(folder: Path) -> None:
 
     from blindsr_random_kernel import RandomKernel
 
-    from blindsr.interfaces import InputFile
-    from blindsr.pipeline import load
-    from blindsr.registry import Entry
+    from blindsr.components.interfaces import InputFile
+    from blindsr.components.registry import Entry
+    from blindsr.pipeline.loader import load
     from pipelines import write
 
     class FromFile(RandomKernel):

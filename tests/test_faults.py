@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from blindsr.errors import BlindSRError
-from blindsr.image import write_png
-from blindsr.plan import make_plan
-from blindsr.pool import own_gpu
-from blindsr.result import open_result
-from blindsr.schedule import Report
+from blindsr.execution.processes import own_gpu
+from blindsr.execution.scheduler import Report
+from blindsr.imaging.reader import write_png
+from blindsr.pipeline.plan import make_plan
+from blindsr.storage.result import open_result
 from pipelines import Quiet, run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
@@ -58,7 +58,7 @@ def test_a_worker_that_dies_before_it_begins_costs_nothing(folder: Path) -> None
 
 @pytest.mark.slow
 def test_workers_that_never_begin_end_the_run_with_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blindsr.pool.MOST_STILLBORN", 1)
+    monkeypatch.setattr("blindsr.execution.processes.MOST_STILLBORN", 1)
     with pytest.raises(BlindSRError, match="worker processes end before they begin; --workers 0 runs without them"):
         _run(folder, "arrival", 9)
 

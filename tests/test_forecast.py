@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from blindsr import hashes as hashing
 from blindsr.cli import cli
-from blindsr.forecast import Timings
-from blindsr.hashes import Hashes
-from blindsr.image import write_png
+from blindsr.execution.forecast import Timings
+from blindsr.imaging.reader import write_png
+from blindsr.pipeline import hashes as hashing
+from blindsr.pipeline.hashes import Hashes
 from pipelines import write
 
 

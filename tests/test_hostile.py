@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.io import savemat
 
+from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError, printable
-from blindsr.kernel import Kernel
-from blindsr.pipeline import load
-from blindsr.registry import Registry
-from blindsr.result import open_result
+from blindsr.imaging.kernel import Kernel
+from blindsr.pipeline.loader import load
+from blindsr.storage.result import open_result
 from pipelines import QUICK
 
 EXAMPLES = int(os.environ.get("BLINDSR_EXAMPLES", "100"))

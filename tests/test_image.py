@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 from blindsr.errors import BlindSRError
-from blindsr.image import read_image, to_depth, to_float, write_png
+from blindsr.imaging.reader import read_image, to_depth, to_float, write_png
 
 
 @pytest.fixture

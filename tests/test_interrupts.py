@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blindsr.image import write_png
-from blindsr.interrupts import Interrupts
-from blindsr.plan import Step, make_plan
-from blindsr.steps import Outcome
-from blindsr.store import Failure
+from blindsr.execution.signals import Interrupts
+from blindsr.imaging.reader import write_png
+from blindsr.pipeline.outcome import Failure, Outcome
+from blindsr.pipeline.plan import make_plan
+from blindsr.pipeline.steps import Step
 from pipelines import Quiet, read, run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

@@ -7,8 +7,8 @@ import pytest
 from scipy.io import savemat
 
 from blindsr.errors import BlindSRError
-from blindsr.kernel import Kernel, center_of_mass
-from blindsr.resize import downscale
+from blindsr.imaging.kernel import Kernel, center_of_mass
+from blindsr.imaging.resize import downscale
 
 
 @pytest.fixture

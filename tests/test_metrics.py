@@ -10,9 +10,9 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from blindsr.errors import BlindSRError
-from blindsr.kernel import Kernel
-from blindsr.metrics import kernel_errors, psnr_y, ssim_y
-from blindsr.resize import bicubic
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
+from blindsr.imaging.resize import bicubic
 
 
 def test_psnr_and_ssim_equal_scikit_image_on_the_protocol(photo: np.ndarray) -> None:

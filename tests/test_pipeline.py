@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from blindsr import pipeline
+from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.registry import Registry
+from blindsr.pipeline import loader as pipeline
 from pipelines import QUICK, read, write
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blindsr.dataset import Dataset, Item, div2krk
 from blindsr.errors import BlindSRError
-from blindsr.kernel import Kernel
-from blindsr.plan import Plan, make_plan
+from blindsr.imaging.kernel import Kernel
+from blindsr.pipeline.datasets import Dataset, Item, div2krk
+from blindsr.pipeline.plan import Plan, make_plan
 from pipelines import QUICK, read
 
 GAN = QUICK + "  KernelGAN: {kernel: kernelgan, sr: bicubic}\n"
@@ -180,9 +180,9 @@ def test_shipped_weights_are_part_of_the_key_and_named(folder: Path, monkeypatch
 
 @pytest.mark.parametrize(("name", "rows", "left_out"), [("table1_x2", 8, 2), ("table1_x4", 8, 6)])
 def test_the_papers_table_runs_what_it_has_files_for(folder: Path, name: str, rows: int, left_out: int) -> None:
-    from blindsr import pipeline
-    from blindsr.published import published_table
-    from blindsr.registry import Registry
+    from blindsr.components.registry import Registry
+    from blindsr.pipeline import loader as pipeline
+    from blindsr.pipeline.published import published_table
 
     data = {"data": {"hr": str(folder / "hr")}}
     loaded = pipeline.load(pipeline.find(name), Registry.discover(), overrides=data)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.pipeline import bundled, load
-from blindsr.published import PublishedRow, published_table, published_tables, row_keys
-from blindsr.registry import Registry
+from blindsr.pipeline.loader import bundled, load
+from blindsr.pipeline.published import PublishedRow, published_table, published_tables, row_keys
 from pipelines import QUICK, read
 
 TABLE_1 = [

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import pytest
 
+from blindsr.components.interfaces import Component, KernelEstimator
+from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.interfaces import Component, KernelEstimator
-from blindsr.registry import Registry
 
 ESTIMATOR = """
 from typing import ClassVar
-from blindsr.interfaces import KernelEstimator, hookimpl
+from blindsr.components.interfaces import KernelEstimator, hookimpl
 blindsr_api = 1
 class Mine(KernelEstimator):
     name: ClassVar[str] = "{name}"

@@ -8,9 +8,9 @@ from conftest import read
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
-from blindsr.image import to_float
-from blindsr.kernel import Kernel
-from blindsr.resize import bicubic, downscale
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.reader import to_float
+from blindsr.imaging.resize import bicubic, downscale
 
 
 def _gaussian(sigma: float, scale: int, size: int = 15) -> Kernel:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from blindsr.errors import BlindSRError
-from blindsr.metrics import psnr_y
-from blindsr.result import open_result
+from blindsr.imaging.metrics import psnr_y
+from blindsr.storage.result import open_result
 
 OLD = sorted((Path(__file__).parent / "data").glob("result-*.h5"))
 

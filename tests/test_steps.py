@@ -8,12 +8,12 @@ import pytest
 from blindsr_random_kernel import RandomKernel
 from conftest import read
 
+from blindsr.components.interfaces import KernelEstimator
 from blindsr.errors import BlindSRError
-from blindsr.image import to_depth, to_float
-from blindsr.interfaces import KernelEstimator
-from blindsr.kernel import Kernel
-from blindsr.resize import downscale
-from blindsr.steps import Task, generator, perform
+from blindsr.execution.perform import Task, generator, perform
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.reader import to_depth, to_float
+from blindsr.imaging.resize import downscale
 
 SEED = "ab" * 32
 

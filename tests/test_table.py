@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from click.testing import Result as Outcome
 
 from blindsr.cli import cli
-from blindsr.hdf5 import set_attributes
-from blindsr.image import write_png
-from blindsr.plan import make_plan
-from blindsr.published import published_table, published_tables, row_keys
-from blindsr.result import open_result
-from blindsr.table import COLUMNS, columns_named, lines, sheets, to_csv, to_latex, to_markdown, to_terminal
+from blindsr.imaging.reader import write_png
+from blindsr.pipeline.plan import make_plan
+from blindsr.pipeline.published import published_table, published_tables, row_keys
+from blindsr.report import COLUMNS, columns_named, lines, sheets, to_csv, to_latex, to_markdown, to_terminal
+from blindsr.storage.hdf5 import set_attributes
+from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run
 
 OLD = Path(__file__).parent / "data" / "result-0.1.0.h5"

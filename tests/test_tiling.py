@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from blindsr.errors import BlindSRError
-from blindsr.image import to_depth
-from blindsr.resize import bicubic
-from blindsr.tiling import tiles, upscale
+from blindsr.execution.tiling import tiles, upscale
+from blindsr.imaging.reader import to_depth
+from blindsr.imaging.resize import bicubic
 
 
 class _Bicubic:

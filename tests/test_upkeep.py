@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 
 from blindsr.cli import cli
 from blindsr.errors import BlindSRError
-from blindsr.image import write_png
-from blindsr.lock import locked
-from blindsr.result import open_result
+from blindsr.imaging.reader import write_png
+from blindsr.storage.lock import locked
+from blindsr.storage.result import open_result
 from pipelines import QUICK, write
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from skimage import data
 
-from blindsr.image import write_png
-from blindsr.result import open_result
+from blindsr.imaging.reader import write_png
+from blindsr.storage.result import open_result
 
 TESTS = Path(__file__).parents[2] / "tests"
 """Whose helpers serve here, too."""

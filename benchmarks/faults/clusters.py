@@ -12,10 +12,10 @@ from pathlib import Path
 import bench
 from dask_cluster import Cluster
 
-from blindsr.cluster import DaskPool
-from blindsr.plan import Step, make_plan
-from blindsr.steps import Outcome
-from blindsr.store import Failure
+from blindsr.execution.dask_cluster import DaskPool
+from blindsr.pipeline.outcome import Failure, Outcome
+from blindsr.pipeline.plan import make_plan
+from blindsr.pipeline.steps import Step
 from pipelines import QUICK, Quiet, read, run
 
 IMAGES = 8

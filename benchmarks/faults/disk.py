@@ -15,10 +15,10 @@ from pathlib import Path
 import bench
 import numpy as np
 
-from blindsr import upkeep
 from blindsr.errors import BlindSRError
-from blindsr.plan import make_plan
-from blindsr.schedule import Report
+from blindsr.execution.scheduler import Report
+from blindsr.pipeline.plan import make_plan
+from blindsr.storage import maintenance as upkeep
 from pipelines import read, run
 
 ERRORS = (errno.ENOSPC, errno.EACCES, errno.EIO)

@@ -17,7 +17,7 @@ from pathlib import Path
 import bench
 import numpy as np
 
-from blindsr import upkeep
+from blindsr.storage import maintenance as upkeep
 
 RUNS = 100
 PATIENCE = 300

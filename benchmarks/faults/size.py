@@ -10,8 +10,8 @@ import bench
 import numpy as np
 from skimage import data
 
-from blindsr.image import write_png
-from blindsr.kernel import Kernel
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.reader import write_png
 
 ITEMS = 10_000
 TRIVIAL = """\

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bench
 
-from blindsr.store import StepStore
+from blindsr.storage.step_store import StepStore
 
 IMAGES = 10
 PIPELINE = """\

@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from blindsr.cli import care, images, plugins, results, run
+from blindsr.cli import images, maintenance, plugins, results, run
 from blindsr.cli.app import cli
 
-__all__ = ["care", "cli", "images", "main", "plugins", "results", "run"]
+__all__ = ["cli", "images", "main", "maintenance", "plugins", "results", "run"]
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from blindsr import __version__
 from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:
-    from blindsr.registry import Registry
+    from blindsr.components.registry import Registry
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -105,7 +105,7 @@ def whole_numbers(option: str, text: str, example: str) -> list[int]:
 
 def installed() -> Registry:
     """The installed plugins; those that cannot be used are named."""
-    from blindsr.registry import Registry
+    from blindsr.components.registry import Registry
 
     registry = Registry.discover()
     warn(registry)

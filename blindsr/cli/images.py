@@ -26,7 +26,7 @@ def estimate(
 
     For a photograph as it came from the camera, add --set edge_shave=0.
     """
-    from blindsr import single
+    from blindsr.api import single
 
     if not image.is_file():
         raise BlindSRError(f"{image}: no such file")
@@ -55,8 +55,8 @@ def degrade(
     Each image is degraded by a kernel of its own. The same images, settings and seed give the same bytes.
     Run on it with: blindsr run PIPELINE --data OUTPUT
     """
-    from blindsr import degrade as degradation
-    from blindsr.console import console
+    from blindsr.api import degradation
+    from blindsr.cli.progress import console
 
     numbers = whole_numbers("--scales", scales, "2,4")
     if not set(numbers) <= {2, 3, 4}:

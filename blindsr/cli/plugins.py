@@ -10,7 +10,7 @@ from blindsr.cli.app import cli, warn
 @cli.command()
 def plugins() -> None:
     """List the components of all plugins: their parameters with defaults, and where they come from."""
-    from blindsr.registry import TITLES, Registry
+    from blindsr.components.registry import TITLES, Registry
 
     registry = Registry.discover()
     for kind, title in TITLES.items():

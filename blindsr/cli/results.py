@@ -36,9 +36,9 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
     """
     from contextlib import ExitStack
 
-    from blindsr import table as tables
-    from blindsr.published import published_table
-    from blindsr.result import open_result
+    from blindsr import report as tables
+    from blindsr.pipeline.published import published_table
+    from blindsr.storage.result import open_result
 
     chosen = tables.columns_named(columns)
     published = [published_table(name) for name in dict.fromkeys(map(str.strip, against.split(",")))] if against is not None else []
@@ -70,8 +70,8 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
 @click.option("--methods", metavar="GLOB", default="*", help="Only the methods whose names match.")
 def export(result: Path, output: Path | None, what: tuple[str, ...], items: str, methods: str) -> None:
     """Write images (.png) and kernels (.mat) out of a result file."""
-    from blindsr.export import export as write
-    from blindsr.result import open_result
+    from blindsr.storage.export import export as write
+    from blindsr.storage.result import open_result
 
     with open_result(result) as opened:
         folder = output or opened.path.parent / "export"

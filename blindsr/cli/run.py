@@ -13,10 +13,10 @@ from blindsr.cli.app import INTERRUPTED, AnyPath, cli, device_option, installed,
 from blindsr.errors import BlindSRError
 
 if TYPE_CHECKING:
-    from blindsr.hashes import Hashes
-    from blindsr.plan import Plan
-    from blindsr.registry import Registry
-    from blindsr.schedule import Report
+    from blindsr.components.registry import Registry
+    from blindsr.execution.scheduler import Report
+    from blindsr.pipeline.hashes import Hashes
+    from blindsr.pipeline.plan import Plan
 
 
 @cli.command()
@@ -51,12 +51,13 @@ def run(
     What is done already is not done again, so an interrupted run goes on where it stopped.
     The table comes last; images and result.h5 lie in the folder that it names.
     """
-    from blindsr import execute, forecast
-    from blindsr.console import console
-    from blindsr.hashes import FILE, Hashes
-    from blindsr.placement import Placement
-    from blindsr.store import StepStore
-    from blindsr.upkeep import STEPS
+    from blindsr.cli.progress import console
+    from blindsr.execution import forecast
+    from blindsr.execution import runner as execute
+    from blindsr.execution.placement import Placement
+    from blindsr.pipeline.hashes import FILE, Hashes
+    from blindsr.storage.maintenance import STEPS
+    from blindsr.storage.step_store import StepStore
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
     placement = Placement(device, workers, threads, timeout, dask)
@@ -86,8 +87,8 @@ def _plan(
     """The plan that the options of ``run`` ask for."""
     from dataclasses import replace
 
-    from blindsr.pipeline import find, load
-    from blindsr.plan import make_plan
+    from blindsr.pipeline.loader import find, load
+    from blindsr.pipeline.plan import make_plan
 
     if photos and not lr:
         raise BlindSRError(f"unexpected argument '{photos[0]}'; photographs follow --lr, the pipeline comes first")
@@ -115,8 +116,8 @@ def _plan(
 
 def _conclude(report: Report) -> int:
     """Say what a run did; the exit code."""
-    from blindsr import table as tables
-    from blindsr.result import open_result
+    from blindsr import report as tables
+    from blindsr.storage.result import open_result
 
     with open_result(report.result) as result:
         lines = tables.lines([result])

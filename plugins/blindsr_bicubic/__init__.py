@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from blindsr.interfaces import KernelEstimator, NonBlindSR, RunContext, Upscaler, hookimpl
+from blindsr.api import KernelEstimator, NonBlindSR, RunContext, Upscaler, hookimpl
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image
-    from blindsr.kernel import Kernel
+    from blindsr.api import Image, Kernel
 
 blindsr_api = 1
 
@@ -20,7 +19,7 @@ class BicubicKernel(KernelEstimator):
     name: ClassVar[str] = "bicubic"
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
-        from blindsr.kernel import Kernel
+        from blindsr.api import Kernel
 
         return Kernel.bicubic(scale)
 
@@ -41,7 +40,7 @@ class _Interpolation:
         self.scale = scale
 
     def __call__(self, tile: Image) -> Image:
-        from blindsr.resize import bicubic
+        from blindsr.api import bicubic
 
         return bicubic(tile, scale=self.scale)
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from blindsr.interfaces import KernelEstimator, hookimpl
+from blindsr.api import KernelEstimator, hookimpl
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext
-    from blindsr.kernel import Kernel
+    from blindsr.api import Image, Kernel, RunContext
 
 blindsr_api = 1
 
@@ -44,7 +43,7 @@ class KernelGAN(KernelEstimator):
         BlindSRError
             For other scales, for images that are too small or flat, and if the training diverges.
         """
-        from blindsr.errors import BlindSRError
+        from blindsr.api import BlindSRError
         from blindsr_kernelgan.train import train
 
         if scale not in (2, 4):

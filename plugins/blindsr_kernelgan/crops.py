@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from blindsr.errors import BlindSRError
-from blindsr.resize import bicubic
+from blindsr.api import BlindSRError, bicubic
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image
+    from blindsr.api import Image
 
 GENERATOR_CROP_PX = 64
 DISCRIMINATOR_CROP_PX = 26

@@ -10,9 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blindsr.errors import BlindSRError
-from blindsr.kernel import Kernel
-from blindsr.resize import cubic
+from blindsr.api import BlindSRError, Kernel, cubic
 from blindsr_kernelgan.generator import KERNEL_SIDE
 
 SUM_WEIGHT = 0.5

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from blindsr.interfaces import KernelEstimator, hookimpl
+from blindsr.api import KernelEstimator, hookimpl
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext
-    from blindsr.kernel import Kernel
+    from blindsr.api import Image, Kernel, RunContext
 
 blindsr_api = 1
 
@@ -52,7 +51,7 @@ class MichaeliIrani(KernelEstimator):
         BlindSRError
             For other scales, and for images that are too small, flat, hold NaN, or have no patches that recur.
         """
-        from blindsr.errors import BlindSRError
+        from blindsr.api import BlindSRError
         from blindsr_michaeli_irani.alternation import Settings, estimate
 
         if scale not in self.scales:

@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blindsr.errors import BlindSRError
-from blindsr.kernel import Kernel
+from blindsr.api import BlindSRError, Kernel
 from blindsr_michaeli_irani.fit import normal_equations, smooth_kernel
 from blindsr_michaeli_irani.neighbours import find, weights
 from blindsr_michaeli_irani.patches import coarse, gray_levels, queries
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext
+    from blindsr.api import Image, RunContext
 
 SIZE_PER_SCALE = 6  # the kernel is 13 x 13 at x2, 19 x 19 at x3
 NEGLIGIBLE = 1e-6  # weight of all patches together, as a fraction of their number

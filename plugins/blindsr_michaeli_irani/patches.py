@@ -10,10 +10,10 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from blindsr.errors import BlindSRError
+from blindsr.api import BlindSRError
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image
+    from blindsr.api import Image
 
 PATCH_PX = 5
 COARSE_PX = 24  # the least side of the downscaled image: 400 patches to search

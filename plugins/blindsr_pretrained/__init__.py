@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from blindsr.interfaces import InputFile, NonBlindSR, hookimpl
+from blindsr.api import InputFile, NonBlindSR, hookimpl
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext, Upscaler
-    from blindsr.kernel import Kernel
+    from blindsr.api import Image, Kernel, RunContext, Upscaler
 
 blindsr_api = 1
 
@@ -43,12 +42,12 @@ class EDSR(NonBlindSR):
         BlindSRError
             If the checkpoint is damaged, holds code, or is another network's or another scale's.
         """
-        from blindsr import checkpoint
+        from blindsr.api import read_weights
         from blindsr_pretrained import edsr
         from blindsr_pretrained.network import placed
         from blindsr_pretrained.upscaler import NetworkUpscaler
 
-        weights = checkpoint.read(self.checkpoint)
+        weights = read_weights(self.checkpoint)
         network = edsr.network(weights, kernel.scale, residual_scaling=self.residual_scaling)
         return NetworkUpscaler(placed(network, run.device), run.device, self.self_ensemble, halo=network.reach_px)
 
@@ -79,12 +78,12 @@ class RCAN(NonBlindSR):
         BlindSRError
             If the checkpoint is damaged, holds code, or is another network's or another scale's.
         """
-        from blindsr import checkpoint
+        from blindsr.api import read_weights
         from blindsr_pretrained import rcan
         from blindsr_pretrained.network import placed
         from blindsr_pretrained.upscaler import NetworkUpscaler, halo_unless_small
 
-        network = rcan.network(checkpoint.read(self.checkpoint), kernel.scale)
+        network = rcan.network(read_weights(self.checkpoint), kernel.scale)
         halo = halo_unless_small(lr, whole_px=rcan.WHOLE_PX, halo=rcan.TILE_HALO_PX, what="RCAN", run=run)
         return NetworkUpscaler(placed(network, run.device), run.device, self.self_ensemble, halo=halo)
 
@@ -112,11 +111,11 @@ class Spandrel(NonBlindSR):
             If spandrel is missing, or the checkpoint is damaged, holds code, is of a network that spandrel does not know, or of
             another scale or other channels than RGB.
         """
-        from blindsr import checkpoint
+        from blindsr.api import read_weights
         from blindsr_pretrained import foreign
         from blindsr_pretrained.upscaler import NetworkUpscaler
 
-        network = foreign.network(checkpoint.read(self.checkpoint), kernel.scale, run.device)
+        network = foreign.network(read_weights(self.checkpoint), kernel.scale, run.device)
         return NetworkUpscaler(network, run.device, self.self_ensemble, halo=foreign.halo(network, lr, run))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from blindsr.checkpoint import Weights
+from blindsr.api import Weights
 from blindsr_pretrained import layouts
 from blindsr_pretrained.network import TAIL_REACH_PX, Network, convolution, load, scale_of
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blindsr.checkpoint import Weights
-from blindsr.errors import BlindSRError
+from blindsr.api import BlindSRError, Weights
 from blindsr_pretrained.upscaler import halo_unless_small
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext
+    from blindsr.api import Image, RunContext
 
 WHOLE_PX = 1 << 19
 """LR images of up to so many pixels come whole: as many as a large tile has, and transformers take about 10 kB for each."""
@@ -21,7 +20,7 @@ TILE_HALO_PX = 32
 def network(weights: Weights, scale: int, device: str) -> Any:
     """The ``spandrel.ImageModelDescriptor`` of a checkpoint: a function of images (1, 3, H, W) in [0, 1].
 
-    The file is read by `checkpoint.read`, so spandrel gets nothing but tensors, and no TorchScript is run.
+    The file is read by `read_weights`, so spandrel gets nothing but tensors, and no TorchScript is run.
 
     Raises
     ------

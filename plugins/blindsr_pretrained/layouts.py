@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from blindsr.checkpoint import State, Weights
+from blindsr.api import State, Weights
 
 SIGNS = (
     ("RCAN", r"body\.0\.body\.0\.body\.3\.conv_du\.0\.weight"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from blindsr.checkpoint import State, Weights
+from blindsr.api import State, Weights
 from blindsr_pretrained import layouts
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)

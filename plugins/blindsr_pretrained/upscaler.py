@@ -12,7 +12,7 @@ import torch
 from blindsr_pretrained.ensemble import ensembled
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext
+    from blindsr.api import Image, RunContext
 
 
 @dataclass

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
 
-from blindsr.errors import BlindSRError
-from blindsr.interfaces import Degradation, hookimpl
+from blindsr.api import BlindSRError, Degradation, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from blindsr.kernel import Kernel
+    from blindsr.api import Kernel
 
 blindsr_api = 1
 
@@ -70,7 +69,7 @@ def _realigned(array: np.ndarray) -> Kernel:
     import numpy as np
     from scipy import ndimage
 
-    from blindsr.kernel import Kernel
+    from blindsr.api import Kernel
 
     rows_px, columns_px = Kernel(array, 2).misalignment_px
     moved = np.clip(ndimage.shift(array, (-rows_px, -columns_px), order=3, mode="constant"), 0, None)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from blindsr.interfaces import InputFile, NonBlindSR, hookimpl
+from blindsr.api import InputFile, NonBlindSR, hookimpl
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext, Upscaler
-    from blindsr.kernel import Kernel
+    from blindsr.api import Image, Kernel, RunContext, Upscaler
 
 blindsr_api = 1
 

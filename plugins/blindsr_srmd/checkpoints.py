@@ -13,9 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from blindsr import checkpoint
-from blindsr.errors import BlindSRError
-from blindsr.files import write_whole
+from blindsr.api import BlindSRError, read_weights, write_whole
 from blindsr_srmd.network import CHANNELS, LAYERS, SRMDNet
 from blindsr_srmd.stretching import KernelBasis
 
@@ -95,7 +93,7 @@ def load_published(path: Path, pca: Path, scale: int, *, noise: float = 0.0) -> 
     BlindSRError
         If a file is missing, damaged or of another kind, or the weights are for another scale.
     """
-    state = checkpoint.read(path).state
+    state = read_weights(path).state
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     first, last = shapes.get("model.0.weight", ()), shapes.get(f"model.{2 * LAYERS - 2}.weight", ())
     if len(first) != 4 or len(last) != 4 or first[0] != CHANNELS or first[1] - 3 - PUBLISHED_COEFFICIENTS not in (0, 1):

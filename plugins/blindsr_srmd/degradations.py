@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from torch.nn import functional as F
 
-from blindsr.kernel import Kernel
+from blindsr.api import Kernel
 from blindsr_srmd.stretching import framed
 
 VARIANCES = (0.35, 6.5)
@@ -75,7 +75,7 @@ def _gaussians(count: int, scale: int, rng: np.random.Generator) -> Arrays:
 def degraded(hr: torch.Tensor, kernels: torch.Tensor, scale: int) -> torch.Tensor:
     """LR images (N, 3, h, w), rounded to 8 bit, of HR images (N, 3, H, W) that reach ``side // 2`` beyond the LR image's area.
 
-    Image n is correlated with kernel n of (N, side, side) and sub-sampled, as `blindsr.resize.downscale` does, without borders.
+    Image n is correlated with kernel n of (N, side, side) and sub-sampled, as `downscale` does, without borders.
     """
     count, channels, height, width = hr.shape
     weight = kernels.repeat_interleave(channels, 0)[:, None]

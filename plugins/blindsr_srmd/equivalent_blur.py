@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.kernel import Kernel
+from blindsr.api import Kernel
 from blindsr_srmd.stretching import aligned_array, framed
 
 Array = NDArray[np.float64]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from blindsr.resize import cubic
+from blindsr.api import cubic
 
 LAYERS = 12
 CHANNELS = 128

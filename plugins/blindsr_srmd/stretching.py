@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.kernel import Kernel
+from blindsr.api import Kernel
 
 Array = NDArray[np.float64]
 

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
-from blindsr.files import sha256, write_whole
-from blindsr.image import SUFFIXES, read_image, to_depth, to_float
-from blindsr.metrics import psnr_y
-from blindsr.resize import bicubic
+from blindsr.imaging.files import sha256, write_whole
+from blindsr.imaging.metrics import psnr_y
+from blindsr.imaging.reader import SUFFIXES, read_image, to_depth, to_float
+from blindsr.imaging.resize import bicubic
 from blindsr_srmd.checkpoints import Model, load_own, save
 from blindsr_srmd.degradations import FRAME, as_tensor, degraded, sample_kernels
 from blindsr_srmd.network import SRMDNet

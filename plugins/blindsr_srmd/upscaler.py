@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from blindsr.kernel import Kernel
-from blindsr.resize import CUBIC_RADIUS, bicubic, downscale
+from blindsr.api import CUBIC_RADIUS, Kernel, bicubic, downscale
 from blindsr_srmd.checkpoints import Model
 from blindsr_srmd.equivalent_blur import equivalent_blur
 from blindsr_srmd.network import REACH_PX, SRMDNet
 from blindsr_srmd.stretching import aligned_array
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image
+    from blindsr.api import Image
 
 
 ALIGNED_PX = 1e-3

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from blindsr.interfaces import NonBlindSR, hookimpl
+from blindsr.api import NonBlindSR, hookimpl
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext, Upscaler
-    from blindsr.kernel import Kernel
+    from blindsr.api import Image, Kernel, RunContext, Upscaler
 
 blindsr_api = 1
 

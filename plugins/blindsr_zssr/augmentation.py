@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from blindsr_zssr.symmetry import ALL, Symmetry
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image
+    from blindsr.api import Image
 
 AS_IT_IS, ONLY_TURNED = 0.05, 0.10
 SCALES = (0.9, 1.0)

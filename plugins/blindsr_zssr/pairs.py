@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from blindsr.kernel import Kernel
-from blindsr.resize import CUBIC_RADIUS, bicubic, downscale
+from blindsr.api import CUBIC_RADIUS, Kernel, bicubic, downscale
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image
+    from blindsr.api import Image
 
 CROP_PX = 32
 """Side of a crop. Many steps on small crops train further in a given time than few on large ones."""

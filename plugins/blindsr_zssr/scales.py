@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blindsr.errors import BlindSRError
-from blindsr.kernel import Kernel
+from blindsr.api import BlindSRError, Kernel
 from blindsr_zssr import symmetry
 from blindsr_zssr.augmentation import Fathers
 from blindsr_zssr.network import initial
@@ -16,7 +15,7 @@ from blindsr_zssr.training import train
 from blindsr_zssr.upscaler import ZSSRUpscaler
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image, RunContext
+    from blindsr.api import Image, RunContext
 
 SMALLEST_PX = 16
 CROPS = 2

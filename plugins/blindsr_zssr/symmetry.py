@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.kernel import Kernel
+from blindsr.api import Kernel
 
 TOLERANCE = 1e-3
 

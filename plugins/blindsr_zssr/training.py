@@ -12,7 +12,7 @@ from blindsr_zssr.optimizer import Optimizer
 from blindsr_zssr.pairs import Batch
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import RunContext
+    from blindsr.api import RunContext
 
 LOG_EVERY = 50
 

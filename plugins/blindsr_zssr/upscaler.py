@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from blindsr.kernel import Kernel
-from blindsr.resize import CUBIC_RADIUS, bicubic, downscale
+from blindsr.api import CUBIC_RADIUS, Kernel, bicubic, downscale
 from blindsr_zssr.network import REACH_PX, Network
 from blindsr_zssr.symmetry import Symmetry
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image
+    from blindsr.api import Image
 
 
 @dataclass

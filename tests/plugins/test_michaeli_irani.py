@@ -16,9 +16,9 @@ from scipy import ndimage
 from scipy.optimize import minimize
 
 from blindsr.errors import BlindSRError
-from blindsr.image import read_image
-from blindsr.kernel import Kernel
-from blindsr.metrics import kernel_errors
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import kernel_errors
+from blindsr.imaging.reader import read_image
 
 
 class Run:

@@ -21,11 +21,11 @@ from blindsr_pretrained.ensemble import ensembled
 from blindsr_pretrained.upscaler import NetworkUpscaler
 from pydantic import ValidationError
 
-from blindsr import tiling
-from blindsr.checkpoint import Weights
+from blindsr.components.weights import Weights
 from blindsr.errors import BlindSRError
-from blindsr.kernel import Kernel
-from blindsr.steps import Task, perform
+from blindsr.execution import tiling
+from blindsr.execution.perform import Task, perform
+from blindsr.imaging.kernel import Kernel
 
 MEAN = 255 * torch.tensor([0.4488, 0.4371, 0.4040])
 Shapes = dict[str, tuple[int, ...]]

@@ -21,12 +21,12 @@ from safetensors.torch import load_file, save_file
 from scipy.signal import convolve2d
 
 from blindsr.errors import BlindSRError
-from blindsr.image import crop_to_multiple, read_image, to_depth, to_float, write_png
-from blindsr.kernel import Kernel
-from blindsr.metrics import psnr_y, ssim_y
-from blindsr.resize import bicubic, downscale
-from blindsr.steps import Context
-from blindsr.tiling import upscale
+from blindsr.execution.perform import Context
+from blindsr.execution.tiling import upscale
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import psnr_y, ssim_y
+from blindsr.imaging.reader import crop_to_multiple, read_image, to_depth, to_float, write_png
+from blindsr.imaging.resize import bicubic, downscale
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning:blindsr_srmd")
 
@@ -188,7 +188,7 @@ def test_settings_that_do_not_fit_are_refused(fields: dict[str, object], message
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_card_is_of_these_weights(scale: int) -> None:
-    from blindsr.files import sha256
+    from blindsr.imaging.files import sha256
 
     card = own_weights(scale).with_name("MODEL_CARD.md").read_text()
     assert sha256(own_weights(scale)) in card

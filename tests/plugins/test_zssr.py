@@ -17,9 +17,9 @@ from blindsr_zssr.network import initial
 from blindsr_zssr.upscaler import ZSSRUpscaler, back_projected
 
 from blindsr.errors import BlindSRError
-from blindsr.kernel import Kernel
-from blindsr.metrics import psnr_y
-from blindsr.resize import bicubic, downscale
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import psnr_y
+from blindsr.imaging.resize import bicubic, downscale
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the images of {SHARED}")

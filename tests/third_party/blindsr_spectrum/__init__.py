@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from blindsr.interfaces import KernelEstimator, RunContext, hookimpl
+from blindsr.api import KernelEstimator, RunContext, hookimpl
 
 if TYPE_CHECKING:
-    from blindsr.interfaces import Image
-    from blindsr.kernel import Kernel
+    from blindsr.api import Image, Kernel
 
 blindsr_api = 1
 

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from blindsr.errors import BlindSRError
-from blindsr.kernel import Kernel
-from blindsr.resize import downscale
+from blindsr.api import BlindSRError, Kernel, downscale
 
 
 def gaussian(sigma: float, scale: int) -> Kernel:

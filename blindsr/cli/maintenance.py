@@ -1,0 +1,72 @@
+"""Care of a folder of results: ``blindsr check`` and ``blindsr clean``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from blindsr.cli.app import AnyPath, cli, say
+from blindsr.errors import BlindSRError
+
+SHOWN = 10
+
+
+@cli.command()
+@click.argument("path", type=AnyPath(), default=Path("runs"))
+def check(path: Path) -> None:
+    """Read every step and result in a folder of results, or one result file, to the end, and say what is damaged.
+
+    Nothing is changed. A run computes damaged steps again.
+    """
+    from blindsr.storage import maintenance as upkeep
+
+    count, damaged = 0, 0
+    for checked in upkeep.check(path):
+        count += 1
+        if checked.problem:
+            damaged += 1
+            say(f"{checked.path}: {checked.problem}")
+    say(f"{count} files read, {damaged} damaged", err=True)
+    if damaged:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("out", type=AnyPath(), default=Path("runs"))
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def clean(out: Path, dry_run: bool, yes: bool) -> None:
+    """Remove from a folder of results what no result in it needs: other steps, damaged files, what killed runs left.
+
+    Every result counts whose folder is there, finished or not; remove a result's folder first to have its steps go, too.
+    """
+    from blindsr.storage import maintenance as upkeep
+    from blindsr.storage.lock import locked
+
+    if not out.is_dir():
+        raise BlindSRError(f"{out}: no such folder")
+    upkeep.leftovers(out)  # which refuses a folder that is not blindsr's, before a lock is put there
+    with locked(out):
+        found = upkeep.leftovers(out)
+        size = sum(leftover.size for leftover in found)
+        say(f"{out}: {len(found)} files that no result needs, {size / 1e6:.1f} MB")
+        for leftover in found[:SHOWN]:
+            say(f"  {leftover.path.relative_to(out)}")
+        if len(found) > SHOWN:
+            say(f"  and {len(found) - SHOWN} more")
+        if found and not dry_run and (yes or _confirmed()):
+            for leftover in found:
+                leftover.remove()
+            say(f"{size / 1e6:.1f} MB are free")
+
+
+def _confirmed() -> bool:
+    try:
+        return click.confirm("Remove them?", default=False)
+    except (click.Abort, RuntimeError) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        # Standard input is at its end, or closed.
+        raise BlindSRError("nothing is removed, since nobody answers; --yes removes without asking") from None

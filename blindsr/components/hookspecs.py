@@ -1,0 +1,29 @@
+"""The hooks. A plugin's module implements some of them, each marked with `blindsr.components.interfaces.hookimpl`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from blindsr.components.interfaces import Degradation, KernelEstimator, NonBlindSR
+
+hookspec = pluggy.HookspecMarker("blindsr")
+
+
+@hookspec
+def blindsr_degradations() -> Iterable[type[Degradation]]:
+    """The degradations that the plugin adds."""
+    return ()
+
+
+@hookspec
+def blindsr_kernel_estimators() -> Iterable[type[KernelEstimator]]:
+    """The kernel estimators that the plugin adds."""
+    return ()
+
+
+@hookspec
+def blindsr_nonblind_sr() -> Iterable[type[NonBlindSR]]:
+    """The non-blind SR methods that the plugin adds."""
+    return ()

@@ -1,0 +1,201 @@
+"""All that a plugin author must read: the three kinds of component, and what they get while they run.
+
+Importing this module loads neither numpy nor torch, so a plugin's declaration can stay as light: import heavy packages
+inside the methods.
+
+Conventions (docs/guide.md has the pictures): an image is a float32 array of shape (H, W, 3), RGB, in [0, 1]. A kernel is a
+`blindsr.imaging.kernel.Kernel`: 2-D, odd-sized, summing to 1, applied as a correlation, its centre of
+mass at ``size // 2 + (scale - 1) / 2``.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, ForwardRef, Protocol
+
+import pluggy
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from blindsr.imaging.kernel import Kernel
+    from blindsr.imaging.reader import Image
+else:
+
+    class _Later:
+        """A module that is imported when a name in it is first asked for."""
+
+        def __init__(self, module: str) -> None:
+            self._module = module
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(self._module), name)
+
+    # So that typing.get_type_hints works on what follows, and nothing heavy is imported until then.
+    np, torch, _kernel, _reader = map(_Later, ("numpy", "torch", "blindsr.imaging.kernel", "blindsr.imaging.reader"))
+    Kernel = ForwardRef("_kernel.Kernel", module=__name__)
+    Image = ForwardRef("_reader.Image", module=__name__)
+
+API_VERSION = 1
+"""The version of these interfaces. A plugin module says which one it was written for: ``blindsr_api = 1``."""
+
+hookimpl = pluggy.HookimplMarker("blindsr")
+"""Marks a function of a plugin module as one of the hooks of `blindsr.components.hookspecs`."""
+
+
+MISSING = "missing_path"
+"""The type of the validation error for an `InputFile` or `InputFolder` that is not there."""
+
+
+def home_expanded(path: str | Path) -> Path:
+    """The path with a leading ``~`` or ``~user`` replaced, where there is such a user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def _resolved(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path):
+        raise ValueError("must be a path")
+    context = info.context or {}
+    base = "." if info.field_name in context.get("from_here", ()) else context.get("base", ".")
+    return (Path(base) / home_expanded(value)).resolve()
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise PydanticCustomError(MISSING, "no such file: {path}", {"path": str(path)})
+    return path
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise PydanticCustomError(MISSING, "no such folder: {path}", {"path": str(path)})
+    return path
+
+
+InputFile = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_file)]
+"""A parameter that is a file. Relative paths start at the pipeline's folder; the file's bytes, not its name, are part of
+the step's key."""
+
+InputFolder = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_folder)]
+"""A parameter that is a folder, likewise relative to the pipeline's."""
+
+
+class Component(BaseModel, ABC):
+    """What a plugin adds. Its fields are the parameters in YAML: typed, with defaults, bounds and a description each."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: ClassVar[str]
+    """What YAML calls it: lower case, digits and underscores."""
+
+    version: ClassVar[int] = 1
+    """Raise it when results change; results cached from an older version are then not used again."""
+
+    stochastic: ClassVar[bool] = False
+    """Whether the result depends on the seed. If not, one result serves all seeds."""
+
+    scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
+    """The scales that it can do."""
+
+    def shipped_weights(self, scale: int) -> Mapping[Path, str]:
+        """Files that the plugin ships and the result hangs on, each with its licence: their bytes are part of the step's key."""
+        return {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.__module__ == __name__:
+            return
+        name = getattr(cls, "name", None)
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise TypeError(f"{cls.__qualname__}.name must be lower-case letters, digits and underscores, not {name!r}")
+
+
+class Degradation(Component):
+    """Makes an LR image of an HR image."""
+
+    @abstractmethod
+    def sample_kernel(self, scale: int, rng: np.random.Generator) -> Kernel:
+        """An aligned kernel for one image.
+
+        `rng` depends on the image and on ``data_seed``, not on the scale: draw the same for every scale, so that the x4
+        kernel of an image is its x2 kernel, composed.
+        """
+
+    def degrade(self, hr: Image, kernel: Kernel, rng: np.random.Generator) -> Image:
+        """The LR image of `hr`, whose sides are multiples of the scale. By default `hr` downscaled by the kernel.
+
+        The core clips the result to [0, 1] and rounds it to 8 bit.
+        """
+        from blindsr.imaging.resize import downscale
+
+        return downscale(hr, kernel)
+
+
+class KernelEstimator(Component):
+    """Estimates the SR kernel of an LR image from that image alone."""
+
+    @abstractmethod
+    def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
+        """The aligned kernel of `lr` for this scale.
+
+        Raise `blindsr.errors.BlindSRError` where the image cannot serve (too small, flat), saying what would.
+        """
+
+
+class NonBlindSR(Component):
+    """Super-resolves an LR image whose kernel is given."""
+
+    @abstractmethod
+    def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
+        """Do the work that is done once for an image (train its net, load weights) and return what upscales its tiles."""
+
+
+class Upscaler(Protocol):
+    """What `NonBlindSR.fit` returns. The core cuts the image into tiles, calls it on each, and puts the results together."""
+
+    halo: int | None
+    """LR pixels around a tile that can change it; the core adds as many. None: the image must come whole."""
+
+    def __call__(self, tile: Image) -> Image:
+        """The tile (h, w, 3) at ``scale`` times its size. The core clips it to [0, 1] and rounds it."""
+        ...
+
+
+class RunContext(Protocol):
+    """What a component gets beside its inputs."""
+
+    device: str
+    """Where torch should compute: ``cpu``, or ``cuda``."""
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The numpy generator of this step: the same one at each use, seeded by all that the step depends on."""
+        ...
+
+    @property
+    def torch_rng(self) -> torch.Generator:
+        """The torch generator (on the CPU) of this step, likewise. Never use the global generators."""
+        ...
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far the work is. Cheap: call it at every iteration."""
+        ...
+
+    def log(self, name: str, step: int, value: float) -> None:
+        """Add a point to the curve `name`, which lands in the result."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Say something that the user should know about this result. It is printed and kept with it."""
+        ...

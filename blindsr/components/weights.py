@@ -1,0 +1,108 @@
+"""Reads the weights in a checkpoint file, which may come from anywhere, without running what is in it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from blindsr.errors import BlindSRError, printable
+
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+"""Under which names training programs keep the weights in a larger dictionary, the one to prefer first."""
+
+DEEPEST = 2
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of a checkpoint by name, on the CPU, all their numbers finite."""
+
+    path: Path
+    state: State
+
+    def error(self, text: str) -> BlindSRError:
+        """An error about this file: one line that begins with its path."""
+        return _error(self.path, text)
+
+
+def read_weights(path: Path) -> Weights:
+    """The weights in a file: safetensors if it is called so, else what ``torch.save`` made of a dictionary of tensors.
+
+    Raises
+    ------
+    BlindSRError
+        If it is no such file, is damaged, needs Python code to run, or holds no weights or ones that are not finite.
+    """
+    content = _safetensors(path) if path.suffix.lower() == ".safetensors" else _pickled(path)
+    state = _without_prefix(_tensors(content))
+    if not state:
+        raise _error(path, "holds no weights; expected a dictionary of tensors (a state_dict)")
+    for name, tensor in state.items():
+        plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+        if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise _error(path, f"{name} is not a plain tensor; expected dense weights: not sparse, quantised, or expanded")
+        if not torch.isfinite(tensor.float() if tensor.is_floating_point() else tensor).all():
+            raise _error(path, f"{name} has values that are NaN or infinite; the training failed, or the file is damaged")
+    return Weights(path, state)
+
+
+def _safetensors(path: Path) -> Any:
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except OSError as error:
+        raise _error(path, f"cannot be read ({error.strerror})") from error
+    except Exception as error:
+        raise _error(path, "is not a safetensors file, or damaged") from error
+
+
+def _pickled(path: Path) -> Any:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise _error(path, f"cannot be read ({error.strerror})") from error
+    with file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is odd about a file that is refused in the next line
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged file makes torch raise nearly anything, even OSError
+            code = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+            if code:
+                what = f"is refused: to load it would run Python code ({code[1]}); expected tensors alone (a state_dict)"
+            elif "TorchScript" in str(error):
+                what = "is a TorchScript program; expected tensors alone (a state_dict)"
+            else:
+                what = "is not a PyTorch checkpoint, or damaged; expected what torch.save makes of a state_dict"
+            raise _error(path, what) from error
+
+
+def _tensors(content: Any, depth: int = 0) -> State:
+    if not isinstance(content, Mapping):
+        return {}
+    for wrapper in WRAPPERS:
+        if isinstance(content.get(wrapper), Mapping) and depth < DEEPEST:
+            return _tensors(content[wrapper], depth + 1)
+    return {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
+
+
+def _without_prefix(state: State) -> State:
+    """Without the ``module.`` that torch.nn.DataParallel puts before every name."""
+    if not all(name.startswith("module.") for name in state):
+        return state
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _error(path: Path, text: str) -> BlindSRError:
+    return BlindSRError(printable(f"{path}: {text}"))

@@ -1,0 +1,1 @@
+"""Running a plan: what a step does, the executors, the scheduler."""

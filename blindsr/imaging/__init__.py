@@ -1,0 +1,1 @@
+"""Images and SR kernels: files, resizing, degrading, metrics."""

@@ -1,0 +1,101 @@
+"""PSNR and SSIM on the Y channel, and kernel errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.errors import BlindSRError
+from blindsr.imaging.kernel import Kernel, center_of_mass
+
+PROTOCOL = {"channel": "Y", "data_range": 255, "higher_is_better": True}
+SSIM_SETTINGS = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+SSIM_WINDOW_PX = 11
+
+
+def luma(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Y of BT.601 in 16..235 (float64, not rounded) of an 8- or 16-bit RGB image of shape (H, W, 3)."""
+    rgb = image.astype(np.float64) * (255 / np.iinfo(image.dtype).max)
+    luma: NDArray[np.float64] = 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
+    return luma
+
+
+def psnr_y(sr: NDArray[Any], hr: NDArray[Any], *, shave: int) -> float:
+    """Peak signal-to-noise ratio in dB, by the protocol of the KernelGAN paper's Table 1 (VDSR's script).
+
+    Parameters
+    ----------
+    sr, hr
+        uint8 or uint16 RGB images of one shape (H, W, 3).
+    shave
+        Pixels left out at each side; the protocol's is the scale.
+
+    Returns
+    -------
+    ``10 log10(255^2 / MSE)`` on Y; infinite for equal images.
+    """
+    y_sr, y_hr = _shaved_luma(sr, hr, shave)
+    error = np.mean(np.square(y_sr - y_hr))
+    return float(10 * np.log10(255**2 / error)) if error else float("inf")
+
+
+def ssim_y(sr: NDArray[Any], hr: NDArray[Any], *, shave: int) -> float:
+    """Structural similarity on Y: 11 x 11 Gaussian window, sigma 1.5, K = (0.01, 0.03), population covariance, valid region.
+
+    Arguments as in `psnr_y`. Source: Wang et al., IEEE TIP 13(4), 2004, in scikit-image's implementation.
+    """
+    from skimage.metrics import structural_similarity
+
+    y_sr, y_hr = _shaved_luma(sr, hr, shave)
+    if min(y_sr.shape) < SSIM_WINDOW_PX:
+        raise BlindSRError(
+            f"SSIM needs at least {SSIM_WINDOW_PX} pixels a side after shaving, not {y_sr.shape[1]} x {y_sr.shape[0]}"
+        )
+    return float(structural_similarity(y_sr, y_hr, **SSIM_SETTINGS))  # type: ignore[no-untyped-call]
+
+
+def kernel_errors(estimated: Kernel, true: Kernel) -> dict[str, float]:
+    """How far an estimated kernel is from the true one, whatever the shift between them.
+
+    Both are moved by cubic interpolation to one centre of mass on one grid.
+
+    Returns
+    -------
+    ``kernel_l2``
+        |estimated - true| / |true|; 0 is best.
+    ``kernel_correlation``
+        The largest normalised cross-correlation over all shifts; 1 is best.
+    """
+    from scipy.signal import correlate
+
+    size = max(25, *(n + 4 + n % 2 for k in (estimated, true) for n in k.shape)) | 1
+    a, b = (_centered(k.array, size) for k in (estimated, true))
+    norm = np.linalg.norm(a) * np.linalg.norm(b)
+    return {
+        "kernel_l2": float(np.linalg.norm(a - b) / np.linalg.norm(b)),
+        "kernel_correlation": float(correlate(a, b).max() / norm),
+    }
+
+
+def _centered(array: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    from scipy import ndimage
+
+    canvas = np.zeros((size, size))
+    top, left = ((size - n) // 2 for n in array.shape)
+    canvas[top : top + array.shape[0], left : left + array.shape[1]] = array
+    row, column = center_of_mass(canvas)
+    moved: NDArray[np.float64] = ndimage.shift(canvas, (size // 2 - row, size // 2 - column), order=3, mode="constant")
+    return moved
+
+
+def _shaved_luma(sr: NDArray[Any], hr: NDArray[Any], shave: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if sr.shape != hr.shape or sr.ndim != 3 or sr.shape[2] != 3:
+        raise BlindSRError(f"only RGB images of one size can be compared, not {sr.shape} with {hr.shape}")
+    inner = slice(shave, -shave or None)
+    if min(sr.shape[:2]) <= 2 * shave:
+        raise BlindSRError(
+            f"an image of {sr.shape[1]} x {sr.shape[0]} pixels has nothing left after shaving {shave} from each side"
+        )
+    return luma(sr[inner, inner]), luma(hr[inner, inner])

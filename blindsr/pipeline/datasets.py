@@ -1,0 +1,160 @@
+"""Data on disk as items: HR folder, LR images, DIV2KRK layout, built-in samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from blindsr.components.registry import suggestion
+from blindsr.errors import BlindSRError
+from blindsr.imaging.reader import SUFFIXES
+
+SAMPLES = ("astronaut", "chelsea", "coffee")
+"""Sample photographs, which come with scikit-image."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a dataset: the files that are there of it.
+
+    Attributes
+    ----------
+    id
+        Its name in results: a file name without its ending, unique in the dataset.
+    lr, hr
+        Image files. Where there is only `hr`, the LR image is made by a degradation.
+    kernel, half_kernel
+        Kernel files: the true kernel, and for x4 the x2 kernel that goes with it.
+    """
+
+    id: str
+    lr: Path | None = None
+    hr: Path | None = None
+    kernel: Path | None = None
+    half_kernel: Path | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Named items, in the order of their names."""
+
+    name: str
+    items: tuple[Item, ...]
+
+
+def sample(names: Sequence[str]) -> Dataset:
+    """HR photographs that come with scikit-image: `SAMPLES`."""
+    from importlib.util import find_spec
+
+    found = find_spec("skimage")
+    assert found is not None
+    assert found.origin is not None
+    for name in names:
+        if name not in SAMPLES:
+            raise BlindSRError(f"unknown sample '{name}'{suggestion(name, SAMPLES) or '; there are ' + ', '.join(SAMPLES)}")
+    names = list(dict.fromkeys(names))
+    folder = Path(found.origin).parent / "data"
+    return Dataset("-".join(("sample", *names)), tuple(Item(name, hr=folder / f"{name}.png") for name in names))
+
+
+def hr_folder(folder: Path) -> Dataset:
+    """Every image of a folder as an HR image."""
+    files = _images_in(folder)
+    return Dataset(_label(folder), tuple(Item(name, hr=path) for name, path in _named(files)))
+
+
+def lr_images(paths: Sequence[Path]) -> Dataset:
+    """LR images without truth: files, folders, or both."""
+    if not paths:
+        raise BlindSRError("no LR images were named")
+    files = [file for path in paths for file in (_images_in(path) if path.is_dir() else [_existing(path)])]
+    name = _label(paths[0]) if len(paths) == 1 and paths[0].is_dir() else files[0].stem if len(files) == 1 else "photos"
+    return Dataset(name, tuple(Item(name, lr=path) for name, path in _named(files)))
+
+
+def div2krk(folder: Path, scale: int) -> Dataset:
+    """A set in DIV2KRK's layout, as its archive unpacks.
+
+    ``lr_xS/im_N.png`` are needed; ``gt/img_N_gt.png`` and ``gt_k_xS/kernel_N.mat`` may be absent, but as whole folders only.
+    They may lie one folder deeper.
+
+    Raises
+    ------
+    BlindSRError
+        If there is no LR folder for this scale, or a file is missing that its neighbours have.
+    """
+    if not folder.is_dir():
+        raise BlindSRError(f"{folder}: no such folder")
+    label, folder = _label(folder), _unpacked(folder)
+    lr_folder = folder / f"lr_x{scale}"
+    if not lr_folder.is_dir():
+        there = sorted(path.name for path in folder.glob("lr_x*"))
+        raise BlindSRError(
+            f"{folder}: no folder lr_x{scale}; {'it has ' + ', '.join(there) if there else 'this is not the layout of DIV2KRK'}"
+        )
+    pattern = re.compile(r"im_(\d+)\.png")
+    numbers = sorted((m[1] for path in lr_folder.iterdir() if (m := pattern.fullmatch(path.name))), key=int)
+    if not numbers:
+        raise BlindSRError(f"{lr_folder}: holds no im_N.png")
+
+    def beside(subfolder: str, file: Callable[[str], str]) -> dict[str, Path]:
+        if not (folder / subfolder).is_dir():
+            return {}
+        return {n: _existing(folder / subfolder / file(n)) for n in numbers}
+
+    hr = beside("gt", lambda n: f"img_{n}_gt.png")
+    kernels = beside(f"gt_k_x{scale}", lambda n: f"kernel_{n}.mat")
+    halves = beside("gt_k_x2", lambda n: f"kernel_{n}.mat") if scale == 4 else {}
+    items = (Item(f"im_{n}", lr_folder / f"im_{n}.png", hr.get(n), kernels.get(n), halves.get(n)) for n in numbers)
+    return Dataset(label, tuple(items))
+
+
+def _unpacked(folder: Path) -> Path:
+    """The folder with the set: this one, or the only one in it that is of the layout, as archives often unpack."""
+    if any(folder.glob("lr_x*")):
+        return folder
+    inner = [
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")) and any(path.glob("lr_x*"))
+    ]
+    return inner[0] if len(inner) == 1 else folder
+
+
+def _label(folder: Path) -> str:
+    return folder.resolve().name or "root"
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise BlindSRError(f"{path}: no such file")
+    return path
+
+
+def _images_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise BlindSRError(f"{folder}: no such folder")
+    files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    if not files:
+        raise BlindSRError(f"{folder}: holds no images ({', '.join(s[1:] for s in SUFFIXES)})")
+    return sorted(files, key=lambda path: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", path.name)])
+
+
+def _named(files: Iterable[Path]) -> list[tuple[str, Path]]:
+    """Files with an id each: the stem, or the whole name, or a numbered one where the others are taken."""
+    files = list(dict.fromkeys(files))
+    stems = [path.stem for path in files]
+    taken: dict[str, Path] = {}
+    for path in files:
+        name = _safe(path.stem if stems.count(path.stem) == 1 else path.name)
+        number = 2
+        while name in taken:
+            name, number = _safe(f"{path.name} ({number})"), number + 1
+        taken[name] = path
+    return list(taken.items())
+
+
+def _safe(name: str) -> str:
+    """A name that HDF5 and every file system takes: names that are not UTF-8 are escaped, and `.` stands for nothing else."""
+    text = name.encode(errors="backslashreplace").decode()
+    return text if text.strip(".") else f"{text}_"

@@ -1,0 +1,233 @@
+"""Pipeline and dataset to steps, each with a content key: equal keys are the same step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from blindsr.components.builtin import External, Given, GroundTruth
+from blindsr.components.interfaces import Component
+from blindsr.errors import BlindSRError
+from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention
+from blindsr.pipeline.datasets import Dataset, Item
+from blindsr.pipeline.hashes import Hashes
+from blindsr.pipeline.loader import Method, Pipeline
+from blindsr.pipeline.steps import (
+    VERSIONS,
+    Absent,
+    ImageFile,
+    Input,
+    KernelFile,
+    PlannedItem,
+    PlannedRow,
+    Step,
+    StepKind,
+    StepOutput,
+)
+
+ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
+
+
+@dataclass
+class Plan:
+    """The steps in an order in which each comes after all that it needs, and the rows that they make.
+
+    `weights` are the networks that the methods load: path, sha256, and the licence where the plugin ships them.
+    """
+
+    pipeline: Pipeline
+    dataset: Dataset
+    steps: dict[str, Step] = field(default_factory=dict)
+    items: list[PlannedItem] = field(default_factory=list)
+    rows: list[PlannedRow] = field(default_factory=list)
+    weights: list[dict[str, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @cached_property
+    def uses(self) -> dict[str, list[PlannedRow]]:
+        """The rows of each upscaling step."""
+        found: dict[str, list[PlannedRow]] = {}
+        for row in self.rows:
+            found.setdefault(row.upscale, []).append(row)
+        return found
+
+
+def make_plan(pipeline: Pipeline, dataset: Dataset, hashes: Hashes | None = None) -> Plan:
+    """Lay out every step of a pipeline on a dataset; `hashes` are those of an earlier run, which need not be computed again.
+
+    Raises
+    ------
+    BlindSRError
+        If a file is missing or a given kernel unreadable, so that nothing starts that cannot end.
+    """
+    plan = Plan(pipeline, dataset, left_out=list(pipeline.left_out))
+    planner = _Planner(plan, hashes or Hashes())
+    for item in dataset.items:
+        planner.add(item)
+    planner.list_weights()
+    if not plan.rows:
+        raise BlindSRError("; ".join(["nothing can be run", *plan.left_out]))
+    return plan
+
+
+class _Planner:
+    def __init__(self, plan: Plan, hashes: Hashes) -> None:
+        self.plan = plan
+        self.pipeline = plan.pipeline
+        self.hashes = hashes
+        self.read: set[KernelFile] = set()
+        self.identities: dict[int, dict[str, Any]] = {}
+        self.files: dict[int, dict[str, str]] = {}
+
+    def add(self, item: Item) -> None:
+        planned = self._inputs(item)
+        self.plan.items.append(planned)
+        for method in self.pipeline.methods:
+            if isinstance(method.kernel, GroundTruth) and planned.true is None:
+                remark = f"method '{method.name}' is left out where there is no true kernel"
+                if remark not in self.plan.left_out:
+                    self.plan.left_out.append(remark)
+                continue
+            for seed in self.pipeline.seeds:
+                self.plan.rows.append(self._row(planned, method, seed))
+
+    def list_weights(self) -> None:
+        """Every file that the components were given or ship, kernels and SR images apart."""
+        found: dict[Path, str] = {}
+        parts = [part for method in self.pipeline.methods for part in (method.kernel, method.sr)]
+        for component in (*parts, self.pipeline.degradation):
+            if component is None or isinstance(component, Given):
+                continue
+            given = (getattr(component, name) for name in type(component).model_fields)
+            found |= {value: "" for value in given if isinstance(value, Path) and value.is_file()}
+            found |= component.shipped_weights(self.pipeline.scale)
+        self.plan.weights = [{"path": str(p), "sha256": self.hashes.of(p), "licence": licence} for p, licence in found.items()]
+
+    def _inputs(self, item: Item) -> PlannedItem:
+        scale = self.pipeline.scale
+        hr = self._image(item.hr) if item.hr else None
+        if item.lr is None:
+            assert hr is not None
+            key = self._step("degrade", item.id, self.pipeline.degradation, {"hr": hr}, seed=self.pipeline.data_seed)
+            return PlannedItem(item, StepOutput(key, "lr"), hr, StepOutput(key, "kernel"))
+        lr = self._image(item.lr)
+        if item.kernel is None:
+            return PlannedItem(item, lr, hr, None)
+        half = self._kernel(item.half_kernel, 2, 2) if item.half_kernel else None
+        stored = self._kernel(item.kernel, scale, scale, half=half)
+        if hr is None:
+            return PlannedItem(item, lr, None, stored)
+        key = self._step("register", item.id, None, {"hr": hr, "lr": lr, "kernel": stored})
+        return PlannedItem(item, lr, hr, StepOutput(key, "kernel"))
+
+    def _row(self, planned: PlannedItem, method: Method, seed: int) -> PlannedRow:
+        item = planned.item.id
+        kernel = None if isinstance(method.sr, External) else self._method_kernel(planned, method, seed)
+        if kernel is None:
+            upscale = self._external(planned, method)
+        else:
+            upscale = self._step("upscale", item, method.sr, {"lr": planned.lr, "kernel": kernel}, seed=seed)
+        truth: dict[str, Input] = {}
+        if planned.hr:
+            truth |= {"hr": planned.hr, "sr": StepOutput(upscale, "sr")}
+        if planned.true and kernel and not isinstance(method.kernel, GroundTruth):
+            truth |= {"true": planned.true, "kernel": kernel}
+        score = self._step("score", item, None, truth) if truth else None
+        estimate = kernel.key if isinstance(kernel, StepOutput) and self.plan.steps[kernel.key].kind == "estimate" else None
+        return PlannedRow(item, method, seed, kernel, estimate, upscale, score)
+
+    def _external(self, planned: PlannedItem, method: Method) -> str:
+        assert isinstance(method.sr, External)
+        try:
+            sr: Input = self._image(method.sr.path_for(planned.item.id))
+        except BlindSRError as error:
+            sr = Absent(str(error))
+        return self._step("external", planned.item.id, None, {"lr": planned.lr, "sr": sr})
+
+    def _method_kernel(self, planned: PlannedItem, method: Method, seed: int) -> Input:
+        if isinstance(method.kernel, GroundTruth):
+            assert planned.true is not None
+            return planned.true
+        if isinstance(method.kernel, Given):
+            given = method.kernel
+            scale = self.pipeline.scale
+            return self._kernel(given.path_for(planned.item.id), given.scale or scale, scale, given.convention)
+        return StepOutput(self._step("estimate", planned.item.id, method.kernel, {"lr": planned.lr}, seed=seed), "kernel")
+
+    def _image(self, path: Path) -> ImageFile:
+        return ImageFile(path, self.hashes.of(path))
+
+    def _kernel(
+        self, path: Path, scale: int, to_scale: int, convention: Convention = "kernelgan", half: KernelFile | None = None
+    ) -> KernelFile:
+        file = KernelFile(path, self.hashes.of(path), scale, to_scale, convention, half)
+        if file not in self.read:
+            self.read.add(file)
+            # So that a wrong kernel is reported before anything starts.
+            rows, columns = self.hashes.fact(f"misalignment of {file.key}", 2, lambda: file.read().misalignment_px)
+            if max(abs(rows), abs(columns)) > ALIGNED_WITHIN_PX:
+                self.plan.remarks.append(
+                    f"{path}: the kernel is ({rows:+.2f}, {columns:+.2f}) px off alignment, and shifts the SR image by as much; "
+                    "if another tool wrote it, name its convention: usrnet or fkp"
+                )
+        return file
+
+    def _content(self, value: Any, files: dict[str, str]) -> Any:
+        """A parameter's value as JSON knows it, files and folders by their bytes; they are noted in `files`."""
+        if isinstance(value, Path) and value.is_dir():
+            inside = sorted(path for path in value.rglob("*") if path.is_file())
+            files |= {str(path.absolute()): self.hashes.of(path) for path in inside}
+            return {"folder": [[path.relative_to(value).as_posix(), self.hashes.of(path)] for path in inside]}
+        if isinstance(value, Path):
+            files[str(value.absolute())] = self.hashes.of(value)
+            return {"file": self.hashes.of(value)}
+        if isinstance(value, BaseModel):
+            return {name: self._content(getattr(value, name), files) for name in type(value).model_fields}
+        if isinstance(value, Mapping):
+            return {str(key): self._content(inner, files) for key, inner in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._content(inner, files) for inner in (sorted(value) if isinstance(value, set | frozenset) else value)]
+        plain = isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))
+        return value if plain else repr(value)
+
+    def _step(self, kind: StepKind, item: str, component: Component | None, inputs: Mapping[str, Input], *, seed: int = 0) -> str:
+        identity: dict[str, Any] = {"kind": kind, "version": VERSIONS[kind]}
+        if component:
+            identity |= self._identity(component)
+            identity["seed"] = seed if component.stochastic else None
+        identity["inputs"] = {role: _input_key(source) for role, source in inputs.items()}
+        key = _digest(identity | {"scale": self.pipeline.scale})
+        if key not in self.plan.steps:
+            kernel_seed = _digest(identity) if kind == "degrade" else ""
+            label = component.name if component else kind
+            files = self.files[id(component)] if component else {}
+            self.plan.steps[key] = Step(key, kind, component, self.pipeline.scale, dict(inputs), kernel_seed, item, label, files)
+        return key
+
+    def _identity(self, component: Component) -> dict[str, Any]:
+        """What of a component is part of the keys."""
+        if id(component) not in self.identities:  # the pipeline keeps them all alive, so their numbers stay theirs
+            files = self.files[id(component)] = {}
+            parameters = {name: self._content(getattr(component, name), files) for name in type(component).model_fields}
+            identity: dict[str, Any] = {"component": [component.name, component.version, parameters]}
+            if shipped := component.shipped_weights(self.pipeline.scale):
+                identity["weights"] = sorted(self.hashes.of(path) for path in shipped)
+            self.identities[id(component)] = identity
+        return self.identities[id(component)]
+
+
+def _input_key(source: Input) -> str:
+    return f"made:{source.key}:{source.what}" if isinstance(source, StepOutput) else source.key
+
+
+def _digest(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(ENCODER.encode(identity).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The output folder: finished steps, results, images, and what keeps them whole."""
