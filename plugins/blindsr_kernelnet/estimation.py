@@ -1,0 +1,74 @@
+"""One image to its kernel: the crops that are looked at, the network, the alignment."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from blindsr.api import BlindSRError, Kernel
+from blindsr_kernelnet.files import load
+from blindsr_kernelnet.network import WINDOW_PX
+
+if TYPE_CHECKING:
+    from blindsr.api import Image
+
+CROP_PX = 256
+MAX_CROPS = 12
+"""Of a large image, this many crops with the most texture are looked at, so that memory and time are bounded."""
+MIN_CONTRAST = 0.5 / 255
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class Found(NamedTuple):
+    """An aligned kernel, and the relative L2 error to expect of it."""
+
+    kernel: Kernel
+    expected_error: float
+
+
+def estimate(lr: Image, scale: int, weights: Path, device: str) -> Found:
+    """The kernel of an LR image (H, W, 3) for a scale.
+
+    Raises
+    ------
+    BlindSRError
+        If the image is too small or flat, or the weights cannot be read.
+    """
+    gray = lr @ LUMA
+    if min(gray.shape) < WINDOW_PX:
+        raise BlindSRError(f"the image has {lr.shape[1]} x {lr.shape[0]} pixels; kernelnet needs at least {WINDOW_PX} a side")
+    if gray.std() < MIN_CONTRAST:
+        raise BlindSRError("the image is flat, which says nothing about its blur; give one with texture")
+    network = load(weights).to(device)
+    with torch.inference_mode():
+        found = network(torch.from_numpy(crops(gray))[None].to(device), scale)
+    array = found.kernels[0].double().cpu().numpy()
+    return Found(Kernel(array, scale).align(), math.exp(float(found.log_error[0])))
+
+
+def crops(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The crops (M, h, w) of a gray image that say most about its blur; all of it where it is small."""
+    height, width = gray.shape
+    if height * width <= MAX_CROPS * CROP_PX**2:
+        return np.ascontiguousarray(gray[None])
+    side = min(CROP_PX, height, width)
+    places = [
+        (round(row), round(column))
+        for row in np.linspace(0, height - side, height // side)
+        for column in np.linspace(0, width - side, width // side)
+    ]
+    texture = [_texture(gray[row : row + side, column : column + side]) for row, column in places]
+    best = np.argsort(texture)[::-1][:MAX_CROPS]
+    return np.stack([gray[places[n][0] : places[n][0] + side, places[n][1] : places[n][1] + side] for n in sorted(best)])
+
+
+def _texture(crop: NDArray[np.float32]) -> float:
+    """Mean absolute gradient; the median over blocks, so that one strong edge does not make a flat crop textured."""
+    gradient = np.abs(np.diff(crop, axis=0))[:, :-1] + np.abs(np.diff(crop, axis=1))[:-1]
+    side = min(gradient.shape) // 4 * 4
+    return float(np.median(gradient[:side, :side].reshape(4, side // 4, 4, side // 4).mean((1, 3))))

@@ -1,0 +1,57 @@
+"""The data step of half-quadratic splitting, solved in closed form: blur and decimation together."""
+
+from __future__ import annotations
+
+import torch
+
+
+def transfer_function(kernels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """The transfer functions (N, 1, H, W // 2 + 1) of kernels (N, k, l), applied as correlations, on a periodic H x W grid.
+
+    A kernel that is larger than the grid is wrapped around it.
+    """
+    count, rows, columns = kernels.shape
+    row = (torch.arange(rows, device=kernels.device) - rows // 2) % shape[0]
+    column = (torch.arange(columns, device=kernels.device) - columns // 2) % shape[1]
+    place = (row[:, None] * shape[1] + column[None]).flatten()
+    grid = kernels.new_zeros(count, shape[0] * shape[1])
+    grid.index_add_(1, place, kernels.flatten(1))
+    return torch.fft.rfft2(grid.view(count, 1, *shape)).conj()
+
+
+class DataStep:
+    """Finds ``argmin_z |y - D K z|^2 + alpha |z - x|^2`` for LR images y, where K blurs and D keeps each s-th pixel.
+
+    With periodic borders, ``z = x + K' D' (D K K' D' + alpha)^-1 (y - D K x)``, and the matrix to invert is diagonal in the Fourier
+    domain of the LR grid: it is the decimated autocorrelation of the kernel. Equal to equation (11) of Zhang, Van Gool, Timofte,
+    *Deep Unfolding Network for Image Super-Resolution* (CVPR 2020), without its division by alpha.
+
+    Parameters
+    ----------
+    lr
+        (N, C, h, w).
+    transfer
+        Of the kernels on the HR grid (N, 1, s h, s w // 2 + 1), from `transfer_function`.
+    scale
+        s.
+    """
+
+    def __init__(self, lr: torch.Tensor, transfer: torch.Tensor, scale: int) -> None:
+        self._lr = lr
+        self._transfer = transfer
+        self._scale = scale
+        self._lr_shape = (lr.shape[2], lr.shape[3])
+        self._hr_shape = (scale * lr.shape[2], scale * lr.shape[3])
+        autocorrelation = torch.fft.irfft2(transfer.abs().square(), s=self._hr_shape)
+        self._power = torch.fft.rfft2(self._decimated(autocorrelation)).real.clamp_min(0)
+
+    def __call__(self, x: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+        """z for an estimate x (N, C, s h, s w) and its weights alpha (N,)."""
+        residual = self._lr - self._decimated(torch.fft.irfft2(self._transfer * torch.fft.rfft2(x), s=self._hr_shape))
+        solved = torch.fft.rfft2(residual) / (self._power + alpha[:, None, None, None])
+        spread = torch.zeros_like(x)
+        spread[:, :, :: self._scale, :: self._scale] = torch.fft.irfft2(solved, s=self._lr_shape)
+        return x + torch.fft.irfft2(torch.fft.rfft2(spread) * self._transfer.conj(), s=self._hr_shape)
+
+    def _decimated(self, image: torch.Tensor) -> torch.Tensor:
+        return image[:, :, :: self._scale, :: self._scale]
