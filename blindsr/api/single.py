@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from blindsr.cli.progress import console
+from blindsr.report.progress import console
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.device import resolve_device

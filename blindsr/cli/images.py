@@ -56,7 +56,7 @@ def degrade(
     Run on it with: blindsr run PIPELINE --data OUTPUT
     """
     from blindsr.api import degradation
-    from blindsr.cli.progress import console
+    from blindsr.report.progress import console
 
     numbers = whole_numbers("--scales", scales, "2,4")
     if not set(numbers) <= {2, 3, 4}:

@@ -51,7 +51,7 @@ def run(
     What is done already is not done again, so an interrupted run goes on where it stopped.
     The table comes last; images and result.h5 lie in the folder that it names.
     """
-    from blindsr.cli.progress import console
+    from blindsr.report.progress import console
     from blindsr.execution import forecast
     from blindsr.execution import runner as execute
     from blindsr.execution.placement import Placement
