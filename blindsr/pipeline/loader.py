@@ -11,9 +11,11 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from blindsr.components.interfaces import MISSING, Component, Degradation, home_expanded
-from blindsr.components.registry import TITLES, Kind, Registry, suggestion
-from blindsr.errors import BlindSRError
+from blindsr.components.discovery import Kind
+from blindsr.components.interfaces import Component, Degradation
+from blindsr.components.paths import MISSING, home_expanded
+from blindsr.components.registry import TITLES, Registry
+from blindsr.errors import BlindSRError, suggestion
 from blindsr.imaging.files import explained
 from blindsr.imaging.reader import SUFFIXES
 from blindsr.pipeline import datasets
