@@ -247,3 +247,19 @@ def test_parameters_are_strict_frozen_and_closed() -> None:
         thing.count = 3
     with pytest.raises(TypeError, match="abstract"):
         KernelEstimator()
+
+
+def test_plugins_shows_the_traceback_of_a_plugin_that_fails_under_debug(plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from blindsr.cli import cli
+
+    factory = "    x: dict[str, int] = pydantic.Field(default_factory=lambda: 1 / 0)\n    name"
+    odd = ESTIMATOR.replace("blindsr_api", "import pydantic\nblindsr_api").replace("    name", factory).replace("{name}", "odd")
+    registry = Registry.load([plugin("bad", "raise RuntimeError('no such library')"), plugin("odd", odd)])
+    monkeypatch.setattr(Registry, "discover", lambda: registry)
+    shown = CliRunner().invoke(cli, ["--debug", "plugins"], catch_exceptions=False)
+    assert "    x = computed" in shown.stdout
+    assert shown.stderr.startswith("warning: plugin 'bad' of bad 1.0: RuntimeError: no such library\nTraceback (most recent")
+    assert shown.stderr.count("Traceback") == 1
+    assert "Traceback" not in CliRunner().invoke(cli, ["plugins"], catch_exceptions=False).stderr

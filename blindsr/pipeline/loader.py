@@ -70,7 +70,7 @@ class Pipeline:
         """All settings, defaults included, as plain JSON values."""
 
         def spec(component: Component) -> dict[str, Any]:
-            return {component.name: component.model_dump(mode="json")}
+            return {component.full_name: component.model_dump(mode="json")}
 
         return {
             "name": self.name,
@@ -325,11 +325,10 @@ class _Checker:
             return None
         try:
             component = self.registry.get(kind, name)
+            made = self.registry.validated(kind, name, parameters or {}, self._context(inner))
         except BlindSRError as error:
             self._add(location, str(error))
             return None
-        try:
-            made = component.model_validate(parameters or {}, context=self._context(inner))
         except ValidationError as error:
             if all(detail["type"] == MISSING for detail in error.errors()):
                 self._note_missing(error, inner)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
 
 from blindsr.components.builtin import External, Given, GroundTruth
 from blindsr.components.interfaces import Component
@@ -19,21 +14,9 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention
 from blindsr.pipeline.datasets import Dataset, Item
 from blindsr.pipeline.hashes import Hashes
+from blindsr.pipeline.keys import StepMaker, shipped_weights
 from blindsr.pipeline.loader import Method, Pipeline
-from blindsr.pipeline.steps import (
-    VERSIONS,
-    Absent,
-    ImageFile,
-    Input,
-    KernelFile,
-    PlannedItem,
-    PlannedRow,
-    Step,
-    StepKind,
-    StepOutput,
-)
-
-ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
+from blindsr.pipeline.steps import Absent, ImageFile, Input, KernelFile, PlannedItem, PlannedRow, Step, StepKind, StepOutput
 
 
 @dataclass
@@ -84,9 +67,8 @@ class _Planner:
         self.plan = plan
         self.pipeline = plan.pipeline
         self.hashes = hashes
+        self.maker = StepMaker(self.pipeline.scale, hashes)
         self.read: set[KernelFile] = set()
-        self.identities: dict[int, dict[str, Any]] = {}
-        self.files: dict[int, dict[str, str]] = {}
 
     def add(self, item: Item) -> None:
         planned = self._inputs(item)
@@ -109,7 +91,8 @@ class _Planner:
                 continue
             given = (getattr(component, name) for name in type(component).model_fields)
             found |= {value: "" for value in given if isinstance(value, Path) and value.is_file()}
-            found |= component.shipped_weights(self.pipeline.scale)
+            with contextlib.suppress(BlindSRError):  # its steps fail, and say why
+                found |= shipped_weights(component, self.pipeline.scale)
         self.plan.weights = [{"path": str(p), "sha256": self.hashes.of(p), "licence": licence} for p, licence in found.items()]
 
     def _inputs(self, item: Item) -> PlannedItem:
@@ -164,12 +147,14 @@ class _Planner:
         return StepOutput(self._step("estimate", planned.item.id, method.kernel, {"lr": planned.lr}, seed=seed), "kernel")
 
     def _image(self, path: Path) -> ImageFile:
-        return ImageFile(path, self.hashes.of(path))
+        file = self.hashes.file(path)
+        return ImageFile(path, file.sha256, file.stamp)
 
     def _kernel(
         self, path: Path, scale: int, to_scale: int, convention: Convention = "kernelgan", half: KernelFile | None = None
     ) -> KernelFile:
-        file = KernelFile(path, self.hashes.of(path), scale, to_scale, convention, half)
+        known = self.hashes.file(path)
+        file = KernelFile(path, known.sha256, known.stamp, scale=scale, to_scale=to_scale, convention=convention, half=half)
         if file not in self.read:
             self.read.add(file)
             # So that a wrong kernel is reported before anything starts.
@@ -181,53 +166,7 @@ class _Planner:
                 )
         return file
 
-    def _content(self, value: Any, files: dict[str, str]) -> Any:
-        """A parameter's value as JSON knows it, files and folders by their bytes; they are noted in `files`."""
-        if isinstance(value, Path) and value.is_dir():
-            inside = sorted(path for path in value.rglob("*") if path.is_file())
-            files |= {str(path.absolute()): self.hashes.of(path) for path in inside}
-            return {"folder": [[path.relative_to(value).as_posix(), self.hashes.of(path)] for path in inside]}
-        if isinstance(value, Path):
-            files[str(value.absolute())] = self.hashes.of(value)
-            return {"file": self.hashes.of(value)}
-        if isinstance(value, BaseModel):
-            return {name: self._content(getattr(value, name), files) for name in type(value).model_fields}
-        if isinstance(value, Mapping):
-            return {str(key): self._content(inner, files) for key, inner in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self._content(inner, files) for inner in (sorted(value) if isinstance(value, set | frozenset) else value)]
-        plain = isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))
-        return value if plain else repr(value)
-
     def _step(self, kind: StepKind, item: str, component: Component | None, inputs: Mapping[str, Input], *, seed: int = 0) -> str:
-        identity: dict[str, Any] = {"kind": kind, "version": VERSIONS[kind]}
-        if component:
-            identity |= self._identity(component)
-            identity["seed"] = seed if component.stochastic else None
-        identity["inputs"] = {role: _input_key(source) for role, source in inputs.items()}
-        key = _digest(identity | {"scale": self.pipeline.scale})
-        if key not in self.plan.steps:
-            kernel_seed = _digest(identity) if kind == "degrade" else ""
-            label = component.name if component else kind
-            files = self.files[id(component)] if component else {}
-            self.plan.steps[key] = Step(key, kind, component, self.pipeline.scale, dict(inputs), kernel_seed, item, label, files)
-        return key
-
-    def _identity(self, component: Component) -> dict[str, Any]:
-        """What of a component is part of the keys."""
-        if id(component) not in self.identities:  # the pipeline keeps them all alive, so their numbers stay theirs
-            files = self.files[id(component)] = {}
-            parameters = {name: self._content(getattr(component, name), files) for name in type(component).model_fields}
-            identity: dict[str, Any] = {"component": [component.name, component.version, parameters]}
-            if shipped := component.shipped_weights(self.pipeline.scale):
-                identity["weights"] = sorted(self.hashes.of(path) for path in shipped)
-            self.identities[id(component)] = identity
-        return self.identities[id(component)]
-
-
-def _input_key(source: Input) -> str:
-    return f"made:{source.key}:{source.what}" if isinstance(source, StepOutput) else source.key
-
-
-def _digest(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(ENCODER.encode(identity).encode()).hexdigest()
+        """The key of a step, which becomes part of the plan."""
+        step = self.maker.step(kind, component, inputs, seed=seed, item=item)
+        return self.plan.steps.setdefault(step.key, step).key
