@@ -16,9 +16,8 @@ from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel
 from blindsr.pipeline.datasets import Dataset, Item, div2krk
-from blindsr.pipeline.keys import single_step
 from blindsr.pipeline.loader import load
-from blindsr.pipeline.plan import Plan, make_plan
+from blindsr.pipeline.plan import Plan, make_plan, single_step
 from blindsr.pipeline.steps import ImageCache, ImageFile, StepOutput
 from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run, write
@@ -226,6 +225,7 @@ def test_a_single_step_is_the_one_that_a_pipeline_has(folder: Path) -> None:
         kernel = StepOutput(estimate.key, "kernel")
         upscale = single_step("upscale", registry.build("sr", "bicubic"), scale, {"lr": image, "kernel": kernel}, seed=seed)
         assert planned[upscale.key].label == "bicubic"
+        assert single_step("estimate", estimator, scale, {"lr": image.path}, seed=seed).key == estimate.key
 
 
 def test_a_single_degradation_has_the_key_and_the_kernel_seed_of_a_pipeline(folder: Path) -> None:
@@ -249,6 +249,25 @@ def test_the_keys_of_a_stranger_s_component_are_its_own(folder: Path) -> None:
     assert len(keys[0] & keys[1]) == 1  # the ground truth's
     methods = pipeline.resolved()["methods"]
     assert [*methods["Bicubic interpolation"]["sr"], *methods["Ground truth"]["sr"]] == ["stranger:bicubic", "bicubic"]
+
+
+def test_arrays_and_kernels_are_known_by_their_numbers() -> None:
+    component = Registry.discover().build("sr", "bicubic")
+    image = np.zeros((4, 6, 3), np.uint8)
+    kernel = Kernel.bicubic(2)
+    keys = [
+        single_step("upscale", component, 2, {"lr": lr, "kernel": of}).key
+        for lr, of in (
+            (image, kernel),
+            (image.copy(), Kernel.bicubic(2)),
+            (image + 1, kernel),
+            (image.reshape(6, 4, 3), kernel),
+            (image.astype(np.uint16), kernel),
+            (image, kernel.shifted(0.5, 0)),
+        )
+    ]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 5
 
 
 class _Odd:

@@ -29,7 +29,7 @@ def plugins(ctx: click.Context) -> None:
                 click.echo(f"    {parameter} = {_default(field)}  {click.style(about, dim=True)}")
     warn(registry)
     if ctx.find_root().params["debug"]:
-        for problem in registry.problems:
+        for problem in (p for p in registry.problems if p.traceback):
             say(problem.traceback.rstrip(), err=True)
 
 

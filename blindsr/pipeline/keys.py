@@ -22,30 +22,6 @@ from blindsr.pipeline.steps import VERSIONS, Absent, Input, Step, StepKind, Step
 ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
 
-def single_step(
-    kind: StepKind, component: Component, scale: int, inputs: Mapping[str, Input], *, seed: int = 0, hashes: Hashes | None = None
-) -> Step:
-    """One component on one image outside a pipeline: the step, with its key and seeds, that a pipeline would have for it.
-
-    Parameters
-    ----------
-    kind, inputs
-        ``degrade`` with the HR image as ``hr``, ``estimate`` with the LR image as ``lr``, ``upscale`` with ``lr`` and ``kernel``.
-    seed
-        The pipeline's seed, or its ``data_seed`` where `kind` is ``degrade``.
-
-    Raises
-    ------
-    BlindSRError
-        If a parameter cannot be part of a key, or a file of the component cannot be read.
-    """
-    step = StepMaker(scale, hashes or Hashes()).step(kind, component, inputs, seed=seed)
-    for source in step.inputs.values():
-        if isinstance(source, Absent):
-            raise BlindSRError(source.message)
-    return step
-
-
 @dataclass(frozen=True)
 class _Identity:
     """What of a component is part of the keys, the files that it reads, and what keeps its steps from being done."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from blindsr.components.builtin import External, Given, GroundTruth
 from blindsr.components.interfaces import Component
 from blindsr.errors import BlindSRError
-from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention
+from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention, Kernel
 from blindsr.pipeline.datasets import Dataset, Item
 from blindsr.pipeline.hashes import Hashes
 from blindsr.pipeline.keys import StepMaker, shipped_weights
@@ -60,6 +65,52 @@ def make_plan(pipeline: Pipeline, dataset: Dataset, hashes: Hashes | None = None
     if not plan.rows:
         raise BlindSRError("; ".join(["nothing can be run", *plan.left_out]))
     return plan
+
+
+def single_step(
+    kind: StepKind, component: Component, scale: int, inputs: Mapping[str, Input | Path | Kernel | NDArray[Any]], *, seed: int = 0,
+    hashes: Hashes | None = None,
+) -> Step:  # fmt: skip
+    """One component on one image outside a pipeline: the step, with its key and seeds, that a pipeline would have for it.
+
+    Parameters
+    ----------
+    kind, inputs
+        ``degrade`` with the HR image as ``hr``, ``estimate`` with the LR image as ``lr``, ``upscale`` with ``lr`` and ``kernel``.
+        A path means an image file. Arrays and kernels are known by their numbers, so their steps are not those of files.
+    seed
+        The pipeline's seed, or its ``data_seed`` where `kind` is ``degrade``.
+
+    Raises
+    ------
+    BlindSRError
+        If a file cannot be read, a parameter cannot be part of a key, or the component's own files are wrong.
+    """
+    hashes = hashes or Hashes()
+    step = StepMaker(scale, hashes).step(
+        kind, component, {role: _input(value, hashes) for role, value in inputs.items()}, seed=seed
+    )
+    for source in step.inputs.values():
+        if isinstance(source, Absent):
+            raise BlindSRError(source.message)
+    return step
+
+
+def _input(value: Input | Path | Kernel | NDArray[Any], hashes: Hashes) -> Input:
+    if isinstance(value, Path):
+        return ImageFile.of(hashes.file(value))
+    if isinstance(value, Kernel):
+        half = _input(value.half, hashes) if value.half else None
+        assert half is None or isinstance(half, KernelFile)
+        return KernelFile(Path("<kernel>"), _array_digest(value.array), scale=value.scale, to_scale=value.scale, half=half)
+    if isinstance(value, np.ndarray):
+        return ImageFile(Path("<array>"), _array_digest(value))
+    return value
+
+
+def _array_digest(array: NDArray[Any]) -> str:
+    header = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.sha256(header + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 class _Planner:
@@ -147,8 +198,7 @@ class _Planner:
         return StepOutput(self._step("estimate", planned.item.id, method.kernel, {"lr": planned.lr}, seed=seed), "kernel")
 
     def _image(self, path: Path) -> ImageFile:
-        file = self.hashes.file(path)
-        return ImageFile(path, file.sha256, file.stamp)
+        return ImageFile.of(self.hashes.file(path))
 
     def _kernel(
         self, path: Path, scale: int, to_scale: int, convention: Convention = "kernelgan", half: KernelFile | None = None

@@ -54,6 +54,11 @@ class ImageCache:
 class ImageFile(HashedFile):
     """An input that is an image file, known by its bytes."""
 
+    @classmethod
+    def of(cls, file: HashedFile) -> ImageFile:
+        """The image in a file."""
+        return cls(file.path, file.sha256, file.stamp)
+
     @property
     def key(self) -> str:
         """What stands for it in the keys of steps."""
