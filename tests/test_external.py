@@ -118,7 +118,7 @@ def test_a_degradation_without_its_file_gets_a_line(folder: Path) -> None:
     from blindsr_random_kernel import RandomKernel
 
     from blindsr.components.interfaces import InputFile
-    from blindsr.components.registry import Entry
+    from blindsr.components.registry import RegisteredComponent
     from blindsr.pipeline.loader import load
     from pipelines import write
 
@@ -126,7 +126,9 @@ def test_a_degradation_without_its_file_gets_a_line(folder: Path) -> None:
         name: ClassVar[str] = "from_file"
         file: InputFile
 
-    registry = Registry({**Registry.discover().entries, ("degradation", "from_file"): Entry("degradation", FromFile, "t", "0")})
+    registry = Registry(
+        {**Registry.discover().entries, ("degradation", "from_file"): RegisteredComponent("degradation", FromFile, "t", "0")}
+    )
     path = write(folder, QUICK.replace("degradation: random_kernel", "degradation: {from_file: {file: k.npy}}"))
     with pytest.raises(BlindSRError, match=r"quick\.yaml:4:\d+: degradation\.from_file\.file: no such file: .*k\.npy$"):
         load(path, registry)

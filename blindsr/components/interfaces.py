@@ -15,11 +15,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, ForwardRef, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Protocol
 
 import pluggy
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from blindsr.components.paths import InputFile, InputFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,51 +44,19 @@ else:
     Kernel = ForwardRef("_kernel.Kernel", module=__name__)
     Image = ForwardRef("_reader.Image", module=__name__)
 
+__all__ = [
+    "API_VERSION", "SUPPORTED_API_VERSIONS", "Component", "Degradation", "InputFile", "InputFolder", "KernelEstimator",
+    "NonBlindSR", "RunContext", "Upscaler", "hookimpl",
+]  # fmt: skip
+
 API_VERSION = 1
-"""The version of these interfaces. A plugin module says which one it was written for: ``blindsr_api = 1``."""
+"""The newest version of these interfaces. A plugin module says which one it was written for: ``blindsr_api = 1``."""
+
+SUPPORTED_API_VERSIONS = (1,)
+"""The versions that plugins may be written for (docs/api-policy.md)."""
 
 hookimpl = pluggy.HookimplMarker("blindsr")
 """Marks a function of a plugin module as one of the hooks of `blindsr.components.hookspecs`."""
-
-
-MISSING = "missing_path"
-"""The type of the validation error for an `InputFile` or `InputFolder` that is not there."""
-
-
-def home_expanded(path: str | Path) -> Path:
-    """The path with a leading ``~`` or ``~user`` replaced, where there is such a user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
-
-
-def _resolved(value: Any, info: ValidationInfo) -> Path:
-    if not isinstance(value, str | Path):
-        raise ValueError("must be a path")
-    context = info.context or {}
-    base = "." if info.field_name in context.get("from_here", ()) else context.get("base", ".")
-    return (Path(base) / home_expanded(value)).resolve()
-
-
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise PydanticCustomError(MISSING, "no such file: {path}", {"path": str(path)})
-    return path
-
-
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise PydanticCustomError(MISSING, "no such folder: {path}", {"path": str(path)})
-    return path
-
-
-InputFile = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_file)]
-"""A parameter that is a file. Relative paths start at the pipeline's folder; the file's bytes, not its name, are part of
-the step's key."""
-
-InputFolder = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_folder)]
-"""A parameter that is a folder, likewise relative to the pipeline's."""
 
 
 class Component(BaseModel, ABC):
@@ -106,6 +75,13 @@ class Component(BaseModel, ABC):
 
     scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
     """The scales that it can do."""
+
+    _full_name: str = PrivateAttr("")
+
+    @property
+    def full_name(self) -> str:
+        """The name that means this component whatever is installed: `name`, or ``distribution:name`` if it is not bundled."""
+        return self._full_name or self.name
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
         """Files that the plugin ships and the result hangs on, each with its licence: their bytes are part of the step's key."""

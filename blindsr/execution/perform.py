@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from blindsr.components.interfaces import Component, Degradation, KernelEstimator, NonBlindSR
 from blindsr.errors import BlindSRError
 from blindsr.execution.tiling import upscale
-from blindsr.imaging.files import check_unchanged
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
 from blindsr.imaging.reader import crop_to_multiple, to_depth, to_float
 from blindsr.imaging.resize import downscale
+from blindsr.pipeline.hashes import HashedFile, check_unchanged
 from blindsr.pipeline.outcome import Outcome
 from blindsr.pipeline.steps import StepKind
 
@@ -41,7 +41,7 @@ class Task:
     paths
         Where inputs that are files lie, for messages.
     files
-        The files that the component itself reads, and their SHA-256: the step fails if they differ.
+        The files that the component itself reads: the step fails if they changed since the run was planned.
     seed, kernel_seed
         Hexadecimal keys that seed the step's generators; `kernel_seed` is the same for all scales of an item.
     """
@@ -54,7 +54,7 @@ class Task:
     kernel_seed: str
     device: str = "cpu"
     paths: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[HashedFile, ...] = ()
 
 
 class Context:

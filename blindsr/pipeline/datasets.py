@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blindsr.components.registry import suggestion
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, suggestion
 from blindsr.imaging.reader import SUFFIXES
 
 SAMPLES = ("astronaut", "chelsea", "coffee")

@@ -11,9 +11,11 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from blindsr.components.interfaces import MISSING, Component, Degradation, home_expanded
-from blindsr.components.registry import TITLES, Kind, Registry, suggestion
-from blindsr.errors import BlindSRError
+from blindsr.components.discovery import Kind
+from blindsr.components.interfaces import Component, Degradation
+from blindsr.components.paths import MISSING, home_expanded
+from blindsr.components.registry import TITLES, Registry
+from blindsr.errors import BlindSRError, suggestion
 from blindsr.imaging.files import explained
 from blindsr.imaging.reader import SUFFIXES
 from blindsr.pipeline import datasets
@@ -68,7 +70,7 @@ class Pipeline:
         """All settings, defaults included, as plain JSON values."""
 
         def spec(component: Component) -> dict[str, Any]:
-            return {component.name: component.model_dump(mode="json")}
+            return {component.full_name: component.model_dump(mode="json")}
 
         return {
             "name": self.name,
@@ -323,11 +325,10 @@ class _Checker:
             return None
         try:
             component = self.registry.get(kind, name)
+            made = self.registry.validated(kind, name, parameters or {}, self._context(inner))
         except BlindSRError as error:
             self._add(location, str(error))
             return None
-        try:
-            made = component.model_validate(parameters or {}, context=self._context(inner))
         except ValidationError as error:
             if all(detail["type"] == MISSING for detail in error.errors()):
                 self._note_missing(error, inner)

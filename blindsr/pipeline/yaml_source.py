@@ -8,8 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
-from blindsr.components.registry import suggestion
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, suggestion
 
 Location = tuple[str | int, ...]
 """The keys and indices that lead to a value."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blindsr.components.registry import suggestion
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, suggestion
 from blindsr.report.lines import Line
 from blindsr.storage.result import METRICS
 
