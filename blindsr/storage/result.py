@@ -37,7 +37,7 @@ from blindsr.storage.hdf5 import (
 )
 from blindsr.storage.step_store import Done, StepStore
 
-FILE = "result.h5"
+RESULT_FILE = "result.h5"
 UNITS = {"psnr": "dB", "residual_stored": "levels of 255", "residual_moved": "levels of 255"}
 METRICS = {"psnr": True, "ssim": True, "kernel_l2": False, "kernel_correlation": True}
 """The metrics of a row, and whether more is better."""
@@ -346,7 +346,7 @@ def open_result(path: str | Path) -> Result:
         If it is missing, no result of blindsr, damaged, or of a version that this blindsr cannot read.
     """
     path = Path(path)
-    path = path / FILE if path.is_dir() else path
+    path = path / RESULT_FILE if path.is_dir() else path
     if not path.is_file():
         raise BlindSRError(f"{path}: no such file")
     return Result(path)
