@@ -17,7 +17,7 @@ from blindsr.pipeline.plan import Plan
 from blindsr.storage.images import remove_pictures, write_pictures
 from blindsr.storage.manifest import Manifest
 from blindsr.storage.output_folder import OutputFolder
-from blindsr.storage.result import provenance, write_result
+from blindsr.storage.result_writer import provenance, up_to_date, write_result
 from blindsr.storage.step_store import DamagedStepError, StepStore
 
 
@@ -76,7 +76,8 @@ def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: 
         interrupts.let_through()
         listener.writing(done, total)
 
-    write_result(report.result, report.plan, steps, report.failures, about, progress)
+    if not up_to_date(report.result, report.plan, steps, report.failures):
+        write_result(report.result, report.plan, steps, report.failures, about, progress)
 
 
 def _tell_others(report: Report, manifest: Manifest, listener: Listener) -> None:
