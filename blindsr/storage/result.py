@@ -88,8 +88,8 @@ class Result:
         self.close()
 
     def __repr__(self) -> str:
-        counts = f"{len(self.items)} items, {len(self.methods)} methods, {len(self.seeds)} seeds"
-        return f"<Result {self.path}: {self.pipeline} on {self.data}, {counts}{'' if self.file else ', closed'}>"
+        names = "; ".join(f"{kind} {shortened([*map(str, self._names[kind])])}" for kind in ("item", "method", "seed"))
+        return f"<Result {self.path}: {self.pipeline} on {self.data}; {names}{'' if self.file else '; closed'}>"
 
     @property
     def pipeline(self) -> str:
