@@ -15,39 +15,41 @@ from blindsr.execution.scheduler import Report, Schedule
 from blindsr.execution.signals import Interrupts
 from blindsr.pipeline.plan import Plan
 from blindsr.storage.images import remove_pictures, write_pictures
-from blindsr.storage.lock import locked
-from blindsr.storage.maintenance import PROGRESS, STEPS
-from blindsr.storage.manifest import Contents, take_folder
-from blindsr.storage.result import provenance, write_result
+from blindsr.storage.manifest import Manifest
+from blindsr.storage.output_folder import OutputFolder
+from blindsr.storage.result_writer import provenance, up_to_date, write_result
 from blindsr.storage.step_store import DamagedStepError, StepStore
 
 
-def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, listener: Listener) -> Report:
+def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, listener: Listener, name: str | None = None) -> Report:
     """Run all that is not yet done of a plan, and consolidate the result.
 
     Parameters
     ----------
     out
         The folder of results; finished steps lie in ``out/steps`` and serve later runs.
+    name
+        The name of the result's folder in `out`; by default ``PIPELINE-DATA-xSCALE``.
 
     Raises
     ------
     BlindSRError
         If the folder cannot be written, another run is using it, or the place to run is not there.
     """
-    steps = StepStore(out / STEPS)
-    with locked(out), Interrupts() as interrupts:
+    output = OutputFolder(out)
+    steps = output.steps
+    with output.locked(), Interrupts() as interrupts:
         timings = Timings(out)
-        folder, contents = take_folder(out, plan)
-        report = Report(plan, folder)
-        _tell_others(report, contents, listener)
+        folder = output.claim(plan, name)
+        report = Report(plan, folder.path)
+        _tell_others(report, folder.manifest(), listener)
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
             if missing and not report.interrupted:
                 placement = placement.resolved()
                 schedule = Schedule(report, missing, steps, placement, timings, listener, interrupts)
-                schedule.run(placement.pool(plan, registry, len(missing), out / PROGRESS, listener, interrupts))
+                schedule.run(placement.pool(plan, registry, len(missing), output.progress_folder, listener, interrupts))
             try:
                 about = provenance(plan, _plugins(registry), placement.device, placement.threads)
                 _conclude(report, steps, listener, interrupts, about)
@@ -74,15 +76,13 @@ def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: 
         interrupts.let_through()
         listener.writing(done, total)
 
-    write_result(report.result, report.plan, steps, report.failures, about, progress)
+    if not up_to_date(report.result, report.plan, steps, report.failures):
+        write_result(report.result, report.plan, steps, report.failures, about, progress)
 
 
-def _tell_others(report: Report, contents: Contents, listener: Listener) -> None:
+def _tell_others(report: Report, manifest: Manifest, listener: Listener) -> None:
     """Say that a folder has more in it than its result will have."""
-    items = {planned.item.id for planned in report.plan.items}
-    others = [item for item in contents.items if item not in items]
-    others += [f"seed {seed}" for seed in contents.seeds if seed not in report.plan.pipeline.seeds]
-    if others:
+    if others := manifest.beyond(report.plan):
         kept = f"what is done of them stays, and a run that names all puts all into {report.result.name}"
         listener.note(f"{report.folder} is also of {shortened(others)}: {kept}")
 

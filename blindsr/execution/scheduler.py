@@ -22,7 +22,7 @@ from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.steps import Absent, ImageFile, Input, KernelFile, Step
 from blindsr.storage.images import write_pictures
-from blindsr.storage.result import FILE as RESULT
+from blindsr.storage.result import RESULT_FILE
 from blindsr.storage.step_store import DamagedStepError, Done, StepStore
 
 POLL_SECONDS = 0.25
@@ -49,7 +49,7 @@ class Report:
     @property
     def result(self) -> Path:
         """The consolidated result file."""
-        return self.folder / RESULT
+        return self.folder / RESULT_FILE
 
     @property
     def images(self) -> Path:

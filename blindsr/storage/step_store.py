@@ -55,6 +55,14 @@ class StepStore:
     def __contains__(self, key: str) -> bool:
         return self.path(key).is_file()
 
+    def stamp(self, key: str) -> tuple[int, ...]:
+        """The size and the time stamp of a step's file, which differ once the step was computed again; empty if it is not done."""
+        try:
+            state = self.path(key).stat()
+        except OSError:
+            return ()
+        return state.st_size, state.st_mtime_ns
+
     def save(self, key: str, kind: str, done: Done) -> None:
         """Write a finished step."""
 
