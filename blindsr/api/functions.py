@@ -5,7 +5,6 @@ Images go in as paths or arrays, and come out as arrays. The numbers are those t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,18 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.components.registry import Registry
+from blindsr.components.registry import Kind, Registry
 from blindsr.errors import BlindSRError
-from blindsr.execution.events import Events
+from blindsr.execution.events import Silent
 from blindsr.execution.perform import perform
 from blindsr.execution.resources import resolve_device
 from blindsr.execution.tasks import Task
 from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.reader import read_image, to_depth, to_float
+from blindsr.imaging.reader import Picture, as_integers, crop_to_multiple, read_image, to_depth, to_float
 from blindsr.pipeline.outcome import Outcome, StepInputs
 from blindsr.pipeline.plan import single_step
-from blindsr.pipeline.steps import Step, StepKind
+from blindsr.pipeline.steps import StepKind
 from blindsr.report.progress import console
 
 Pixels = NDArray[Any]
@@ -152,31 +151,48 @@ def degrade(
     """
     if kernel is not None:
         given = _kernel(kernel, scale)
-        hr = to_float(_pixels(image))
-        hr = hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale]
-        return Degraded(to_depth(downscale(hr, given), np.uint8), given)
-    outcome = _performed("degrade", method, image, scale, seed, parameters, device="cpu")
+        pixels = read_image(image).pixels if isinstance(image, str | Path) else as_integers(image)
+        return Degraded(to_depth(downscale(to_float(crop_to_multiple(pixels, scale)), given), np.uint8), given)
+    outcome = _performed("degrade", method, image, scale, seed, parameters)
     assert outcome.kernel is not None
     return Degraded(outcome.arrays["lr"], outcome.kernel)
 
 
-_KINDS = {"degrade": "degradation", "estimate": "kernel", "upscale": "sr"}
+_KINDS: Mapping[str, Kind] = {"degrade": "degradation", "estimate": "kernel", "upscale": "sr"}
 
 
 def _performed(
     kind: StepKind, method: str, image: str | Path | Pixels, scale: int, seed: int, parameters: Mapping[str, Any], *,
-    kernel: Kernel | None = None, device: str, threads: int | None = None, progress: bool = False,
+    kernel: Kernel | None = None, device: str = "cpu", threads: int | None = None, progress: bool = False,
 ) -> Outcome:  # fmt: skip
-    component = Registry.discover().build(_KINDS[kind], method, parameters)
-    step = single_step(kind, component, image if isinstance(image, str | Path) else _digest(image), scale, kernel=kernel, seed=seed)
+    role = "hr" if kind == "degrade" else "lr"
+    source = Path(image) if isinstance(image, str | Path) else as_integers(image)
+    inputs = {role: source} | ({"kernel": kernel} if kernel else {})
+    component = Registry.discover().build(_KINDS[kind], method, parameters, scale=scale)
+    step = single_step(kind, component, scale, inputs, seed=seed)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    with console() if progress else nullcontext(Events()) as events:
-        inputs = StepInputs(**{"hr" if kind == "degrade" else "lr": _pixels(image, events)}, kernel=kernel)
-        task = Task.of(step, inputs, device=resolve_device(device))
-        events.started(step)
-        outcome = perform(task, lambda done, total: events.progress(step, done, total))
-        events.ended(step, outcome)
+    with console() if progress else nullcontext(Silent()) as listener:
+        picture = read_image(source) if isinstance(source, Path) else Picture(source)
+        for note in picture.notes:
+            listener.note(note)
+        task = Task.of(step, StepInputs(**{role: picture.pixels}, kernel=kernel), device=resolve_device(device))
+        listener.started(step)
+        outcome = perform(task, lambda done, total: listener.progress(step, done, total))
+        listener.ended(step, outcome)
     return outcome
+
+
+def _kernel(kernel: Kernel | Pixels | str | Path, scale: int) -> Kernel:
+    """A kernel, a kernel array, or a kernel file, for this scale."""
+    if isinstance(kernel, str | Path):
+        kernel = Kernel.load(kernel, scale=scale)
+    elif not isinstance(kernel, Kernel):
+        kernel = Kernel(kernel, scale)
+    if (kernel.scale, scale) == (2, 4):
+        return kernel.composed()
+    if kernel.scale != scale:
+        raise BlindSRError(f"`kernel` is for x{kernel.scale}, but `scale` is {scale}")
+    return kernel
