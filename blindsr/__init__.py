@@ -10,20 +10,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from blindsr.errors import BlindSRError as BlindSRError
+    from blindsr.imaging.downscaling import downscale as downscale
     from blindsr.imaging.kernel import Kernel as Kernel
     from blindsr.imaging.metrics import kernel_errors as kernel_errors
     from blindsr.imaging.metrics import psnr_y as psnr_y
     from blindsr.imaging.metrics import ssim_y as ssim_y
     from blindsr.imaging.reader import read_image as read_image
     from blindsr.imaging.resize import bicubic as bicubic
-    from blindsr.imaging.resize import downscale as downscale
     from blindsr.storage.result import open_result as open_result
 
 _HOMES = {
     "BlindSRError": "errors",
     "Kernel": "imaging.kernel",
     "bicubic": "imaging.resize",
-    "downscale": "imaging.resize",
+    "downscale": "imaging.downscaling",
     "kernel_errors": "imaging.metrics",
     "open_result": "storage.result",
     "psnr_y": "imaging.metrics",

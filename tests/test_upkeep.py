@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from blindsr.cli import cli
 from blindsr.errors import BlindSRError
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.storage.lock import locked
 from blindsr.storage.result import open_result
 from pipelines import QUICK, write

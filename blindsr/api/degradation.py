@@ -18,7 +18,8 @@ from blindsr.errors import BlindSRError
 from blindsr.execution.events import Listener
 from blindsr.execution.perform import Task, perform
 from blindsr.imaging.files import explained, write_whole
-from blindsr.imaging.reader import crop_to_multiple, write_png
+from blindsr.imaging.reader import crop_to_multiple
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.loader import parse
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import Plan, make_plan

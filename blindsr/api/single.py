@@ -11,7 +11,8 @@ from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.device import resolve_device
 from blindsr.execution.perform import Task, perform
-from blindsr.imaging.kernel import KERNEL_SUFFIXES, Kernel
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.kernel_files import KERNEL_SUFFIXES
 from blindsr.imaging.reader import read_image
 from blindsr.pipeline.loader import parse
 from blindsr.pipeline.plan import make_plan

@@ -11,7 +11,7 @@ from pathlib import Path
 from blindsr.errors import BlindSRError
 from blindsr.execution.forecast import FILE as TIMINGS
 from blindsr.imaging.files import explained
-from blindsr.imaging.reader import verify_png
+from blindsr.imaging.writer import verify_png
 from blindsr.pipeline.hashes import FILE as HASHES
 from blindsr.storage.hdf5 import opened, verify
 from blindsr.storage.manifest import FILE as CONTENTS

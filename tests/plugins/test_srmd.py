@@ -23,10 +23,12 @@ from scipy.signal import convolve2d
 from blindsr.errors import BlindSRError
 from blindsr.execution.perform import Context
 from blindsr.execution.tiling import upscale
+from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import psnr_y, ssim_y
-from blindsr.imaging.reader import crop_to_multiple, read_image, to_depth, to_float, write_png
-from blindsr.imaging.resize import bicubic, downscale
+from blindsr.imaging.reader import crop_to_multiple, read_image, to_depth, to_float
+from blindsr.imaging.resize import bicubic
+from blindsr.imaging.writer import write_png
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning:blindsr_srmd")
 

@@ -17,9 +17,10 @@ from blindsr_zssr.network import initial
 from blindsr_zssr.upscaler import ZSSRUpscaler, back_projected
 
 from blindsr.errors import BlindSRError
+from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import psnr_y
-from blindsr.imaging.resize import bicubic, downscale
+from blindsr.imaging.resize import bicubic
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the images of {SHARED}")
