@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from blindsr.imaging.downscaling import downscale as downscale
     from blindsr.imaging.files import write_whole as write_whole
     from blindsr.imaging.kernel import Kernel as Kernel
+    from blindsr.imaging.kernel import compose as compose
     from blindsr.imaging.kernel import gaussian_array as gaussian_array
     from blindsr.imaging.kernel import nonnegative_kernel as nonnegative_kernel
     from blindsr.imaging.kernel import precision_of as precision_of
@@ -59,7 +60,7 @@ _NAMES = {
     "errors": ("BlindSRError", "printable"),
     "imaging.downscaling": ("back_project", "back_projection_reach_px", "downscale"),
     "imaging.files": ("write_whole",),
-    "imaging.kernel": ("Kernel", "gaussian_array", "nonnegative_kernel", "precision_of"),
+    "imaging.kernel": ("Kernel", "compose", "gaussian_array", "nonnegative_kernel", "precision_of"),
     "imaging.metrics": ("kernel_errors", "psnr_y", "ssim_y"),
     "imaging.reader": ("Image", "read_image", "to_depth", "to_float"),
     "imaging.resize": ("CUBIC_RADIUS", "bicubic", "cubic"),
