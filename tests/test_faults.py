@@ -10,7 +10,7 @@ import pytest
 from blindsr.errors import BlindSRError
 from blindsr.execution.processes import own_gpu
 from blindsr.execution.scheduler import Report
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
 from pipelines import Quiet, run

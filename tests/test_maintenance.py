@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from blindsr.cli import cli
 from blindsr.errors import BlindSRError
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import open_result

@@ -11,9 +11,9 @@ from conftest import read
 from blindsr.components.interfaces import KernelEstimator
 from blindsr.errors import BlindSRError
 from blindsr.execution.perform import Task, generator, perform
+from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.reader import to_depth, to_float
-from blindsr.imaging.resize import downscale
 
 SEED = "ab" * 32
 

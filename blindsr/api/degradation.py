@@ -19,7 +19,8 @@ from blindsr.execution.events import Listener
 from blindsr.execution.perform import perform
 from blindsr.execution.tasks import Task
 from blindsr.imaging.files import explained, write_whole
-from blindsr.imaging.reader import crop_to_multiple, write_png
+from blindsr.imaging.reader import crop_to_multiple
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline import datasets
 from blindsr.pipeline.hashes import Hashes
 from blindsr.pipeline.outcome import Failure, Outcome, StepInputs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.files import explained
-from blindsr.imaging.reader import verify_png
+from blindsr.imaging.writer import verify_png
 from blindsr.storage.hdf5 import opened, verify
 from blindsr.storage.output_folder import OutputFolder, ResultFolder
 from blindsr.storage.result import open_result
