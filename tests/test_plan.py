@@ -397,3 +397,16 @@ def test_images_are_decoded_once_while_there_is_room(folder: Path, monkeypatch: 
     assert len(decoded) == 4
     small = ImageCache(1)
     assert one.read(small) is not one.read(small)
+
+
+def test_hashes_are_kept_for_files_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from blindsr.pipeline import hashes as hashing
+
+    path = tmp_path / os.fsdecode(b"\xff.png")
+    path.write_bytes(b"content")
+    monkeypatch.setattr(hashing, "SETTLED_SECONDS", -1)
+    for sha256 in (hashing.sha256, lambda path: pytest.fail("hashed again")):
+        monkeypatch.setattr(hashing, "sha256", sha256)
+        hashes = hashing.Hashes(tmp_path / "hashes.json")
+        assert hashes.of(path) == hashlib.sha256(b"content").hexdigest()
+        hashes.save()
