@@ -16,7 +16,8 @@ from blindsr import __version__
 from blindsr.components.interfaces import InputFile, KernelEstimator, NonBlindSR, RunContext, Upscaler
 from blindsr.components.registry import RegisteredComponent, Registry
 from blindsr.imaging.kernel import Kernel
-from blindsr.pipeline.loader import Pipeline, load
+from blindsr.pipeline.loader import load
+from blindsr.pipeline.schema import Pipeline
 from pipelines import QUICK, write
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from blindsr.components.discovery import RegisteredComponent
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel
-from blindsr.pipeline.datasets import Dataset, Item, div2krk
+from blindsr.pipeline.datasets import Dataset, Item, div2krk, lr_images
 from blindsr.pipeline.loader import load
 from blindsr.pipeline.plan import Plan, make_plan, single_step
 from blindsr.pipeline.steps import ImageCache, ImageFile, StepOutput
@@ -159,6 +159,16 @@ def test_a_hole_in_div2krk_s_layout_is_named(tmp_path: Path) -> None:
         div2krk(tmp_path, 4)
     with pytest.raises(BlindSRError, match=r"gt/img_7_gt\.png: no such file"):
         div2krk(tmp_path, 2)
+
+
+def test_images_are_called_by_their_stems_or_names_and_never_alike(tmp_path: Path) -> None:
+    for name in ("a/cat.png", "a/dog.png", "a/dog.jpg", "b/cat.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [item.id for item in lr_images([tmp_path / "a"]).items] == ["cat", "dog.jpg", "dog.png"]
+    assert [item.id for item in lr_images([tmp_path / "a/cat.png", tmp_path / "a/cat.png"]).items] == ["cat"]
+    with pytest.raises(BlindSRError, match=r"a/cat.png and .*b/cat.png: both would be called 'cat.png' in the result; rename one"):
+        lr_images([tmp_path / "a", tmp_path / "b"])
 
 
 def test_rows_of_equal_items_share_steps(folder: Path) -> None:
@@ -397,3 +407,16 @@ def test_images_are_decoded_once_while_there_is_room(folder: Path, monkeypatch: 
     assert len(decoded) == 4
     small = ImageCache(1)
     assert one.read(small) is not one.read(small)
+
+
+def test_hashes_are_kept_for_files_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from blindsr.pipeline import hashes as hashing
+
+    path = tmp_path / os.fsdecode(b"\xff.png")
+    path.write_bytes(b"content")
+    monkeypatch.setattr(hashing, "SETTLED_SECONDS", -1)
+    for sha256 in (hashing.sha256, lambda path: pytest.fail("hashed again")):
+        monkeypatch.setattr(hashing, "sha256", sha256)
+        hashes = hashing.Hashes(tmp_path / "hashes.json")
+        assert hashes.of(path) == hashlib.sha256(b"content").hexdigest()
+        hashes.save()

@@ -205,6 +205,7 @@ def test_a_validator_of_a_plugin_that_fails_is_one_line(plugin) -> None:
         (ESTIMATOR.replace("[Mine]", "[Mine()]"), "must return subclasses of KernelEstimator"),
         (ESTIMATOR.replace("def estimate", "def estimat"), "Mine must define estimate"),
         (ESTIMATOR.replace("{name}", "My Estimator"), "must be lower-case letters"),
+        (ESTIMATOR.replace("    name", "    scales: ClassVar = 2\n    name"), "Mine.scales must be of type tuple, not 2"),
         (
             ESTIMATOR.replace("import KernelEstimator", "import InputFile, KernelEstimator").replace(
                 "    name", "    x: InputFil\n    name"

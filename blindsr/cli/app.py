@@ -24,12 +24,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 class _Refusal(click.ClickException):
     exit_code = 2
 
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+    def __init__(self, error: BlindSRError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
     def show(self, file: Any = None) -> None:
-        click.echo("\n".join(f"error: {printable(line)}" for line in self.lines), err=True)
+        for line, excerpt in zip(self.error.lines, self.error.excerpts, strict=True):
+            click.echo(f"error: {printable(line)}" + (f"\n{excerpt}" if excerpt else ""), err=True)
 
 
 class _Group(click.Group):
@@ -39,14 +40,14 @@ class _Group(click.Group):
         except BlindSRError as error:
             if ctx.params.get("debug"):
                 raise
-            raise _Refusal(*error.lines) from error
+            raise _Refusal(error) from error
         except OSError as error:
             if ctx.params.get("debug") or not (error.filename or error.errno in FULL):
                 raise
             if not error.filename and sys.stdout:
                 with contextlib.suppress(OSError):  # or Python tries once more as it ends
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise _Refusal(f"{error.filename or 'standard output'}: {error.strerror}") from error
+            raise _Refusal(BlindSRError(f"{error.filename or 'standard output'}: {error.strerror}")) from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)

@@ -152,6 +152,9 @@ def _check_component(component: Any, base: type[Component], hook: str) -> None:
         raise BlindSRError(f"{hook} must return subclasses of {base.__name__}, not {component!r}")
     if inspect.isabstract(component):
         raise BlindSRError(f"{component.__name__} must define {', '.join(sorted(component.__abstractmethods__))}")
+    for attribute, kind in (("version", int), ("stochastic", bool), ("scales", tuple)):
+        if not isinstance(value := getattr(component, attribute), kind):
+            raise BlindSRError(f"{component.__name__}.{attribute} must be of type {kind.__name__}, not {value!r}")
     try:
         component.model_rebuild()
     except PydanticUndefinedAnnotation as error:

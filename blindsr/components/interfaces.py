@@ -1,11 +1,10 @@
-"""All that a plugin author must read: the three kinds of component, and what they get while they run.
+"""What plugin authors need to know: the three kinds of component, and what they get while they run.
 
-Importing this module loads neither numpy nor torch, so a plugin's declaration can stay as light: import heavy packages
-inside the methods.
+Plugins import all of it from `blindsr.api`. Importing this module loads neither numpy nor torch, so that a plugin can declare
+its components as cheaply: import heavy packages inside the methods.
 
-Conventions (docs/guide.md has the pictures): an image is a float32 array of shape (H, W, 3), RGB, in [0, 1]. A kernel is a
-`blindsr.imaging.kernel.Kernel`: 2-D, odd-sized, summing to 1, applied as a correlation, its centre of
-mass at ``size // 2 + (scale - 1) / 2``.
+Conventions (docs/guide.md has the pictures): an image is a float32 array of shape (H, W, 3), RGB, in [0, 1]. A `Kernel` is 2-D,
+odd-sized, sums to 1, is applied as a correlation, and has its centre of mass at ``size // 2 + (scale - 1) / 2``.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 else:
 
     class _Later:
-        """A module that is imported when a name in it is first asked for."""
+        """A module that is imported when one of its names is first used."""
 
         def __init__(self, module: str) -> None:
             self._module = module
@@ -39,7 +38,7 @@ else:
         def __getattr__(self, name: str) -> Any:
             return getattr(import_module(self._module), name)
 
-    # So that typing.get_type_hints works on what follows, and nothing heavy is imported until then.
+    # typing.get_type_hints works on what follows, and nothing heavy is imported until then.
     np, torch, _kernel, _reader = map(_Later, ("numpy", "torch", "blindsr.imaging.kernel", "blindsr.imaging.reader"))
     Kernel = ForwardRef("_kernel.Kernel", module=__name__)
     Image = ForwardRef("_reader.Image", module=__name__)
@@ -56,11 +55,11 @@ SUPPORTED_API_VERSIONS = (1,)
 """The versions that plugins may be written for (docs/api-policy.md)."""
 
 hookimpl = pluggy.HookimplMarker("blindsr")
-"""Marks a function of a plugin module as one of the hooks of `blindsr.components.hookspecs`."""
+"""Marks a function of a plugin module as one of the hooks: ``blindsr_kernel_estimators`` and its like."""
 
 
 class Component(BaseModel, ABC):
-    """What a plugin adds. Its fields are the parameters in YAML: typed, with defaults, bounds and a description each."""
+    """What a plugin adds. Its fields are the parameters in YAML, each with a type, a default, bounds and a description."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -84,7 +83,10 @@ class Component(BaseModel, ABC):
         return self._full_name or self.name
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        """Files that the plugin ships and the result hangs on, each with its licence: their bytes are part of the step's key."""
+        """The files that the plugin ships and that the result depends on, each with its licence.
+
+        Their bytes are part of the step's key, and the result file names them.
+        """
         return {}
 
     @classmethod
@@ -125,7 +127,7 @@ class KernelEstimator(Component):
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """The aligned kernel of `lr` for this scale.
 
-        Raise `blindsr.errors.BlindSRError` where the image cannot serve (too small, flat), saying what would.
+        Raise `BlindSRError` if the image is of no use (too small, flat), and say which would be.
         """
 
 
@@ -134,7 +136,7 @@ class NonBlindSR(Component):
 
     @abstractmethod
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        """Do the work that is done once for an image (train its net, load weights) and return what upscales its tiles."""
+        """Do what is done once for an image (train its network, load weights), and return what upscales its tiles."""
 
 
 class Upscaler(Protocol):
@@ -151,29 +153,29 @@ class Upscaler(Protocol):
 
 
 class RunContext(Protocol):
-    """What a component gets beside its inputs."""
+    """What a component gets beside its inputs: where to compute, random numbers, and channels for progress and remarks."""
 
     device: str
     """Where torch should compute: ``cpu``, or ``cuda``."""
 
     @property
     def rng(self) -> np.random.Generator:
-        """The numpy generator of this step: the same one at each use, seeded by all that the step depends on."""
+        """The numpy generator of this step: the same object at each use, seeded by all that the step's result depends on."""
         ...
 
     @property
     def torch_rng(self) -> torch.Generator:
-        """The torch generator (on the CPU) of this step, likewise. Never use the global generators."""
+        """The torch generator (on the CPU) of this step, seeded in the same way. Never use the global generators."""
         ...
 
     def progress(self, done: int, total: int) -> None:
-        """Say how far the work is. Cheap: call it at every iteration."""
+        """Report that `done` of `total` parts are done. It is cheap: call it at every iteration."""
         ...
 
     def log(self, name: str, step: int, value: float) -> None:
-        """Add a point to the curve `name`, which lands in the result."""
+        """Add the point (`step`, `value`) to the curve `name`, which is kept in the result file."""
         ...
 
     def warn(self, text: str) -> None:
-        """Say something that the user should know about this result. It is printed and kept with it."""
+        """Tell the user something about this result. It is printed, and kept in the result file."""
         ...

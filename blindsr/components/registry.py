@@ -91,8 +91,8 @@ class Registry:
                 if _normalized(entry.distribution) == _normalized(distribution):
                     return entry
         elif offers:
-            sources, names = (" and ".join(texts) for texts in zip(*((e.source, e.qualified_name) for e in offers), strict=True))
-            raise BlindSRError(f"{TITLES[kind]} '{name}' is offered by {sources}; write {names.replace(' and ', ' or ')}")
+            sources, names = " and ".join(e.source for e in offers), " or ".join(e.qualified_name for e in offers)
+            raise BlindSRError(f"{TITLES[kind]} '{name}' is offered by {sources}; write {names}")
         raise BlindSRError(f"unknown {TITLES[kind]} '{name}'{self._hint(kind, name)}")
 
     def get(self, kind: Kind, name: str) -> type[Component]:

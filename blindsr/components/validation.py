@@ -31,8 +31,8 @@ def validation_message(detail: Mapping[str, Any], names: Iterable[str], *, word:
     if detail["type"] in ("model_type", "dict_type"):
         return f"must be a mapping of fields, not {short_repr(detail['input'])}"
     message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    own = detail["type"] == "value_error" or "path" in detail.get("ctx", {})
-    return message if own else f"{message}, not {short_repr(detail['input'])}"
+    whole = detail["type"] == "value_error" or not {"path", "beside"}.isdisjoint(detail.get("ctx", {}))
+    return message if whole else f"{message}, not {short_repr(detail['input'])}"
 
 
 def short_repr(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -108,7 +109,7 @@ class Hashes:
     def _look_up(self, path: Path) -> HashedFile:
         stamp = _stamp(path)
         with explained(path):
-            absolute = str(path.absolute())
+            absolute = os.fsencode(path.absolute()).decode(errors="backslashreplace")  # JSON takes no lone surrogates
         known = self._memory.files.get(absolute)
         if known and known[0] == stamp:
             return HashedFile(path, known[1], stamp)

@@ -20,7 +20,7 @@ from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention, Kernel
 from blindsr.pipeline.datasets import Dataset, Item
 from blindsr.pipeline.hashes import Hashes
 from blindsr.pipeline.keys import StepMaker, shipped_weights
-from blindsr.pipeline.loader import Method, Pipeline
+from blindsr.pipeline.schema import Method, Pipeline
 from blindsr.pipeline.steps import Absent, ImageFile, Input, KernelFile, PlannedItem, PlannedRow, Step, StepKind, StepOutput
 
 

@@ -13,7 +13,7 @@ from blindsr.imaging.kernel import Convention, Kernel
 from blindsr.imaging.reader import Picture, read_image
 from blindsr.pipeline.datasets import Item
 from blindsr.pipeline.hashes import HashedFile
-from blindsr.pipeline.loader import Method
+from blindsr.pipeline.schema import Method
 
 StepKind = Literal["degrade", "register", "estimate", "upscale", "external", "score"]
 
