@@ -29,11 +29,10 @@ def _outcome(size: int) -> Outcome:
 
 
 @pytest.mark.parametrize("size", [1, 20, 300])
-@pytest.mark.parametrize("fresh", [False, True])
-def test_what_was_saved_comes_back(tmp_path: Path, size: int, fresh: bool) -> None:
+def test_what_was_saved_comes_back(tmp_path: Path, size: int) -> None:
     store, saved = StepStore(tmp_path / "steps"), _outcome(size)
     store.save(KEY, "degrade", Done(saved, "cpu", 2))
-    done = (StepStore(tmp_path / "steps") if fresh else store).load(KEY)
+    done = store.load(KEY)
     assert (done.device, done.threads, done.outcome.seconds) == ("cpu", 2, 1.5)
     assert done.outcome.values == saved.values
     assert np.array_equal(done.outcome.arrays["lr"], saved.arrays["lr"])
@@ -62,7 +61,9 @@ def test_steps_of_an_older_version_are_read(tmp_path: Path) -> None:
     assert len(estimate.curves) > 0
 
 
-@pytest.mark.parametrize("change", [lambda data: data[:1000], lambda data: data[:2000] + bytes(900) + data[2900:], lambda data: b""])
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:1000], lambda data: data[:2000] + bytes(900) + data[2900:], lambda data: b""]
+)
 def test_a_file_that_is_damaged_while_its_run_goes_on_is_set_aside(tmp_path: Path, change) -> None:
     store = StepStore(tmp_path)
     store.save(KEY, "degrade", Done(_outcome(10), "cpu", 1))
@@ -72,14 +73,3 @@ def test_a_file_that_is_damaged_while_its_run_goes_on_is_set_aside(tmp_path: Pat
         store.load(KEY)
     assert KEY not in store
     assert [path.name for path in tmp_path.iterdir()] == [f"{KEY}.h5.corrupt"]
-
-
-def test_memory_holds_a_bounded_number_of_small_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blindsr.storage.step_store.MAX_RECENT", 3)
-    store = StepStore(tmp_path)
-    for number in range(5):
-        store.save(f"{number:064}", "score", Done(Outcome(values={"n": number}), "cpu", 1))
-    store.save(KEY, "degrade", Done(_outcome(300), "cpu", 1))
-    assert len(store._recent) == 3
-    assert KEY not in store._recent
-    assert [store.load(f"{number:064}").outcome.values["n"] for number in range(5)] == [0, 1, 2, 3, 4]

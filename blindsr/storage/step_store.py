@@ -33,9 +33,6 @@ HOLDS = {
     "score": (),
 }
 """What a step's file must have, by its kind."""
-MAX_RECENT = 1000
-MAX_RECENT_BYTES = 65536
-"""So many small steps are kept in memory: small steps are many, and opening a file takes longer than they do."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,6 @@ class StepStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._recent: dict[str, tuple[tuple[int, ...], Done]] = {}  # small steps, each with its file's stamp
 
     def path(self, key: str) -> Path:
         """The file of a step."""
@@ -99,7 +95,6 @@ class StepStore:
         image = file_image("blindsr-step", write)
         # The folder is synced once for all: a power failure before that can cost whole steps of the last seconds, never parts.
         write_whole(self.path(key), lambda part: part.write_bytes(image), sync_folder=False)
-        self._remember(key, done)
 
     def sync(self) -> None:
         """Bring the names of all saved files to the disk."""
@@ -116,11 +111,8 @@ class StepStore:
             If the file is not a whole step file; it is renamed ``<key>.h5.corrupt``, so that the step is done again.
         """
         path = self.path(key)
-        stamp, recent = self._recent.get(key, ((), None))
-        if recent and stamp == self.stamp(key):
-            return recent
         try:
-            done = read_step(path, key)
+            return read_step(path, key)
         except (OSError, KeyError, ValueError, TypeError, BlindSRError, RuntimeError) as error:
             aside = path.with_suffix(".h5.corrupt")
             with explained(aside):
@@ -128,15 +120,6 @@ class StepStore:
             raise DamagedStepError(
                 key, f"{path}: not a whole step file ({error}); set aside as {aside.name}, a run will compute it again"
             ) from None
-        self._remember(key, done)
-        return done
-
-    def _remember(self, key: str, done: Done) -> None:
-        arrays = (*done.outcome.arrays.values(), *done.outcome.curves.values())
-        if sum(array.nbytes for array in arrays) <= MAX_RECENT_BYTES:
-            self._recent[key] = (self.stamp(key), done)
-            if len(self._recent) > MAX_RECENT:
-                self._recent.pop(next(iter(self._recent)))
 
 
 def read_step(path: Path, key: str) -> Done:
