@@ -29,7 +29,7 @@ MIN_COMPRESSED_BYTES = 4096
 """Smaller arrays are stored as they are: setting up gzip takes longer than writing them."""
 MAX_CHUNK = 256
 """Largest side of a chunk. A chunk of an image is of one channel: photographs take 12 % less so than with all channels together."""
-TEXT_SPACE = h5s.create(h5s.SCALAR)
+SCALAR = h5s.create(h5s.SCALAR)
 
 
 class _Disk(io.FileIO):
@@ -155,21 +155,28 @@ def _versions() -> dict[str, str]:
 
 
 def set_attributes(group: h5py.Group | h5py.Dataset, values: Mapping[str, Any]) -> None:
-    """Set attributes, texts as UTF-8 of fixed length."""
+    """Set attributes: numbers, and texts as UTF-8 of fixed length."""
     for name, value in values.items():
-        if not isinstance(value, str):
-            group.attrs[name] = value
-            continue
-        # Of fixed length: variable-length texts lie in HDF5's global heap, which has no checksum.
-        data = value.encode(errors="backslashreplace") or b"\0"
-        kind = h5t.C_S1.copy()
-        kind.set_size(len(data))
-        kind.set_cset(h5t.CSET_UTF8)
-        kind.set_strpad(h5t.STR_NULLPAD)
+        data, kind = _text(value) if isinstance(value, str) else _number(value)
         if h5a.exists(group.id, name.encode()):
             h5a.delete(group.id, name.encode())
-        # h5py's own group.attrs.create takes several times as long, and each file has a dozen texts.
-        h5a.create(group.id, name.encode(), kind, TEXT_SPACE).write(np.array(data, dtype=f"S{len(data)}"), kind)
+        # h5py's own group.attrs takes several times as long, and each file has a dozen attributes.
+        h5a.create(group.id, name.encode(), kind, SCALAR).write(data, kind)
+
+
+def _text(value: str) -> tuple[NDArray[Any], h5t.TypeID]:
+    # Of fixed length: variable-length texts lie in HDF5's global heap, which has no checksum.
+    data = value.encode(errors="backslashreplace") or b"\0"
+    kind = h5t.C_S1.copy()
+    kind.set_size(len(data))
+    kind.set_cset(h5t.CSET_UTF8)
+    kind.set_strpad(h5t.STR_NULLPAD)
+    return np.array(data, dtype=f"S{len(data)}"), kind
+
+
+def _number(value: float) -> tuple[NDArray[Any], h5t.TypeID]:
+    data = np.array(value)
+    return data, h5t.py_create(data.dtype, logical=True)
 
 
 def get_attribute(group: h5py.Group | h5py.Dataset, name: str) -> Any:
