@@ -67,6 +67,7 @@ def write_result(
                 progress(number, parts)
             writer.summary()
 
+    steps.sync()
     write_whole(path, write)
 
 
