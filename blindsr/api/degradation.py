@@ -16,11 +16,12 @@ from blindsr import __version__
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.events import Listener
-from blindsr.execution.perform import Task, perform
+from blindsr.execution.perform import perform
+from blindsr.execution.tasks import Task
 from blindsr.imaging.files import explained, write_whole
 from blindsr.imaging.reader import crop_to_multiple, write_png
 from blindsr.pipeline.loader import parse
-from blindsr.pipeline.outcome import Failure, Outcome
+from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
 from blindsr.pipeline.plan import Plan, make_plan
 from blindsr.pipeline.steps import ImageFile, Step
 
@@ -125,7 +126,7 @@ def _degraded(
             return Failure(f"{source.path}: is smaller than {multiple} pixels a side")
         for step in steps:
             listener.started(step)
-            made[step.scale] = perform(Task(step.kind, step.component, step.scale, {"hr": hr}, step.key, step.kernel_seed))
+            made[step.scale] = perform(Task(step.kind, step.component, step.scale, StepInputs(hr=hr), step.key, step.kernel_seed))
             listener.ended(step, made[step.scale])
     except BlindSRError as error:
         return Failure(str(error))

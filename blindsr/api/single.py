@@ -9,11 +9,13 @@ from typing import cast
 from blindsr.cli.progress import console
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.execution.device import resolve_device
-from blindsr.execution.perform import Task, perform
+from blindsr.execution.perform import perform
+from blindsr.execution.resources import resolve_device
+from blindsr.execution.tasks import Task
 from blindsr.imaging.kernel import KERNEL_SUFFIXES, Kernel
 from blindsr.imaging.reader import read_image
 from blindsr.pipeline.loader import parse
+from blindsr.pipeline.outcome import StepInputs
 from blindsr.pipeline.plan import make_plan
 
 
@@ -67,7 +69,7 @@ def estimate(
         for note in picture.notes:
             listener.note(note)
         listener.started(step)
-        task = Task(step.kind, step.component, scale, {"lr": picture.pixels}, step.key, step.kernel_seed, device)
+        task = Task(step.kind, step.component, scale, StepInputs(lr=picture.pixels), step.key, step.kernel_seed, device)
         outcome = perform(task, lambda done, total: listener.progress(step, done, total))
         listener.ended(step, outcome)
     kernel = cast("Kernel", outcome.kernel)

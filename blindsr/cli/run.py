@@ -52,15 +52,16 @@ def run(
     The table comes last; images and result.h5 lie in the folder that it names.
     """
     from blindsr.cli.progress import console
-    from blindsr.execution import forecast
     from blindsr.execution import runner as execute
-    from blindsr.execution.placement import Placement
+    from blindsr.execution.resources import Resources
     from blindsr.pipeline.hashes import FILE, Hashes
+    from blindsr.report import forecast
     from blindsr.storage.maintenance import STEPS
     from blindsr.storage.step_store import StepStore
+    from blindsr.storage.timings import Timings
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
-    placement = Placement(device, workers, threads, timeout, dask)
+    resources = Resources(device, workers, threads, timeout, dask)
     registry = installed()
     hashes = Hashes(out / FILE)
     plan = _plan(pipeline, registry, hashes, **chosen)
@@ -68,12 +69,12 @@ def run(
     for remark in (*plan.left_out, *plan.remarks):
         say(f"note: {remark}", err=True)
     if dry_run:
-        lines = forecast.forecast(plan.steps.values(), StepStore(out / STEPS).keys(), forecast.Timings(out))
-        say(forecast.to_text(plan, lines, placement))
+        lines = forecast.forecast(plan.steps.values(), StepStore(out / STEPS).keys(), Timings(out))
+        say(forecast.to_text(plan, lines, resources))
         return
     try:
         with console(debug=ctx.find_root().params["debug"]) as listener:
-            report = execute.run(plan, registry, placement, out=out, listener=listener)
+            report = execute.run(plan, registry, resources, out=out, listener=listener)
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; run the same command to go on", err=True)
         ctx.exit(INTERRUPTED)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from blindsr.components.registry import Registry
-from blindsr.errors import shortened
+from blindsr.errors import BlindSRError, shortened
 from blindsr.execution.events import Listener
-from blindsr.execution.forecast import Timings
-from blindsr.execution.placement import Placement
-from blindsr.execution.scheduler import Report, Schedule
+from blindsr.execution.executors import open_executor
+from blindsr.execution.resources import Resources
+from blindsr.execution.saving import RecentSteps
+from blindsr.execution.scheduler import Report, Scheduler
 from blindsr.execution.signals import Interrupts
 from blindsr.pipeline.plan import Plan
+from blindsr.storage.hdf5 import ENCODING_VERSION, get_text
 from blindsr.storage.images import remove_pictures, write_pictures
 from blindsr.storage.lock import locked
-from blindsr.storage.maintenance import PROGRESS, STEPS
+from blindsr.storage.maintenance import STEPS, check
 from blindsr.storage.manifest import Contents, take_folder
-from blindsr.storage.result import provenance, write_result
-from blindsr.storage.step_store import DamagedStepError, StepStore
+from blindsr.storage.result import open_result, provenance, write_result
+from blindsr.storage.step_store import DamagedStepError
+from blindsr.storage.timings import Timings
+
+DIGEST = "digest"
+"""The attribute of ``/provenance`` by which a later run knows a result that it would write again."""
 
 
-def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, listener: Listener) -> Report:
-    """Run all that is not yet done of a plan, and consolidate the result.
+def run(plan: Plan, registry: Registry, resources: Resources, *, out: Path, listener: Listener) -> Report:
+    """Run all that is not yet done of a plan, and consolidate the result; one that is there and would be the same is left alone.
 
     Parameters
     ----------
@@ -33,9 +41,10 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
     Raises
     ------
     BlindSRError
-        If the folder cannot be written, another run is using it, or the place to run is not there.
+        If the folder cannot be written, another run is using it, or what `resources` name is not there.
     """
-    steps = StepStore(out / STEPS)
+    steps = RecentSteps(out / STEPS)
+    resources = resources.resolved()
     with locked(out), Interrupts() as interrupts:
         timings = Timings(out)
         folder, contents = take_folder(out, plan)
@@ -45,11 +54,15 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
             if missing and not report.interrupted:
-                placement = placement.resolved()
-                schedule = Schedule(report, missing, steps, placement, timings, listener, interrupts)
-                schedule.run(placement.pool(plan, registry, len(missing), out / PROGRESS, listener, interrupts))
+                scheduler = Scheduler(report, missing, steps, resources, timings, listener, interrupts)
+                scheduler.run(
+                    open_executor(
+                        resources, plan, registry, len(missing), interrupts=interrupts, note=listener.note,
+                        progress=lambda key, done, total: listener.progress(plan.steps[key], done, total),
+                    )
+                )  # fmt: skip
             try:
-                about = provenance(plan, _plugins(registry), placement.device, placement.threads)
+                about = provenance(plan, _plugins(registry), resources.device, resources.threads)
                 _conclude(report, steps, listener, interrupts, about)
             except DamagedStepError as error:
                 listener.note(str(error))
@@ -58,7 +71,7 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
                 return report
 
 
-def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: Interrupts, about: Mapping[str, Any]) -> None:
+def _conclude(report: Report, steps: RecentSteps, listener: Listener, interrupts: Interrupts, about: Mapping[str, Any]) -> None:
     """Write all that is finished where people look for it."""
     if report.interrupted:
         listener.note("writing the result of what is finished; Ctrl-C once more leaves that for the next run")
@@ -74,11 +87,39 @@ def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: 
         interrupts.let_through()
         listener.writing(done, total)
 
-    write_result(report.result, report.plan, steps, report.failures, about, progress)
+    digest = _digest(report, steps)
+    if report.computed or not _is_there(report.result, digest):
+        write_result(report.result, report.plan, steps, report.failures, {**about, DIGEST: digest}, progress)
+        return
+    for number, key in enumerate(report.plan.steps, 1):
+        progress(number, len(report.plan.steps))
+        if key in steps:
+            steps.load(key)  # a damaged one is found by this
+
+
+def _digest(report: Report, steps: RecentSteps) -> str:
+    """What a result consists of, in short; not on what it was computed, which it says for each row."""
+    plan, pipeline = report.plan, report.plan.pipeline
+    done = [key for key in plan.steps if key in steps]
+    failed = {key: failure.message for key, failure in report.failures.items()}
+    rows = [(row.item, row.method.name, row.seed, row.steps) for row in plan.rows]
+    items = [(planned.item.id, planned.source.path, planned.source.sha256) for planned in plan.items]
+    parts = (ENCODING_VERSION, pipeline.text, pipeline.resolved(), done, failed, rows, items, plan.weights, plan.left_out)
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+def _is_there(path: Path, digest: str) -> bool:
+    """Whether the result with this digest is there already, and whole."""
+    try:
+        with open_result(path) as result:
+            found = get_text(result.file["provenance"], DIGEST)
+    except (BlindSRError, KeyError):
+        return False
+    return found == digest and not any(checked.problem for checked in check(path))
 
 
 def _tell_others(report: Report, contents: Contents, listener: Listener) -> None:
-    """Say that a folder has more in it than its result will have."""
+    """Tell that a folder has more in it than its result will have."""
     items = {planned.item.id for planned in report.plan.items}
     others = [item for item in contents.items if item not in items]
     others += [f"seed {seed}" for seed in contents.seeds if seed not in report.plan.pipeline.seeds]
@@ -87,8 +128,8 @@ def _tell_others(report: Report, contents: Contents, listener: Listener) -> None
         listener.note(f"{report.folder} is also of {shortened(others)}: {kept}")
 
 
-def _tell_registration(report: Report, steps: StepStore, listener: Listener, interrupts: Interrupts) -> None:
-    """Say how well the stored true kernels regenerate their LR images."""
+def _tell_registration(report: Report, steps: RecentSteps, listener: Listener, interrupts: Interrupts) -> None:
+    """Tell how well the stored true kernels regenerate their LR images."""
     values = []
     for key, step in report.plan.steps.items():
         if step.kind == "register" and key in steps:

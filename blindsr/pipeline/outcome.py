@@ -1,4 +1,4 @@
-"""What a step gives: its outcome, or why it has none."""
+"""What a step is given, and what comes of it: its outcome, or why it has none."""
 
 from __future__ import annotations
 
@@ -11,9 +11,24 @@ from numpy.typing import NDArray
 from blindsr.imaging.kernel import Kernel
 
 
+@dataclass(frozen=True)
+class StepInputs:
+    """The inputs of a step: integer images (H, W, 3), and kernels; None for what its kind of step does not use."""
+
+    lr: NDArray[Any] | None = None
+    hr: NDArray[Any] | None = None
+    sr: NDArray[Any] | None = None
+    kernel: Kernel | None = None
+    true: Kernel | None = None
+
+    def images(self) -> dict[str, NDArray[Any]]:
+        """The images that are there, by name."""
+        return {name: image for name, image in (("lr", self.lr), ("hr", self.hr), ("sr", self.sr)) if image is not None}
+
+
 @dataclass
 class Outcome:
-    """What a step gives: arrays by name, single values, curves of (step, value) rows, remarks; its time, and on what it ran."""
+    """What a step gives: arrays by name, single values, curves of (step, value) rows, warnings; its seconds, and its device."""
 
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     kernel: Kernel | None = None
@@ -26,7 +41,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a step has no outcome; `traceback` only where a defect, not the input, is the cause."""
+    """Why a step has no outcome.
+
+    Attributes
+    ----------
+    message
+        The cause.
+    traceback
+        Only where a defect, not the input, is the cause.
+    where
+        The step that failed, for people: its item, component, methods and seed. Steps that need that step fail with it.
+    """
 
     message: str
     traceback: str = ""
+    where: str = ""

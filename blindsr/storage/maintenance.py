@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
-from blindsr.execution.forecast import FILE as TIMINGS
 from blindsr.imaging.files import explained
 from blindsr.imaging.reader import verify_png
 from blindsr.pipeline.hashes import FILE as HASHES
@@ -19,6 +18,7 @@ from blindsr.storage.manifest import KEY, Contents
 from blindsr.storage.result import FILE as RESULT
 from blindsr.storage.result import open_result
 from blindsr.storage.step_store import read_step
+from blindsr.storage.timings import FILE as TIMINGS
 
 STEPS = "steps"
 PROGRESS = ".progress"

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from scipy.signal import convolve2d
 
 from blindsr.errors import BlindSRError
-from blindsr.execution.perform import Context
+from blindsr.execution.tasks import Context
 from blindsr.execution.tiling import upscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import psnr_y, ssim_y
