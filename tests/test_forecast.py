@@ -14,6 +14,7 @@ from blindsr.execution.forecast import Timings
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline import hashes as hashing
 from blindsr.pipeline.hashes import Hashes
+from blindsr.storage.timings import Timings
 from pipelines import write
 
 

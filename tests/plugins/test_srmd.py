@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from scipy.signal import convolve2d
 
 from blindsr.errors import BlindSRError
-from blindsr.execution.perform import Context
+from blindsr.execution.tasks import Context
 from blindsr.execution.tiling import upscale
 from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
