@@ -6,7 +6,7 @@ Names are loaded on first use, so that ``import blindsr`` costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from blindsr.errors import BlindSRError as BlindSRError
