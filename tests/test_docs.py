@@ -162,7 +162,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / name).mkdir()
     photograph = data.chelsea()
     for name in ("photo1.jpg", "photo2.png", "photo.jpg", "photo.png"):
-        write_png(folder / name, photograph[60:156, 100:228])  # files are read by their content, whatever their ending
+        write_png(folder / name, photograph[60:220, 100:300])  # files are read by their content, whatever their ending
     for name, rows in (("a", 0), ("b", 100)):
         write_png(folder / "PHOTOS" / f"{name}.png", photograph[rows : rows + 192, 80:336])
     Kernel.bicubic(2).save(folder / "kernels" / "astronaut.mat")
