@@ -146,9 +146,14 @@ def test_modules_that_are_run_have_the_options(module: str) -> None:
     assert not {option for command in commands for option in OPTION.findall(command.text)} - set(OPTION.findall(shown)) - {"-m"}
 
 
-def test_scripts_that_are_run_exist() -> None:
-    named = {path for document in DOCUMENTS for path in re.findall(r"python (benchmarks/[\w./]+)", document.read_text())}
-    assert not [path for path in named if not (ROOT / path).exists()]
+@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
+def test_files_of_the_checkout_exist(document: Path) -> None:
+    named = re.findall(
+        r"\b(?:blindsr|benchmarks|docs|pipelines|plugins|tests)/[\w./]*\w", "\n".join(span.text for span in _spans(document))
+    )
+    named += re.findall(r"python (benchmarks/[\w./]+)", document.read_text())
+    real = [path for path in named if not re.search(r"[A-Z]{3}", path)]  # NAME and PACKAGE stand for others
+    assert not [path for path in real if not (ROOT / path).exists()]
 
 
 @pytest.fixture(scope="module")
