@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import blindsr
 from blindsr.cli import cli
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.reader import write_png
@@ -245,6 +246,11 @@ def test_python_examples_work(document: Path, sandbox: Path) -> None:
     script.write_text(code)
     ran = subprocess.run([sys.executable, script], cwd=sandbox, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert f"\nversion: {blindsr.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## [{blindsr.__version__}] - " in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_the_examples_are_found() -> None:
