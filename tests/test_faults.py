@@ -13,7 +13,7 @@ from blindsr.execution.executors.processes import ProcessExecutor, visible_gpus
 from blindsr.execution.perform import perform
 from blindsr.execution.scheduler import Report
 from blindsr.execution.tasks import Task
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.outcome import StepInputs
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
