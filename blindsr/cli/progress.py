@@ -62,8 +62,7 @@ class Console:
             if self._whole is not None:
                 self._progress.advance(self._whole)
         if isinstance(outcome, Failure):
-            self._say(f"failed: {step.item}: {outcome.message}")
-            if outcome.traceback and self._debug:
+            if self._say(f"failed: {step.item}: {outcome.message}") and self._debug:  # once, not for each step that needs it
                 for line in outcome.traceback.splitlines():
                     self._print(printable(line))
         else:
@@ -81,11 +80,14 @@ class Console:
         """Say something about the input."""
         self._say(f"note: {text}")
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str) -> bool:
+        """Print a line that was not printed before; whether it was new."""
         line = printable(" ".join(text.splitlines()))
-        if line not in self._said:
-            self._said.add(line)
-            self._print(line)
+        if line in self._said:
+            return False
+        self._said.add(line)
+        self._print(line)
+        return True
 
     def _print(self, text: str) -> None:
         if self._progress:
