@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,9 +16,10 @@ import numpy as np
 
 from blindsr import __version__
 from blindsr.components.interfaces import InputFile, KernelEstimator, NonBlindSR, RunContext, Upscaler
-from blindsr.components.registry import Entry, Registry
+from blindsr.components.registry import RegisteredComponent, Registry
 from blindsr.imaging.kernel import Kernel
-from blindsr.pipeline.loader import Pipeline, load
+from blindsr.pipeline.loader import load
+from blindsr.pipeline.schema import Pipeline
 from pipelines import QUICK, write
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ class Faulty(KernelEstimator):
             "exit": lambda: sys.exit("enough"),
             "hang": lambda: time.sleep(1000),
             "leave": lambda: os._exit(0),
+            "leave in C": lambda: ctypes.CDLL(None).exit(0),
             "fork": lambda: _forks(Kernel.bicubic(scale)),
             "speechless": lambda: _raise(SpeechlessError()),
             "base": lambda: _raise(GeneratorExit()),
@@ -79,6 +83,23 @@ class Faulty(KernelEstimator):
             "raise": lambda: _raise(RuntimeError("\x1b[31mred\nlines")),
         }
         return faults[self.fault]()  # type: ignore[return-value]
+
+
+class Telling(KernelEstimator):
+    """Tells what its process is like, in warnings, and prints."""
+
+    name: ClassVar[str] = "telling"
+
+    def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
+        run.warn(f"gpu {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+        run.warn(f"threads {os.environ.get('OMP_NUM_THREADS')}")
+        run.warn(f"h5py {'h5py' in sys.modules}")
+        run.warn(f"main {'__mp_main__' if '__mp_main__' in sys.modules else sys.modules['__main__'].__name__}")
+        print("from Python")
+        if parent_process():  # or it would be what pytest captures
+            os.write(1, b"from C")
+        run.warn(str(os.getpid()))
+        return Kernel.bicubic(scale)
 
 
 def _forks(kernel: Kernel) -> Kernel:
@@ -148,7 +169,7 @@ def registry() -> Registry:
     """The installed components, and the faulty ones."""
     installed = Registry.discover()
     components = {("kernel", "faulty"): Faulty, ("sr", "faulty_sr"): FaultySR, ("sr", "reads_a_file"): ReadsAFile}
-    faulty = {place: Entry(place[0], component, "blindsr", __version__) for place, component in components.items()}
+    faulty = {place: RegisteredComponent(place[0], component, "blindsr", __version__) for place, component in components.items()}
     return Registry({**installed.entries, **faulty})
 
 

@@ -62,7 +62,9 @@ class Console:
             if self._whole is not None:
                 self._progress.advance(self._whole)
         if isinstance(outcome, Failure):
-            if self._say(f"failed: {step.item}: {outcome.message}") and self._debug:  # once, not for each step that needs it
+            hint = "; blindsr --debug shows the traceback" if outcome.traceback and not self._debug else ""
+            new = self._say(f"failed: {outcome.where or step.item}: {outcome.message}{hint}")
+            if new and outcome.traceback and self._debug:
                 for line in outcome.traceback.splitlines():
                     self._print(printable(line))
         else:
@@ -81,13 +83,13 @@ class Console:
         self._say(f"note: {text}")
 
     def _say(self, text: str) -> bool:
-        """Print a line that was not printed before; whether it was new."""
+        """Print a line, if it was not printed before; whether it was new."""
         line = printable(" ".join(text.splitlines()))
-        if line in self._said:
-            return False
-        self._said.add(line)
-        self._print(line)
-        return True
+        new = line not in self._said
+        if new:
+            self._said.add(line)
+            self._print(line)
+        return new
 
     def _print(self, text: str) -> None:
         if self._progress:
