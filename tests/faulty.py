@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -67,6 +69,7 @@ class Faulty(KernelEstimator):
             "exit": lambda: sys.exit("enough"),
             "hang": lambda: time.sleep(1000),
             "leave": lambda: os._exit(0),
+            "leave in C": lambda: ctypes.CDLL(None).exit(0),
             "fork": lambda: _forks(Kernel.bicubic(scale)),
             "speechless": lambda: _raise(SpeechlessError()),
             "base": lambda: _raise(GeneratorExit()),
@@ -80,6 +83,23 @@ class Faulty(KernelEstimator):
             "raise": lambda: _raise(RuntimeError("\x1b[31mred\nlines")),
         }
         return faults[self.fault]()  # type: ignore[return-value]
+
+
+class Telling(KernelEstimator):
+    """Tells what its process is like, in warnings, and prints."""
+
+    name: ClassVar[str] = "telling"
+
+    def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
+        run.warn(f"gpu {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+        run.warn(f"threads {os.environ.get('OMP_NUM_THREADS')}")
+        run.warn(f"h5py {'h5py' in sys.modules}")
+        run.warn(f"main {'__mp_main__' if '__mp_main__' in sys.modules else sys.modules['__main__'].__name__}")
+        print("from Python")
+        if parent_process():  # or it would be what pytest captures
+            os.write(1, b"from C")
+        run.warn(str(os.getpid()))
+        return Kernel.bicubic(scale)
 
 
 def _forks(kernel: Kernel) -> Kernel:

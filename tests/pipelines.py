@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blindsr.components.registry import Registry
 from blindsr.execution import runner as execute
-from blindsr.execution.placement import Placement
+from blindsr.execution.resources import Resources
 from blindsr.execution.scheduler import Report
 from blindsr.pipeline.loader import load
 from blindsr.pipeline.outcome import Failure, Outcome
@@ -68,5 +68,5 @@ def run(
     plan: Plan, out: Path, *, workers: int = 0, listener: Quiet | None = None, registry: Registry | None = None, **options: object
 ) -> Report:
     """A run on the CPU, in this process unless said otherwise."""
-    placement = Placement("cpu", None if "dask" in options else workers, **options)  # type: ignore[arg-type]
-    return execute.run(plan, registry or Registry.discover(), placement, out=out, listener=listener or Quiet())
+    resources = Resources("cpu", None if "dask" in options else workers, **options)  # type: ignore[arg-type]
+    return execute.run(plan, registry or Registry.discover(), resources, out=out, listener=listener or Quiet())

@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from blindsr import __version__
 from blindsr.cli import cli
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.reader import read_image, write_png
+from blindsr.imaging.reader import read_image
+from blindsr.imaging.writer import write_png
 from pipelines import QUICK, write
 
 

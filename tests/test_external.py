@@ -9,7 +9,7 @@ from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.scheduler import Report
 from blindsr.imaging.metrics import psnr_y
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run

@@ -11,9 +11,10 @@ from click.testing import CliRunner
 
 from blindsr.cli import cli
 from blindsr.execution.forecast import Timings
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline import hashes as hashing
 from blindsr.pipeline.hashes import Hashes
+from blindsr.storage.timings import Timings
 from pipelines import write
 
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from click.testing import Result as Outcome
 
 from blindsr.cli import cli
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.pipeline.published import published_table, published_tables, row_keys
 from blindsr.report import COLUMNS, columns_named, lines, sheets, to_csv, to_latex, to_markdown, to_terminal
@@ -307,7 +307,7 @@ def test_columns_are_chosen(folder: Path) -> None:
     assert head == "| type | method | kernel (s) | SR (s) | PSNR (dB) |"
     head = _table(path, "--columns", "psnr,ssim,kernel_l2", "--format", "csv").stdout.splitlines()[0]
     assert head == "data,pipeline,scale,item,type,method,done,total,psnr,psnr_std,ssim,ssim_std,kernel_l2,kernel_l2_std,file"
-    assert "--columns: no column 'psnrr'; did you mean 'psnr'?" in _table(path, "--columns", "psnrr").stderr
+    assert "columns: no column 'psnrr'; did you mean 'psnr'?" in _table(path, "--columns", "psnrr").stderr
     assert "there are psnr, ssim, kernel_l2," in _table(path, "--columns", "").stderr
 
 

@@ -115,7 +115,7 @@ class Degradation(Component):
 
         The core clips the result to [0, 1] and rounds it to 8 bit.
         """
-        from blindsr.imaging.resize import downscale
+        from blindsr.imaging.downscaling import downscale
 
         return downscale(hr, kernel)
 
@@ -142,8 +142,10 @@ class NonBlindSR(Component):
 class Upscaler(Protocol):
     """What `NonBlindSR.fit` returns. The core cuts the image into tiles, calls it on each, and puts the results together."""
 
-    halo: int | None
-    """LR pixels around a tile that can change it; the core adds as many. None: the image must come whole."""
+    @property
+    def halo(self) -> int | None:
+        """LR pixels around a tile that can change it; the core adds as many. None: the image must come whole."""
+        ...
 
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size. The core clips it to [0, 1] and rounds it."""

@@ -31,6 +31,10 @@ class StepInputs:
     kernel: Kernel | None = None
     true: Kernel | None = None
 
+    def images(self) -> dict[str, NDArray[Any]]:
+        """The images that are there, by name."""
+        return {name: image for name, image in (("lr", self.lr), ("hr", self.hr), ("sr", self.sr)) if image is not None}
+
 
 @dataclass
 class Outcome:
@@ -61,7 +65,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a step has no outcome; `traceback` only where a defect, not the input, is the cause."""
+    """Why a step has no outcome.
+
+    Attributes
+    ----------
+    message
+        The cause.
+    traceback
+        Only where a defect, not the input, is the cause.
+    where
+        The step that failed, for people: its item, component, methods and seed. Steps that need that step fail with it.
+    """
 
     message: str
     traceback: str = ""
+    where: str = ""

@@ -24,8 +24,10 @@ from pydantic import ValidationError
 from blindsr.components.weights import Weights
 from blindsr.errors import BlindSRError
 from blindsr.execution import tiling
-from blindsr.execution.perform import Task, perform
+from blindsr.execution.perform import perform
+from blindsr.execution.tasks import Task
 from blindsr.imaging.kernel import Kernel
+from blindsr.pipeline.outcome import StepInputs
 
 MEAN = 255 * torch.tensor([0.4488, 0.4371, 0.4040])
 Shapes = dict[str, tuple[int, ...]]
@@ -386,7 +388,7 @@ def test_a_step_of_a_pipeline(tmp_path: Path) -> None:
         {"checkpoint": saved(tmp_path / "edsr.pt", state).name, "self_ensemble": True}, context={"base": tmp_path}
     )
     lr = np.zeros((7, 9, 3), np.uint8)
-    outcome = perform(Task("upscale", method, 2, {"lr": lr, "kernel": Kernel.bicubic(2)}, seed="ab", kernel_seed="cd"))
+    outcome = perform(Task("upscale", method, 2, StepInputs(lr=lr, kernel=Kernel.bicubic(2)), seed="ab", kernel_seed="cd"))
     assert outcome.warnings == []
     np.testing.assert_array_equal(outcome.arrays["sr"], np.broadcast_to(np.uint8([114, 111, 103]), (14, 18, 3)))
 

@@ -1,4 +1,4 @@
-"""Workers of a Dask cluster, on as many machines as it has: the same verbs as a pool on this one."""
+"""An executor on the workers of a Dask cluster, on as many machines as it has."""
 
 from __future__ import annotations
 
@@ -7,46 +7,60 @@ import dataclasses
 import json
 import logging
 import pickle
+import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from blindsr import __version__
+from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError, described
-from blindsr.execution.device import resolve_device
-from blindsr.execution.perform import Task
-from blindsr.execution.processes import NoWorkerError, StepTimeoutError, WorkerDiedError, attempt
+from blindsr.execution.executors import NoWorkerError, StepTimeoutError, TaskError, Update, WorkerDiedError
+from blindsr.execution.perform import attempt
+from blindsr.execution.resources import resolve_device
 from blindsr.execution.signals import Interrupts
-from blindsr.pipeline.outcome import Failure, Outcome
+from blindsr.execution.tasks import Task
+from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
+from blindsr.pipeline.plan import Plan
 
 CONNECT_SECONDS = 15
 LOOK_EVERY_SECONDS = 0.5
-Needs = Mapping[str, tuple[str, str]]
+Requirements = Mapping[str, tuple[str, str]]
 """Modules that a worker must be able to import, and the distribution and version that each must be of."""
+Ended = Outcome | Failure | TaskError
 
 
-class DaskPool:
-    """One task at a time for each worker of a Dask cluster, whose threads it leaves alone.
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Running:
+    key: str
+    worker: str
+    remote: Any
+    since: float
+
+
+class DaskExecutor:
+    """One task at a time for each worker of a Dask cluster, which keep the threads that they have.
 
     A worker that is lost takes only its own task with it; one that joins is used from then on, if it has what the plan needs.
 
     Parameters
     ----------
     address
-        Of the scheduler, such as ``tcp://host:8786``; or of a file that it wrote (``--scheduler-file``).
+        Of the scheduler, such as ``tcp://host:8786``; or of a file that it wrote (its option ``--scheduler-file``).
     needs
         What each worker must have.
     interrupts
-        They come at once where this waits for the cluster, which may be as long as it likes.
+        Signals take effect at once where this waits for the cluster.
     threads
         Of torch, for each task.
     timeout
         Seconds that a task may take; None: any. The worker that exceeds it is restarted by its nanny.
     note
-        Hears of workers that cannot be used.
+        Is called with what is to be said of workers that cannot be used.
 
     Raises
     ------
@@ -57,7 +71,7 @@ class DaskPool:
     def __init__(
         self,
         address: str,
-        needs: Needs,
+        needs: Requirements,
         interrupts: Interrupts,
         *,
         threads: int,
@@ -72,6 +86,8 @@ class DaskPool:
         self._note = note
         self._fit: dict[str, bool] = {}  # worker addresses, and whether they have what is needed
         self._running: dict[str, _Running] = {}
+        self._ended: dict[str, Ended] = {}  # since the last poll, as found here
+        self._returned: queue.SimpleQueue[tuple[_Running, Ended]] = queue.SimpleQueue()  # by threads of the client
         self._looked = 0.0
         try:
             self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
@@ -87,18 +103,16 @@ class DaskPool:
 
     @property
     def workers(self) -> int:
-        """How many tasks can run at a time at present."""
-        for text in self._look():
-            self._note(text)
+        """How many tasks could run at a time when this was last polled."""
         return sum(self._fit.values())
 
-    def submit(self, key: str, task: Task) -> Future[Outcome | Failure]:
+    def submit(self, key: str, task: Task) -> None:
         try:
-            packed = pickle.dumps(dataclasses.replace(task, inputs={}))
-        except Exception as error:  # what a plugin made does not travel: no worker would take it
-            return _ended(Failure(f"the step cannot be sent to a worker ({described(error)})"))
-        busy = {running.worker for running in list(self._running.values())}
-        future: Future[Outcome | Failure] = Future()
+            packed = pickle.dumps(dataclasses.replace(task, inputs=StepInputs()))
+        except Exception as error:  # a component that cannot be pickled: no worker would take it
+            self._ended[key] = Failure(f"the step cannot be sent to a worker ({described(error)})")
+            return
+        busy = {running.worker for running in self._running.values()}
         while worker := next((address for address, fit in self._fit.items() if fit and address not in busy), None):
             try:
                 with self._interrupts.at_once():
@@ -107,30 +121,51 @@ class DaskPool:
             except Exception:  # it was lost just now: the client and the scheduler raise whatever comes of that
                 self._fit.pop(worker, None)
         else:
-            future.set_exception(NoWorkerError())
-            return future
-        self._running[key] = _Running(worker, remote, future, time.monotonic())
-        remote.add_done_callback(lambda done: self._pass_on(done, future, worker))
-        future.add_done_callback(lambda _: self._running.pop(key, None))
-        return future
+            self._ended[key] = NoWorkerError()
+            return
+        running = self._running[key] = _Running(key, worker, remote, time.monotonic())
+        remote.add_done_callback(lambda done: self._returned.put((running, _outcome(done, worker))))
 
-    def _sent(self, packed: bytes, inputs: Mapping[str, Any], worker: str) -> Any:
+    def poll(self, seconds: float) -> Update:
+        self._stop_late()
+        for text in self._look():
+            self._note(text)
+        with contextlib.suppress(queue.Empty):
+            self._take(*self._returned.get(timeout=0 if self._ended else seconds))
+            while True:
+                self._take(*self._returned.get_nowait())
+        update, self._ended = Update(ended=self._ended), {}
+        return update
+
+    def close(self, *, now: bool = False) -> None:
+        if now:
+            for running in self._running.values():
+                running.remote.cancel(force=True)
+        self._client.close()
+
+    def _take(self, running: _Running, ended: Ended) -> None:
+        if self._running.get(running.key) is not running:  # it was given up meanwhile
+            return
+        del self._running[running.key]
+        if isinstance(ended, WorkerDiedError):
+            self._fit.pop(running.worker, None)  # until it is seen again
+        self._ended[running.key] = ended
+
+    def _sent(self, packed: bytes, inputs: StepInputs, worker: str) -> Any:
         # Arrays go beside the graph, not in it, and to this worker alone: what another one holds would be lost with it.
         # The task goes packed, since the scheduler unpacks the graph and need not have the plugins.
-        arrays = {role: value for role, value in inputs.items() if isinstance(value, np.ndarray)}
-        beside = {role: self._client.scatter(value, workers=[worker], hash=False) for role, value in arrays.items()}
+        images = {name: self._client.scatter(image, workers=[worker], hash=False) for name, image in inputs.images().items()}
+        kernels = {"kernel": inputs.kernel, "true": inputs.true}
         options = {"workers": [worker], "allow_other_workers": False, "pure": False}
-        return self._client.submit(_attempt, packed, {**inputs, **beside}, self._threads, **options)
+        return self._client.submit(_attempt, packed, {**images, **kernels}, self._threads, **options)
 
-    def result(self, future: Future[Outcome | Failure]) -> Outcome | Failure:
-        return future.result()
-
-    def progress(self, key: str) -> tuple[int, int] | None:
-        """None: workers report nothing on the way. But it is asked for often, so lost workers and late tasks are found here."""
-        running = self._running.get(key)
-        if running and self._timeout and time.monotonic() - running.since > self._timeout:
+    def _stop_late(self) -> None:
+        """Give up tasks that take too long, and have their workers restarted."""
+        for running in list(self._running.values()):
+            if not self._timeout or time.monotonic() - running.since <= self._timeout:
+                continue
             self._fit[running.worker] = False  # until it has been restarted
-            _fail(running, StepTimeoutError())
+            self._give_up(running, StepTimeoutError())
             try:
                 with self._interrupts.at_once():
                     self._client.restart_workers([running.worker], raise_for_error=False)
@@ -140,40 +175,23 @@ class DaskPool:
                     f"Dask worker {running.worker}: has no nanny to restart it, so it is not used any more; "
                     "start workers without --no-nanny where steps can hang"
                 )
-        for text in self._look():
-            self._note(text)
-        return None
 
-    def close(self, *, now: bool = False) -> None:
-        if now:
-            for running in list(self._running.values()):
-                running.remote.cancel(force=True)
-        self._client.close()
-
-    def _pass_on(self, remote: Any, future: Future[Outcome | Failure], worker: str) -> None:
-        if future.done():
-            return
-        if remote.status == "finished":
-            try:
-                future.set_result(remote.result())
-            except Exception as error:
-                reason = described(error).splitlines()[0]
-                future.set_result(Failure(f"the outcome cannot be sent back from its worker ({reason})"))
-        else:
-            self._fit.pop(worker, None)  # until it is seen again
-            reason = str(remote.exception()).splitlines()[0] if remote.status == "error" else "it was lost"
-            future.set_exception(WorkerDiedError(f"Dask worker {worker}: {reason}"))
+    def _give_up(self, running: _Running, error: TaskError) -> None:
+        self._ended[running.key] = error
+        del self._running[running.key]
+        running.remote.cancel(force=True)
 
     def _look(self) -> list[str]:
-        """Take note of workers that came and went; what new ones lack."""
+        """Take note of workers that came and went, every so often; what new ones lack."""
         if time.monotonic() - self._looked < LOOK_EVERY_SECONDS:
             return []
         with self._asking():
             there = set(self._client.scheduler_info(n_workers=-1)["workers"])
         for address in set(self._fit) - there:
             del self._fit[address]
-        for running in [running for running in list(self._running.values()) if running.worker not in there]:
-            _fail(running, WorkerDiedError(f"Dask worker {running.worker}: it was lost"))
+        for running in list(self._running.values()):
+            if running.worker not in there:
+                self._give_up(running, WorkerDiedError(f"Dask worker {running.worker}: it was lost"))
         new = sorted(there - set(self._fit))
         with self._asking():
             found = self._client.run(_lacking, dict(self._needs), workers=new, on_error="return") if new else {}
@@ -196,36 +214,43 @@ class DaskPool:
             raise BlindSRError("the Dask scheduler is gone; start it again, then run the same command to go on") from None
 
 
-def _ended(outcome: Outcome | Failure) -> Future[Outcome | Failure]:
-    future: Future[Outcome | Failure] = Future()
-    future.set_result(outcome)
-    return future
+def requirements(plan: Plan, registry: Registry) -> Requirements:
+    """What a plan's steps import."""
+    found = {"blindsr": ("blindsr", __version__)} | {name: (name, version(name)) for name in ("numpy", "torch")}
+    used = {type(step.component) for step in plan.steps.values() if step.component}
+    entries = [entry for entry in registry.entries.values() if entry.component in used]
+    return found | {entry.component.__module__: (entry.distribution, entry.version) for entry in entries}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Running:
-    worker: str
-    remote: Any
-    future: Future[Outcome | Failure]
-    since: float
+def _outcome(remote: Any, worker: str) -> Ended:
+    """What came of a Dask future that is done."""
+    if remote.status == "finished":
+        try:
+            outcome: Outcome | Failure = remote.result()
+        except Exception as error:
+            reason = described(error).splitlines()[0]
+            return Failure(f"the outcome cannot be sent back from its worker ({reason})")
+        return outcome
+    reason = str(remote.exception()).splitlines()[0] if remote.status == "error" else "it was lost"
+    return WorkerDiedError(f"Dask worker {worker}: {reason}")
 
 
 def _connected(address: str) -> Any:
     try:
         from distributed import Client, Security
     except ImportError:
-        raise BlindSRError("--dask needs the package distributed: install blindsr[dask]") from None
+        raise BlindSRError("a Dask cluster needs the package distributed: install blindsr[dask]") from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # that a scheduler is gone is said here
     make: Any = Client
     security: Any = Security
     place = address if "://" in address else _noted_in(Path(address))
     try:
         if place.startswith(("tls://", "wss://")) and not security().get_connection_args("client").get("ssl_context"):
-            raise BlindSRError(f"--dask {address}: needs certificates, and Dask's configuration names none (docs/clusters.md: TLS)")
+            raise BlindSRError(f"{address}: needs certificates, and Dask's configuration names none (docs/clusters.md: TLS)")
         return make(place, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BlindSRError(f"--dask {address}: no Dask scheduler answers there ({reason})") from None
+        raise BlindSRError(f"{address}: no Dask scheduler answers there ({reason})") from None
 
 
 def _noted_in(file: Path) -> str:
@@ -233,29 +258,27 @@ def _noted_in(file: Path) -> str:
     try:
         return str(json.loads(file.read_bytes())["address"])
     except OSError as error:
-        raise BlindSRError(
-            f"--dask {file}: {error.strerror}; write tcp://HOST:8786, or the file that the scheduler wrote"
-        ) from None
+        raise BlindSRError(f"{file}: {error.strerror}; write tcp://HOST:8786, or the file that the scheduler wrote") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise BlindSRError(f"--dask {file}: not the file of a Dask scheduler (--scheduler-file)") from None
+        raise BlindSRError(f"{file}: not the file of a Dask scheduler (--scheduler-file)") from None
 
 
 def _attempt(packed: bytes, inputs: Mapping[str, Any], threads: int) -> Outcome | Failure:
-    """On the worker: the task, its device resolved there."""
+    """On the worker: compute the task, with the device that there is."""
     import torch
 
     task: Task = pickle.loads(packed)  # noqa: S301 - sent by the run itself, as all that Dask sends
     torch.set_num_threads(threads)
-    arrays = {role: np.array(value) if isinstance(value, np.ndarray) else value for role, value in inputs.items()}
+    given: dict[str, Any] = {name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in inputs.items()}
     try:
         device = resolve_device(task.device)
     except BlindSRError as error:
         return Failure(str(error))
-    return attempt(dataclasses.replace(task, inputs=arrays, device=device))
+    return attempt(dataclasses.replace(task, inputs=StepInputs(**given), device=device))
 
 
-def _lacking(needs: Needs) -> list[str]:
-    """On the worker: what of the needs is not there."""
+def _lacking(needs: Requirements) -> list[str]:
+    """On the worker: what it needs and does not have."""
     from importlib import import_module
     from importlib.metadata import PackageNotFoundError, version
 
@@ -270,9 +293,3 @@ def _lacking(needs: Needs) -> list[str]:
             if found != wanted:
                 missing.append(f"has {module} {found}, not {wanted}")
     return missing
-
-
-def _fail(running: _Running, error: Exception) -> None:
-    if not running.future.done():
-        running.future.set_exception(error)
-    running.remote.cancel(force=True)

@@ -62,8 +62,9 @@ class Console:
             if self._whole is not None:
                 self._progress.advance(self._whole)
         if isinstance(outcome, Failure):
-            self._say(f"failed: {step.item}: {outcome.message}")
-            if outcome.traceback and self._debug:
+            hint = "; blindsr --debug shows the traceback" if outcome.traceback and not self._debug else ""
+            new = self._say(f"failed: {outcome.where or step.item}: {outcome.message}{hint}")
+            if new and outcome.traceback and self._debug:
                 for line in outcome.traceback.splitlines():
                     self._print(printable(line))
         else:
@@ -81,11 +82,14 @@ class Console:
         """Say something about the input."""
         self._say(f"note: {text}")
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str) -> bool:
+        """Print a line, if it was not printed before; whether it was new."""
         line = printable(" ".join(text.splitlines()))
-        if line not in self._said:
+        new = line not in self._said
+        if new:
             self._said.add(line)
             self._print(line)
+        return new
 
     def _print(self, text: str) -> None:
         if self._progress:
