@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from blindsr.cli import cli
-from blindsr.execution.forecast import Timings
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline import hashes as hashing
 from blindsr.pipeline.hashes import Hashes

@@ -61,7 +61,9 @@ def degrade_folder(
         For an unknown method or parameter, a folder without images, an output folder that holds something else.
     """
     scales = sorted(set(scales))
-    component = [registry.build("degradation", method, settings, scale=scale) for scale in scales][0]
+    component = registry.build("degradation", method, settings)
+    for scale in scales:
+        registry.check_scale("degradation", method, scale)
     hashes = Hashes()
     sources = [ImageFile.of(hashes.file(item.hr)) for item in datasets.hr_folder(hr_folder).items if item.hr]
     about = {

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.components.registry import Kind, Registry
+from blindsr.components.discovery import Kind
+from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.events import Silent
 from blindsr.execution.perform import perform
@@ -21,7 +22,7 @@ from blindsr.execution.resources import resolve_device
 from blindsr.execution.tasks import Task
 from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.reader import Picture, as_integers, crop_to_multiple, read_image, to_depth, to_float
+from blindsr.imaging.reader import Picture, as_rgb, crop_to_multiple, read_image, to_depth, to_float
 from blindsr.pipeline.outcome import Outcome, StepInputs
 from blindsr.pipeline.plan import single_step
 from blindsr.pipeline.steps import StepKind
@@ -151,8 +152,8 @@ def degrade(
     """
     if kernel is not None:
         given = _kernel(kernel, scale)
-        pixels = read_image(image).pixels if isinstance(image, str | Path) else as_integers(image)
-        return Degraded(to_depth(downscale(to_float(crop_to_multiple(pixels, scale)), given), np.uint8), given)
+        hr = to_float(crop_to_multiple(_picture(image).pixels, scale))
+        return Degraded(to_depth(downscale(hr, given), np.uint8), given)
     outcome = _performed("degrade", method, image, scale, seed, parameters)
     assert outcome.kernel is not None
     return Degraded(outcome.arrays["lr"], outcome.kernel)
@@ -166,8 +167,10 @@ def _performed(
     kernel: Kernel | None = None, device: str = "cpu", threads: int | None = None, progress: bool = False,
 ) -> Outcome:  # fmt: skip
     role = "hr" if kind == "degrade" else "lr"
-    source = Path(image) if isinstance(image, str | Path) else as_integers(image)
-    inputs = {role: source} | ({"kernel": kernel} if kernel else {})
+    picture = _picture(image)
+    inputs: dict[str, Any] = {role: Path(image) if isinstance(image, str | Path) else picture.pixels}
+    if kernel:
+        inputs["kernel"] = kernel
     component = Registry.discover().build(_KINDS[kind], method, parameters, scale=scale)
     step = single_step(kind, component, scale, inputs, seed=seed)
     if threads is not None:
@@ -175,14 +178,21 @@ def _performed(
 
         torch.set_num_threads(threads)
     with console() if progress else nullcontext(Silent()) as listener:
-        picture = read_image(source) if isinstance(source, Path) else Picture(source)
         for note in picture.notes:
             listener.note(note)
-        task = Task.of(step, StepInputs(**{role: picture.pixels}, kernel=kernel), device=resolve_device(device))
+        given = StepInputs(lr=picture.pixels, kernel=kernel) if role == "lr" else StepInputs(hr=picture.pixels)
+        task = Task.of(step, given, device=resolve_device(device))
         listener.started(step)
         outcome = perform(task, lambda done, total: listener.progress(step, done, total))
         listener.ended(step, outcome)
     return outcome
+
+
+def _picture(image: str | Path | Pixels) -> Picture:
+    if isinstance(image, str | Path):
+        return read_image(image)
+    notes: list[str] = []
+    return Picture(as_rgb(np.asarray(image), notes), notes)
 
 
 def _kernel(kernel: Kernel | Pixels | str | Path, scale: int) -> Kernel:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.execution.events import Events
+from blindsr.execution.events import Silent
 from blindsr.execution.resources import Resources
 from blindsr.execution.runner import run_plan
 from blindsr.pipeline.loader import find, load
 from blindsr.pipeline.plan import Plan, make_plan
+from blindsr.pipeline.yaml_source import Settings
 from blindsr.report.progress import console
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import Result, open_result
@@ -73,11 +74,11 @@ def run(
     hashes = folder.hashes()
     plan = plan_run(
         pipeline, registry, hashes, data=data, scale=scale, seeds=seeds, items=items, limit=limit,
-        settings=[f"{path}={_yaml(value)}" for path, value in (settings or {}).items()],
+        settings=settings or {},
     )  # fmt: skip
     hashes.save()
-    with console() if progress else nullcontext(Events()) as events:
-        report = run_plan(plan, registry, resources, folder=folder, name=name, events=events)
+    with console() if progress else nullcontext(Silent()) as listener:
+        report = run_plan(plan, registry, resources, folder=folder, name=name, listener=listener)
     if report.interrupted:
         raise KeyboardInterrupt
     return open_result(report.result)
@@ -85,9 +86,9 @@ def run(
 
 def plan_run(
     pipeline: str | Path, registry: Registry, hashes: Hashes | None = None, *, data: Data | None = None, scale: int | None = None,
-    seeds: Sequence[int] | None = None, settings: Sequence[str] = (), items: str | None = None, limit: int | None = None,
+    seeds: Sequence[int] | None = None, settings: Settings = (), items: str | None = None, limit: int | None = None,
 ) -> Plan:  # fmt: skip
-    """The plan that the arguments of `run` ask for; `settings` are ``path=value`` strings, their values in YAML.
+    """The plan that the arguments of `run` ask for; `settings` may also be ``path=value`` strings, their values in YAML.
 
     Raises
     ------
@@ -115,9 +116,3 @@ def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
     """Paths as text, as YAML has them."""
     listed = {key: [value] if isinstance(value, str | Path) else value for key, value in data.items()}
     return {key: [str(one) for one in value] if key in ("lr", "sample") else str(value[0]) for key, value in listed.items()}
-
-
-def _yaml(value: Any) -> str:
-    import json
-
-    return json.dumps(value, default=str)  # JSON is YAML

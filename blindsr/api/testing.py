@@ -60,9 +60,9 @@ def samples(*, scale: int = 2, count: int = 2, side_px: int = 64) -> list[Sample
     scale
         The downscaling factor.
     count
-        How many: at most 8.
+        How many.
     side_px
-        Side of the LR images; at most 128 / scale * 2.
+        Side of the LR images; at most 400 / scale.
 
     Examples
     --------
@@ -73,15 +73,15 @@ def samples(*, scale: int = 2, count: int = 2, side_px: int = 64) -> list[Sample
     from skimage import data
 
     rng = np.random.default_rng(0)
-    photographs = [to_float(photograph) for photograph in (data.astronaut(), data.coffee())]
+    photographs = [to_float(photograph) for photograph in (data.astronaut(), data.coffee())]  # type: ignore[no-untyped-call]
     found = []
     for number in range(count):
         photograph = photographs[number % 2]
         side = scale * side_px
         row, column = (int(rng.integers(size - side + 1)) for size in photograph.shape[:2])
         hr = photograph[row : row + side, column : column + side]
-        variances = rng.uniform(0.6, 5, 2) * (scale**2 - 1) / 3
-        kernel = Kernel.gaussian(scale, variances, angle=float(rng.uniform(-np.pi, np.pi)))
+        long, short, mixed = rng.uniform(0.6, 5), rng.uniform(0.6, 5), rng.uniform(-0.5, 0.5)
+        kernel = Kernel.gaussian((scale**2 - 1) / 3 * np.array([[long, mixed], [mixed, short]]), scale)
         lr = to_float(to_depth(downscale(hr, kernel), np.uint8))
         found.append(Sample(lr, hr, kernel))
     return found

@@ -27,13 +27,12 @@ def estimate(
     For a photograph as it came from the camera, add --set edge_shave=0.
     """
     from blindsr.api.functions import estimate_kernel
-    from blindsr.imaging.kernel_files import check_kernel_path
+    from blindsr.pipeline.yaml_source import parsed_settings
 
     if not image.is_file():
         raise BlindSRError(f"{image}: no such file")
     installed()
     output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
-    check_kernel_path(output)
     kernel = estimate_kernel(
         image, scale=scale, method=method, seed=seed, device=device, threads=threads, progress=True, **parsed_settings(settings)
     )
@@ -59,6 +58,7 @@ def degrade(
     Run on it with: blindsr run PIPELINE --data OUTPUT
     """
     from blindsr.api.degradation import degrade_folder
+    from blindsr.pipeline.yaml_source import parsed_settings
     from blindsr.report.progress import console
 
     numbers = whole_numbers("--scales", scales, "2,4")

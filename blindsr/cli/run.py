@@ -12,7 +12,7 @@ from blindsr.cli.app import INTERRUPTED, AnyPath, cli, device_option, installed,
 from blindsr.errors import BlindSRError
 
 if TYPE_CHECKING:
-    from blindsr.execution.runner import Report
+    from blindsr.execution.scheduler import Report
     from blindsr.pipeline.plan import Plan
 
 
@@ -52,7 +52,7 @@ def run(
     from blindsr.api.running import plan_run
     from blindsr.execution.resources import Resources
     from blindsr.execution.runner import run_plan
-    from blindsr.report.forecast import forecast, forecast_text
+    from blindsr.report import forecast
     from blindsr.report.progress import console
     from blindsr.storage.output_folder import OutputFolder
 
@@ -66,11 +66,12 @@ def run(
     for remark in (*plan.left_out, *plan.remarks):
         say(f"note: {remark}", err=True)
     if dry_run:
-        say(forecast_text(plan, forecast(plan.steps.values(), folder.steps.keys(), folder.timings()), resources))
+        lines = forecast.forecast(plan.steps.values(), folder.steps.keys(), folder.timings())
+        say(forecast.to_text(plan, lines, resources))
         return
     try:
-        with console(debug=ctx.find_root().params["debug"]) as events:
-            report = run_plan(plan, registry, resources, out=folder, name=name, events=events)
+        with console(debug=ctx.find_root().params["debug"]) as listener:
+            report = run_plan(plan, registry, resources, folder=folder, name=name, listener=listener)
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; run the same command to go on", err=True)
         ctx.exit(INTERRUPTED)

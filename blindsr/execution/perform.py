@@ -20,6 +20,7 @@ from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
 from blindsr.imaging.reader import crop_to_multiple, to_depth, to_float
 from blindsr.imaging.registration import register
+from blindsr.pipeline.hashes import check_unchanged
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import StepKind
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from blindsr.components.registry import Registry
-from blindsr.errors import BlindSRError, shortened
+from blindsr.errors import shortened
 from blindsr.execution.events import Listener
 from blindsr.execution.executors import open_executor
 from blindsr.execution.resources import Resources
@@ -22,7 +19,6 @@ from blindsr.storage.manifest import Manifest
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result_writer import provenance, up_to_date, write_result
 from blindsr.storage.step_store import DamagedStepError
-from blindsr.storage.timings import Timings
 
 
 def run_plan(

@@ -157,7 +157,7 @@ def _read_tiff(data: bytes) -> Picture | None:
         pixels = _tiff_pixels(page)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
-    return Picture(_as_rgb(pixels, notes), notes)
+    return Picture(as_rgb(pixels, notes), notes)
 
 
 def _tiff_pixels(page: Any) -> NDArray[Any]:
@@ -178,7 +178,7 @@ def _read_other(file: Any, data: bytes) -> Picture:
     if deep is not None:
         if file.info.get("icc_profile"):
             notes.append("its colour profile is not applied to more than 8 bits")
-        deep = _as_rgb(deep, notes)
+        deep = as_rgb(deep, notes)
     return Picture(_upright(_shallow_pixels(file, notes) if deep is None else deep, orientation), notes)
 
 
@@ -261,7 +261,7 @@ def _changes_nothing(convert: Any) -> bool:
     return bool(np.abs(after.astype(int) - cube).max() <= SAME_COLOUR)
 
 
-def _as_rgb(pixels: NDArray[Any], notes: list[str]) -> NDArray[Any]:
+def as_rgb(pixels: NDArray[Any], notes: list[str]) -> NDArray[Any]:
     """Decoded pixels (H, W) or (H, W, C) as uint8 or uint16 RGB (H, W, 3)."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels > 4:

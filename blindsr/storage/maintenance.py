@@ -15,7 +15,6 @@ from blindsr.storage.hdf5 import opened, verify
 from blindsr.storage.output_folder import OutputFolder, ResultFolder
 from blindsr.storage.result import open_result
 from blindsr.storage.step_store import read_step
-from blindsr.storage.timings import FILE as TIMINGS
 
 STEP_FILE = re.compile(r"[0-9a-f]{64}\.h5(\.part|\.corrupt)?")
 

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.files import explained, file_name
+from blindsr.pipeline.hashes import Hashes
 from blindsr.pipeline.plan import Plan
 from blindsr.storage.manifest import Manifest
 from blindsr.storage.result import RESULT_FILE
 from blindsr.storage.step_store import StepStore
+from blindsr.storage.timings import Timings
 
 MANIFEST_FILE = "steps.json"
 
@@ -83,6 +85,14 @@ class OutputFolder:
         """The folders of all results, finished or not."""
         folders = map(ResultFolder, sorted(self.path.iterdir())) if self.path.is_dir() else ()
         return [folder for folder in folders if folder.is_used]
+
+    def hashes(self) -> Hashes:
+        """The hashes of input files that earlier runs remembered."""
+        return Hashes(self.hashes_file)
+
+    def timings(self) -> Timings:
+        """The seconds of steps that earlier runs remembered."""
+        return Timings(self.timings_file)
 
     def claim(self, plan: Plan, name: str | None = None) -> ResultFolder:
         """The folder of a plan's result. Its manifest is on disk when this returns.

@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.components.registry import suggestion
 from blindsr.errors import BlindSRError, shortened
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import METRICS

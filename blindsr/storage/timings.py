@@ -14,7 +14,6 @@ from blindsr.imaging.files import write_whole
 from blindsr.pipeline.hashes import read_side_file
 from blindsr.pipeline.steps import Step
 
-FILE = "timings.json"
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 WEIGHT = 0.2
 """Weight of a new time against those before: about the last ten steps count."""
@@ -23,9 +22,9 @@ WEIGHT = 0.2
 class Timings:
     """Seconds of a step, by its component and scale, kept between runs in a file (JSON). One that cannot be read is empty."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
-        self._seconds = read_side_file(self._file, dict[str, Seconds]) or {}
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._seconds = read_side_file(file, dict[str, Seconds]) or {}
 
     def add(self, step: Step, seconds: float) -> None:
         """Take a step's time into account."""
