@@ -139,12 +139,16 @@ class Registry:
             raise
         except Exception as error:  # a validator of the plugin itself
             raise BlindSRError(f"{TITLES[kind]} '{name}' of {entry.source} cannot be made ({described(error)})") from error
-        scale, able = context["scale"], component.scales
-        if scale is not None and scale not in able:
-            raise BlindSRError(f"{TITLES[kind]} '{name}' can do {' and '.join(f'x{s}' for s in able)}, not x{scale}")
+        self.check_scale(kind, name, context["scale"])
         if entry.distribution != BUNDLED:
             component._full_name = entry.qualified_name
         return component
+
+    def check_scale(self, kind: Kind, name: str, scale: int | None) -> None:
+        """Refuse a scale that the component cannot do; None is none in particular."""
+        able = self.get(kind, name).scales
+        if scale is not None and scale not in able:
+            raise BlindSRError(f"{TITLES[kind]} '{name}' can do {' and '.join(f'x{s}' for s in able)}, not x{scale}")
 
     def _hint(self, kind: Kind, name: str) -> str:
         for problem in self.problems:
