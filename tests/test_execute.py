@@ -22,7 +22,7 @@ from blindsr.pipeline.loader import load
 from blindsr.pipeline.plan import make_plan
 from blindsr.pipeline.steps import Step
 from blindsr.storage.images import folder_names
-from blindsr.storage.lock import locked
+from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import open_result
 from blindsr.storage.step_store import StepStore
 from pipelines import QUICK, Quiet, read, run, write
@@ -281,7 +281,7 @@ def test_16_bit_photographs_stay_16_bit(folder: Path, photo: np.ndarray) -> None
 
 def test_only_one_run_at_a_time(folder: Path) -> None:
     with (
-        locked(folder / "out"),
+        OutputFolder(folder / "out").locked(),
         pytest.raises(BlindSRError, match=rf"another run is using this folder .process {os.getpid()} on .+, since \d{{4}}-"),
     ):
         _run(folder)

@@ -307,7 +307,7 @@ def test_columns_are_chosen(folder: Path) -> None:
     assert head == "| type | method | kernel (s) | SR (s) | PSNR (dB) |"
     head = _table(path, "--columns", "psnr,ssim,kernel_l2", "--format", "csv").stdout.splitlines()[0]
     assert head == "data,pipeline,scale,item,type,method,done,total,psnr,psnr_std,ssim,ssim_std,kernel_l2,kernel_l2_std,file"
-    assert "--columns: no column 'psnrr'; did you mean 'psnr'?" in _table(path, "--columns", "psnrr").stderr
+    assert "columns: no column 'psnrr'; did you mean 'psnr'?" in _table(path, "--columns", "psnrr").stderr
     assert "there are psnr, ssim, kernel_l2," in _table(path, "--columns", "").stderr
 
 

@@ -40,11 +40,12 @@ if TYPE_CHECKING:
 )
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up a step that takes longer.")
 @click.option("--out", type=AnyPath(), default=Path("runs"), show_default=True, help="Folder of results.")
+@click.option("--name", help="Name of this result's folder in it.  [default: PIPELINE-DATA-xSCALE]")
 @click.option("--dry-run", is_flag=True, help="Say what there is to do and how long it will take, and do nothing.")
 @click.pass_context
 def run(
     ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: int | None, threads: int, timeout: float | None,
-    dask: str | None, dry_run: bool, **chosen: Any,
+    dask: str | None, dry_run: bool, name: str | None, **chosen: Any,
 ) -> None:  # fmt: skip
     """Run a pipeline: a YAML file, or the name of a bundled one.
 
@@ -54,27 +55,27 @@ def run(
     from blindsr.cli.progress import console
     from blindsr.execution import runner as execute
     from blindsr.execution.resources import Resources
-    from blindsr.pipeline.hashes import FILE, Hashes
+    from blindsr.pipeline.hashes import Hashes
     from blindsr.report import forecast
-    from blindsr.storage.maintenance import STEPS
-    from blindsr.storage.step_store import StepStore
+    from blindsr.storage.output_folder import OutputFolder
     from blindsr.storage.timings import Timings
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
     resources = Resources(device, workers, threads, timeout, dask)
     registry = installed()
-    hashes = Hashes(out / FILE)
+    output = OutputFolder(out)
+    hashes = Hashes(output.hashes_file)
     plan = _plan(pipeline, registry, hashes, **chosen)
     hashes.save()
     for remark in (*plan.left_out, *plan.remarks):
         say(f"note: {remark}", err=True)
     if dry_run:
-        lines = forecast.forecast(plan.steps.values(), StepStore(out / STEPS).keys(), Timings(out))
+        lines = forecast.forecast(plan.steps.values(), output.steps.keys(), Timings(output.timings_file))
         say(forecast.to_text(plan, lines, resources))
         return
     try:
         with console(debug=ctx.find_root().params["debug"]) as listener:
-            report = execute.run(plan, registry, resources, out=out, listener=listener)
+            report = execute.run(plan, registry, resources, output=output, listener=listener, name=name)
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; run the same command to go on", err=True)
         ctx.exit(INTERRUPTED)

@@ -20,13 +20,11 @@ from blindsr.imaging.files import check_unchanged
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
 from blindsr.imaging.reader import crop_to_multiple, to_depth, to_float
-from blindsr.imaging.resize import downscale
+from blindsr.imaging.registration import register
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import StepKind
 
 T = TypeVar("T")
-REGISTRATION_GAIN = 0.01
-"""A stored kernel is moved only if that lowers its residual by more than this part."""
 
 
 def perform(task: Task, progress: Callable[[int, int], None] = lambda done, total: None) -> Outcome:
@@ -84,22 +82,20 @@ def _register(task: Task, context: Context) -> Outcome:
 
     Some published kernels do not regenerate their LR images exactly: they are a sub-pixel shift away.
     """
-    stored, pixels = _given(task.inputs.kernel), _given(task.inputs.lr)
+    pixels = _given(task.inputs.lr)
     lr = to_float(pixels)
     hr = to_float(_cropped_to(_given(task.inputs.hr), pixels, task.scale))
-    shift = _fitted_shift(hr, lr, stored)
-    moved = _moved(stored, shift)
-    before, after = (_residual(hr, lr, kernel) for kernel in (stored, moved))
-    use = after < (1 - REGISTRATION_GAIN) * before
+    found = register(hr, lr, _given(task.inputs.kernel))
+    (rows_px, columns_px), before, after = found.shift_px, found.residual_stored, found.residual_moved
     values = {
         "residual_stored": before,
         "residual_moved": after,
-        "shift_rows_px": shift[0],
-        "shift_columns_px": shift[1],
-        "moved": float(use),
+        "shift_rows_px": rows_px,
+        "shift_columns_px": columns_px,
+        "moved": float(found.gains),
     }
-    remark = f"the stored kernel is moved by ({shift[0]:+.2f}, {shift[1]:+.2f}) px: residual {before:.3f} -> {after:.3f} of 255"
-    return Outcome({}, moved if use else stored, values, warnings=[remark] if use else [])
+    remark = f"the stored kernel is moved by ({rows_px:+.2f}, {columns_px:+.2f}) px: residual {before:.3f} -> {after:.3f} of 255"
+    return Outcome({}, found.better, values, warnings=[remark] if found.gains else [])
 
 
 def _estimate(task: Task, context: Context) -> Outcome:
@@ -186,29 +182,3 @@ def _cropped_to(hr: NDArray[Any], lr: NDArray[Any], scale: int) -> NDArray[Any]:
             f"the HR image has {hr.shape[1]} x {hr.shape[0]} pixels; for this LR image it should have {width} x {height}"
         )
     return hr[:height, :width]
-
-
-def _residual(hr: NDArray[np.float32], lr: NDArray[np.float32], kernel: Kernel) -> float:
-    """Root mean square of ``downscale(hr, kernel) - lr``, in levels of 255."""
-    return float(255 * np.sqrt(np.mean(np.square(np.clip(downscale(hr, kernel), 0, 1) - lr))))
-
-
-def _fitted_shift(hr: NDArray[np.float32], lr: NDArray[np.float32], kernel: Kernel) -> tuple[float, float]:
-    """The sub-pixel shift of the kernel that best makes `lr` of `hr`, by Gauss-Newton steps."""
-    rows_px = columns_px = 0.0
-    for _ in range(4):
-        ahead, behind = (_moved(kernel, (rows_px + d, columns_px)) for d in (0.25, -0.25))
-        right, left = (_moved(kernel, (rows_px, columns_px + d)) for d in (0.25, -0.25))
-        slopes = [2 * (downscale(hr, a) - downscale(hr, b)).ravel() for a, b in ((ahead, behind), (right, left))]
-        error = (lr - downscale(hr, _moved(kernel, (rows_px, columns_px)))).ravel()
-        step = np.linalg.lstsq(np.stack(slopes, axis=1), error)[0]
-        rows_px += float(np.clip(step[0], -1, 1))
-        columns_px += float(np.clip(step[1], -1, 1))
-    return rows_px, columns_px
-
-
-def _moved(kernel: Kernel, shift_px: tuple[float, float]) -> Kernel:
-    """The kernel moved; for x4 with its x2 kernel, by moving that one by a third: it acts at 1 and at 2 px."""
-    if kernel.half:
-        return kernel.half.shifted(shift_px[0] / 3, shift_px[1] / 3).composed()
-    return kernel.shifted(*shift_px)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from blindsr.components.registry import Registry
-from blindsr.errors import BlindSRError, shortened
+from blindsr.errors import shortened
 from blindsr.execution.events import Listener
 from blindsr.execution.executors import open_executor
 from blindsr.execution.resources import Resources
@@ -17,39 +14,38 @@ from blindsr.execution.saving import RecentSteps
 from blindsr.execution.scheduler import Report, Scheduler
 from blindsr.execution.signals import Interrupts
 from blindsr.pipeline.plan import Plan
-from blindsr.storage.hdf5 import ENCODING_VERSION, get_text
 from blindsr.storage.images import remove_pictures, write_pictures
-from blindsr.storage.lock import locked
-from blindsr.storage.maintenance import STEPS, check
-from blindsr.storage.manifest import Contents, take_folder
-from blindsr.storage.result import open_result, provenance, write_result
+from blindsr.storage.manifest import Manifest
+from blindsr.storage.output_folder import OutputFolder
+from blindsr.storage.result_writer import provenance, up_to_date, write_result
 from blindsr.storage.step_store import DamagedStepError
 from blindsr.storage.timings import Timings
 
-DIGEST = "digest"
-"""The attribute of ``/provenance`` by which a later run knows a result that it would write again."""
 
-
-def run(plan: Plan, registry: Registry, resources: Resources, *, out: Path, listener: Listener) -> Report:
+def run(
+    plan: Plan, registry: Registry, resources: Resources, *, output: OutputFolder, listener: Listener, name: str | None = None
+) -> Report:
     """Run all that is not yet done of a plan, and consolidate the result; one that is there and would be the same is left alone.
 
     Parameters
     ----------
-    out
-        The folder of results; finished steps lie in ``out/steps`` and serve later runs.
+    output
+        Where results go; its finished steps serve later runs.
+    name
+        The name of the result's folder in `output`; by default ``PIPELINE-DATA-xSCALE``.
 
     Raises
     ------
     BlindSRError
         If the folder cannot be written, another run is using it, or what `resources` name is not there.
     """
-    steps = RecentSteps(out / STEPS)
+    steps = RecentSteps(output.steps.folder)
     resources = resources.resolved()
-    with locked(out), Interrupts() as interrupts:
-        timings = Timings(out)
-        folder, contents = take_folder(out, plan)
-        report = Report(plan, folder)
-        _tell_others(report, contents, listener)
+    with output.locked(), Interrupts() as interrupts:
+        timings = Timings(output.timings_file)
+        folder = output.claim(plan, name)
+        report = Report(plan, folder.path)
+        _tell_others(report, folder.manifest(), listener)
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
@@ -87,43 +83,13 @@ def _conclude(report: Report, steps: RecentSteps, listener: Listener, interrupts
         interrupts.let_through()
         listener.writing(done, total)
 
-    digest = _digest(report, steps)
-    if report.computed or not _is_there(report.result, digest):
-        write_result(report.result, report.plan, steps, report.failures, {**about, DIGEST: digest}, progress)
-        return
-    for number, key in enumerate(report.plan.steps, 1):
-        progress(number, len(report.plan.steps))
-        if key in steps:
-            steps.load(key)  # a damaged one is found by this
+    if not up_to_date(report.result, report.plan, steps, report.failures):
+        write_result(report.result, report.plan, steps, report.failures, about, progress)
 
 
-def _digest(report: Report, steps: RecentSteps) -> str:
-    """What a result consists of, in short; not on what it was computed, which it says for each row."""
-    plan, pipeline = report.plan, report.plan.pipeline
-    done = [key for key in plan.steps if key in steps]
-    failed = {key: failure.message for key, failure in report.failures.items()}
-    rows = [(row.item, row.method.name, row.seed, row.steps) for row in plan.rows]
-    items = [(planned.item.id, planned.source.path, planned.source.sha256) for planned in plan.items]
-    parts = (ENCODING_VERSION, pipeline.text, pipeline.resolved(), done, failed, rows, items, plan.weights, plan.left_out)
-    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
-
-
-def _is_there(path: Path, digest: str) -> bool:
-    """Whether the result with this digest is there already, and whole."""
-    try:
-        with open_result(path) as result:
-            found = get_text(result.file["provenance"], DIGEST)
-    except (BlindSRError, KeyError):
-        return False
-    return found == digest and not any(checked.problem for checked in check(path))
-
-
-def _tell_others(report: Report, contents: Contents, listener: Listener) -> None:
+def _tell_others(report: Report, manifest: Manifest, listener: Listener) -> None:
     """Tell that a folder has more in it than its result will have."""
-    items = {planned.item.id for planned in report.plan.items}
-    others = [item for item in contents.items if item not in items]
-    others += [f"seed {seed}" for seed in contents.seeds if seed not in report.plan.pipeline.seeds]
-    if others:
+    if others := manifest.beyond(report.plan):
         kept = f"what is done of them stays, and a run that names all puts all into {report.result.name}"
         listener.note(f"{report.folder} is also of {shortened(others)}: {kept}")
 

@@ -20,7 +20,7 @@ from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
 from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.steps import Absent, ImageFile, Input, KernelFile, PlannedRow, Step
 from blindsr.storage.images import write_pictures
-from blindsr.storage.result import FILE as RESULT
+from blindsr.storage.output_folder import ResultFolder
 from blindsr.storage.step_store import DamagedStepError, Done
 from blindsr.storage.timings import Timings
 
@@ -50,12 +50,12 @@ class Report:
     @property
     def result(self) -> Path:
         """The consolidated result file."""
-        return self.folder / RESULT
+        return ResultFolder(self.folder).result_file
 
     @property
     def images(self) -> Path:
         """The folder of SR images."""
-        return self.folder / "images"
+        return ResultFolder(self.folder).images
 
 
 class Scheduler:

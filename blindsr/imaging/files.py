@@ -26,10 +26,11 @@ def explained(path: Path) -> Iterator[None]:
         raise BlindSRError(f"{path}: {error.strerror or error}") from error
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object], *, sync_folder: bool = True) -> None:
     """Call ``write(temporary)``, bring its bytes to the disk, and rename it to `path`.
 
-    Whatever kills the process, `path` is then either the whole new file or what it was before.
+    Whatever kills the process, `path` is then either the whole new file or what it was before. Without `sync_folder` the rename
+    itself may reach the disk some seconds later: who writes many files calls `bring_to_disk` once.
     """
     part = path.with_name(f"{os.fsencode(path.name)[: LONGEST_NAME - 5].decode(errors='ignore')}.part")
     with explained(path):
@@ -40,7 +41,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
             part.replace(path)
-            _sync_folder(path.parent)
+            if sync_folder:
+                bring_to_disk(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -82,7 +84,8 @@ def _digest(name: str, *state: int) -> str:
     return sha256(Path(name))
 
 
-def _sync_folder(folder: Path) -> None:
+def bring_to_disk(folder: Path) -> None:
+    """Bring the names of the files in a folder to the disk."""
     if os.name == "posix":  # the rename itself reaches the disk with the folder; Windows has no such call
         descriptor = os.open(folder, os.O_RDONLY)
         try:

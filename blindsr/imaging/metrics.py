@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,50 @@ from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel, center_of_mass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of a row that tables show.
+
+    Attributes
+    ----------
+    name
+        In results and on the command line.
+    title
+        Heading of its column in a table.
+    unit
+        "1" for a pure number.
+    higher_is_better
+        None for what is not ranked: seconds.
+    format
+        Format specification of a value in a table.
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool | None
+    format: str
+
+    @property
+    def measures_quality(self) -> bool:
+        """Whether it compares with a ground truth (an HR image or a true kernel), rather than counting seconds."""
+        return self.higher_is_better is not None
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr", "PSNR (dB)", "dB", True, ".2f"),
+        Metric("ssim", "SSIM", "1", True, ".4f"),
+        Metric("kernel_l2", "kernel error", "1", False, ".3f"),
+        Metric("kernel_correlation", "kernel correlation", "1", True, ".3f"),
+        Metric("seconds_estimate", "kernel (s)", "s", None, ".1f"),
+        Metric("seconds_upscale", "SR (s)", "s", None, ".1f"),
+    )
+}
+"""All metrics by name, in the order of a table's columns. A new metric is a new entry here, and a step that computes it."""
 
 PROTOCOL = {"channel": "Y", "data_range": 255, "higher_is_better": True}
 SSIM_SETTINGS = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}

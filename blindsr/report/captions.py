@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from blindsr.errors import shortened
+from blindsr.imaging.metrics import Metric
 from blindsr.pipeline.published import PublishedTable
-from blindsr.report.columns import DEFAULT, Column
+from blindsr.report.columns import DEFAULT
 from blindsr.report.lines import Line
 
 
@@ -49,7 +50,7 @@ def _differences(lines: Sequence[Line]) -> Iterator[str]:
             yield f"x{scale}: another image, or made in another way, in {origin.path} than in {others[0][1]}: {names}"
 
 
-def notes(data: str, lines: Sequence[Line], columns: Sequence[Column], against: Sequence[PublishedTable]) -> Iterator[str]:
+def notes(data: str, lines: Sequence[Line], columns: Sequence[Metric], against: Sequence[PublishedTable]) -> Iterator[str]:
     """What is not over the same images, why numbers are missing, and where published numbers come from; a line each."""
     files = {(line.scale, line.origin.path): len(line.origin.items) for line in lines}
     different = mixed(lines)

@@ -9,16 +9,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from blindsr.errors import printable
+from blindsr.imaging.metrics import Metric
 from blindsr.pipeline.published import METRICS as PUBLISHED_METRICS
 from blindsr.pipeline.published import PublishedRow, PublishedTable
-from blindsr.report.columns import DEFAULT, Column
+from blindsr.report.columns import DEFAULT
 from blindsr.report.lines import Line
 
 FORMULA = ("=", "+", "-", "@")
 """What makes a spreadsheet take a text for a formula."""
 
 
-def to_csv(lines: Sequence[Line], columns: Sequence[Column] = DEFAULT, against: Sequence[PublishedTable] = ()) -> str:
+def to_csv(lines: Sequence[Line], columns: Sequence[Metric] = DEFAULT, against: Sequence[PublishedTable] = ()) -> str:
     """CSV: a row for each file, scale and method (and item), a column for each mean and spread; empty where there is no number.
 
     With `against`, a column for each published number and difference (measured - published). Published rows that nobody measured
@@ -42,7 +43,7 @@ def to_csv(lines: Sequence[Line], columns: Sequence[Column] = DEFAULT, against: 
     return out.getvalue().rstrip("\n")
 
 
-def _heads(columns: Sequence[Column], compared: Sequence[str], against: bool) -> Iterator[str]:
+def _heads(columns: Sequence[Metric], compared: Sequence[str], against: bool) -> Iterator[str]:
     yield from ("data", "pipeline", "scale", "item", "type", "method", "done", "total")
     for column in columns:
         yield from (column.name, f"{column.name}_std")
@@ -54,7 +55,7 @@ def _heads(columns: Sequence[Column], compared: Sequence[str], against: bool) ->
 
 
 def _measured(
-    line: Line, columns: Sequence[Column], compared: Sequence[str], published: dict[str, tuple[PublishedTable, PublishedRow]]
+    line: Line, columns: Sequence[Metric], compared: Sequence[str], published: dict[str, tuple[PublishedTable, PublishedRow]]
 ) -> Iterator[object]:
     yield from (line.origin.data, line.origin.pipeline, line.scale, line.item, line.type or "", line.method, line.done, line.total)
     for column in columns:

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from blindsr.errors import BlindSRError
+from blindsr.imaging.metrics import Metric
 from blindsr.pipeline.published import METRICS as PUBLISHED_METRICS
 from blindsr.pipeline.published import PublishedRow, PublishedTable
 from blindsr.report.captions import mixed, notes, title
-from blindsr.report.columns import DEFAULT, Column
+from blindsr.report.columns import DEFAULT, displayed
 from blindsr.report.lines import Line
 from blindsr.report.merge import Entry, entries
 from blindsr.report.ranking import Mark, marks
 
 DASH = "–"
-Field = tuple[Column, ...]
+Field = tuple[Metric, ...]
 """Columns that share a cell: PSNR / SSIM where one follows the other, else one alone."""
 
 
@@ -58,7 +59,7 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
 
-def sheets(lines: Sequence[Line], columns: Sequence[Column] = DEFAULT, against: Sequence[PublishedTable] = ()) -> list[Sheet]:
+def sheets(lines: Sequence[Line], columns: Sequence[Metric] = DEFAULT, against: Sequence[PublishedTable] = ()) -> list[Sheet]:
     """Lay lines out, a sheet for each set of images, in the order of first appearance.
 
     Best and second best are marked among complete measured rows of the same items, those that know the true kernel left out. With
@@ -84,7 +85,7 @@ def sheets(lines: Sequence[Line], columns: Sequence[Column] = DEFAULT, against: 
 class _Layout:
     data: str
     lines: Sequence[Line]
-    columns: tuple[Column, ...]
+    columns: tuple[Metric, ...]
     against: tuple[PublishedTable, ...]
     fields: list[Field] = field(init=False)
     scales: tuple[int, ...] = field(init=False)
@@ -113,7 +114,7 @@ class _Layout:
         return Sheet(title(self.data, self.lines), tuple(self.texts), self.scales, heads, tuple(rows), tuple(remarks))
 
     def _heads(self, columns: Field) -> list[str]:
-        heads = [" / ".join(column.heading for column in columns)]
+        heads = [" / ".join(column.title for column in columns)]
         return [*heads, "published", "difference"] if self._compared(columns) else heads
 
     def _compared(self, columns: Field) -> bool:
@@ -129,7 +130,7 @@ class _Layout:
                 cells += _comparison(columns, line, row.scores.get(scale, {}) if row else {})
         return cells
 
-    def _marks(self, scale: int, column: Column) -> list[Mark]:
+    def _marks(self, scale: int, column: Metric) -> list[Mark]:
         """The marks of a column of numbers, among the rows of each item."""
         found = [Mark.NONE] * len(self.entries)
         if column.higher_is_better is None:
@@ -156,7 +157,7 @@ def _texts(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
     return texts | {"method": lambda entry: entry.title}
 
 
-def _fields(columns: Sequence[Column]) -> list[Field]:
+def _fields(columns: Sequence[Metric]) -> list[Field]:
     fields: list[Field] = []
     for column in columns:
         if fields and fields[-1] == DEFAULT[:1] and column == DEFAULT[1]:
@@ -166,9 +167,9 @@ def _fields(columns: Sequence[Column]) -> list[Field]:
     return fields
 
 
-def _competing(line: Line | None, column: Column) -> float:
+def _competing(line: Line | None, column: Metric) -> float:
     """The number with which a line competes, as displayed; NaN if it does not."""
-    return column.shown(line.means[column.name].mean) if line and line.complete and not line.knows_kernel else np.nan
+    return displayed(line.means[column.name].mean, column) if line and line.complete and not line.knows_kernel else np.nan
 
 
 def _cell(parts: tuple[Part, ...], remark: str = "") -> Cell:
@@ -179,20 +180,20 @@ def _comparison(columns: Field, line: Line | None, scores: Mapping[str, float]) 
     """The published numbers, and what the measured ones have more."""
     theirs = [scores.get(column.name, np.nan) for column in columns]
     more = [line.means[column.name].mean - number if line else np.nan for column, number in zip(columns, theirs, strict=True)]
-    published = tuple(Part(_text(f"{number:{column.form}}")) for column, number in zip(columns, theirs, strict=True))
+    published = tuple(Part(_text(f"{number:{column.format}}")) for column, number in zip(columns, theirs, strict=True))
     return _cell(published), _cell(tuple(Part(_difference(number, column)) for column, number in zip(columns, more, strict=True)))
 
 
-def _number(line: Line | None, column: Column) -> str:
+def _number(line: Line | None, column: Metric) -> str:
     """A mean with its spread, as people write them; a dash where there is none."""
     if not line or np.isnan(line.means[column.name].mean):
         return DASH
     mean = line.means[column.name]
-    return _text(f"{mean.mean:{column.form}}" + ("" if np.isnan(mean.spread) else f" ± {mean.spread:{column.form}}"))
+    return _text(f"{mean.mean:{column.format}}" + ("" if np.isnan(mean.spread) else f" ± {mean.spread:{column.format}}"))
 
 
-def _difference(number: float, column: Column) -> str:
-    return _text(f"{column.shown(number) + 0.0:+{column.form}}")  # + 0.0: no minus before a zero
+def _difference(number: float, column: Metric) -> str:
+    return _text(f"{displayed(number, column) + 0.0:+{column.format}}")  # + 0.0: no minus before a zero
 
 
 def _text(number: str) -> str:

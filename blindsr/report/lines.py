@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.storage.result import METRICS, Result
+from blindsr.imaging.metrics import METRICS
+from blindsr.storage.result import Result
 
 Numbers = NDArray[np.float64]
-NUMBERS = (*METRICS, "seconds_estimate", "seconds_upscale")
 GROUND_TRUTH = 4
 """The type of the methods that know the true kernel: an upper bound, no competitors."""
 
@@ -78,7 +78,7 @@ def lines(results: Sequence[Result], *, per_item: bool = False) -> list[Line]:
 def _lines(result: Result, *, per_item: bool) -> Iterator[Line]:
     columns = result.columns
     seeds = frozenset(int(seed) for seed in columns["seed"])
-    images = {item: result.made_of(item) for item in result.items}
+    images = {item: result.identity(item) for item in result.items}
     origin = Origin(result.path, result.data, result.pipeline, frozenset(result.items), seeds, images)
     items, methods = ({name: n for n, name in enumerate(names)} for names in (result.items, result.methods))
     places: dict[tuple[int, str, str], list[int]] = {}
@@ -102,7 +102,7 @@ def _line(result: Result, origin: Origin, scale: int, method: str, item: str, ch
         item=item,
         done=int(done.sum()),
         total=len(done),
-        means={name: mean(columns[name], columns["seed"]) for name in NUMBERS},
+        means={name: mean(columns[name], columns["seed"]) for name in METRICS},
         published=published if isinstance(published, str) else "",
         knows_kernel=kind == GROUND_TRUTH or "ground_truth" in _names(settings.get("kernel")),
     )

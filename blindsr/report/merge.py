@@ -8,7 +8,7 @@ from pathlib import Path
 
 from blindsr.pipeline.published import PublishedRow
 from blindsr.report.lines import Line
-from blindsr.storage.result import FILE
+from blindsr.storage.result import RESULT_FILE
 
 UNTYPED_LAST = 99
 Series = tuple[str, str]
@@ -70,7 +70,7 @@ def _series(lines: Iterable[Line]) -> dict[Path, Series]:
 
 def _folder(path: Path) -> str:
     """The folder that a run was told to write to: ``OUT`` of ``OUT/NAME-DATA-xSCALE/result.h5``."""
-    return str(path.parent.parent if path.name == FILE else path)
+    return str(path.parent.parent if path.name == RESULT_FILE else path)
 
 
 def _titles(lines: Iterable[Line], series: dict[Path, Series]) -> dict[tuple[str, Series], str]:

@@ -11,7 +11,6 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.files import write_whole
 from blindsr.pipeline.steps import Step
 
-FILE = "timings.json"
 WEIGHT = 0.2
 """Weight of a new time against those before: about the last ten steps count."""
 
@@ -19,9 +18,9 @@ WEIGHT = 0.2
 class Timings:
     """Seconds of a step, by its component and scale, kept between runs in a file (JSON). One that cannot be read is empty."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
-        self._seconds = _read(self._file)
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._seconds = _read(file)
 
     def add(self, step: Step, seconds: float) -> None:
         """Take a step's time into account."""

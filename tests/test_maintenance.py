@@ -1,6 +1,7 @@
 """``blindsr check`` and ``blindsr clean``."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from click.testing import CliRunner, Result
 from blindsr.cli import cli
 from blindsr.errors import BlindSRError
 from blindsr.imaging.reader import write_png
-from blindsr.storage.lock import locked
+from blindsr.pipeline.plan import make_plan
+from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import open_result
-from pipelines import QUICK, write
+from pipelines import QUICK, read, run, write
 
 
 def _blindsr(*arguments: str, **options: str) -> Result:
@@ -227,38 +229,61 @@ def test_parts_taken_in_turn_give_up_nothing_of_one_another(runs: Path, photo: n
     assert len(list((runs.parent / "parts/steps").iterdir())) == before
 
 
-def test_other_images_of_the_same_names_have_a_folder_of_their_own(runs: Path, photo: np.ndarray) -> None:
+AGAIN = ("run", "quick.yaml", "--workers", "0", "--device", "cpu")
+
+
+def test_other_images_of_the_same_name_are_refused_and_get_a_folder_by_name(runs: Path, photo: np.ndarray) -> None:
     first = (runs / "quick-hr-x2/images/Ground_truth/a.png").read_bytes()
+    manifest, result = ((runs / "quick-hr-x2" / name).read_bytes() for name in ("steps.json", "result.h5"))
     write_png(runs.parent / "later/hr/a.png", photo[40:120, 60:156])
-    again = ("run", "quick.yaml", "--workers", "0", "--device", "cpu")
+    refused = _blindsr(*AGAIN, "--hr", "later/hr")
+    this = f"this run is of pipeline 'quick' on a in {runs.parent}/later/hr"
+    message = f"runs/quick-hr-x2: holds results of pipeline 'quick' on a in {runs.parent}/hr; {this}. Choose another `name`"
+    assert refused.exit_code == 2
+    assert refused.stderr == f"error: {message} for its results, or remove that folder\n"
+    assert manifest == (runs / "quick-hr-x2/steps.json").read_bytes()
+    assert result == (runs / "quick-hr-x2/result.h5").read_bytes()
     for _ in range(2):
-        assert "result: runs/quick-hr-x2-2/result.h5" in _blindsr(*again, "--hr", "later/hr").stderr
+        assert "result: runs/later/result.h5" in _blindsr(*AGAIN, "--hr", "later/hr", "--name", "later").stderr
     assert (runs / "quick-hr-x2/images/Ground_truth/a.png").read_bytes() == first
     assert "0 files that no result needs" in _blindsr("clean", "--yes").stdout
-    (runs.parent / "later").rename(runs.parent / "moved")
-    assert "result: runs/quick-hr-x2-2/result.h5" in _blindsr(*again, "--hr", "moved/hr").stderr
-    write_png(runs.parent / "moved/hr/a.png", photo[50:130, 60:156])  # edited, it is still the same
-    assert "result: runs/quick-hr-x2-2/result.h5" in _blindsr(*again, "--hr", "moved/hr").stderr
 
 
-def test_sets_without_a_name_in_common_are_told_apart_and_found_again(runs: Path, photo: np.ndarray) -> None:
-    again = ("run", "quick.yaml", "--workers", "0", "--device", "cpu", "--hr")
-    for number, name in ((2, "b"), (3, "c")):
-        write_png(runs.parent / f"{name}/hr/{name}.png", photo[40:120, 60:156])
-        assert f"result: runs/quick-hr-x2-{number}/result.h5" in _blindsr(*again, f"{name}/hr").stderr
-    shutil.rmtree(runs / "quick-hr-x2-2")
-    assert "result: runs/quick-hr-x2-3/result.h5" in _blindsr(*again, "c/hr").stderr
+def test_images_that_were_moved_or_edited_keep_their_folder(runs: Path, photo: np.ndarray) -> None:
+    (runs.parent / "hr").rename(runs.parent / "moved")
+    (runs.parent / "later").mkdir()
+    (runs.parent / "moved").rename(runs.parent / "later/hr")
+    assert "nothing to compute" in _blindsr(*AGAIN, "--hr", "later/hr").stderr
+    write_png(runs.parent / "later/hr/a.png", photo[50:130, 60:156])
+    assert "result: runs/quick-hr-x2/result.h5" in _blindsr(*AGAIN, "--hr", "later/hr").stderr
+
+
+def test_sets_without_an_item_in_common_are_refused(runs: Path, photo: np.ndarray) -> None:
+    write_png(runs.parent / "later/hr/b.png", photo[40:120, 60:156])
+    refused = _blindsr(*AGAIN, "--hr", "later/hr")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "holds results of pipeline 'quick' on a in" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "steps", "a/b", "/tmp/x"])
+def test_a_name_is_that_of_one_folder(runs: Path, name: str) -> None:
+    refused = _blindsr(*AGAIN, "--name", name)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert f"name: '{name}' cannot be the name of a folder of results" in refused.stderr
 
 
 @pytest.mark.parametrize("listed", ["[", '{"items": ["a"]}', None])
-def test_a_folder_whose_list_is_lost_is_known_by_its_result(runs: Path, photo: np.ndarray, listed: str | None) -> None:
+def test_a_folder_whose_manifest_is_lost_is_refused(runs: Path, listed: str | None) -> None:
     path = runs / "quick-hr-x2/steps.json"
     path.write_text(listed) if listed else path.unlink()
-    write_png(runs.parent / "later/hr/a.png", photo[40:120, 60:156])
-    again = ("run", "quick.yaml", "--workers", "0", "--device", "cpu", "--hr")
-    assert "result: runs/quick-hr-x2-2/result.h5" in _blindsr(*again, "later/hr").stderr
-    assert "result: runs/quick-hr-x2/result.h5" in _blindsr(*again, "hr").stderr
-    assert "0 files that no result needs" in _blindsr("clean", "--yes").stdout
+    result = (runs / "quick-hr-x2/result.h5").read_bytes()
+    for command in (AGAIN, ("clean", "--yes")):
+        refused = _blindsr(*command)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+        assert "error: runs/quick-hr-x2/steps.json: cannot be read" in refused.stderr
+    assert (runs / "quick-hr-x2/result.h5").read_bytes() == result
+    shutil.rmtree(runs / "quick-hr-x2")
+    assert "nothing to compute" in _blindsr(*AGAIN).stderr
 
 
 def test_another_pipeline_never_takes_the_folder(runs: Path) -> None:
@@ -267,16 +292,16 @@ def test_another_pipeline_never_takes_the_folder(runs: Path) -> None:
     again = ("--workers", "0", "--device", "cpu", "--hr")
     assert "result: runs/quick-x-hr-x2/result.h5" in _blindsr("run", "quick.yaml", *again, "x-hr").stderr
     (runs.parent / "x-hr").rename(runs.parent / "hr")
-    assert "result: runs/quick-x-hr-x2-2/result.h5" in _blindsr("run", "x.yaml", *again, "hr").stderr
+    assert "holds results of pipeline 'quick' on a" in _blindsr("run", "x.yaml", *again, "hr").stderr
 
 
-@pytest.mark.parametrize("place", [".lock-holder", "quick-hr-x2/result.h5.part", "timings.json.part"])
-def test_nothing_is_written_through_a_link(runs: Path, place: str) -> None:
-    victim = runs.parent / "victim"
-    victim.write_text("precious")
-    (runs / place).symlink_to(victim)
-    assert _blindsr("run", "quick.yaml", "--workers", "0", "--device", "cpu", "--set", "data_seed=9").exit_code == 0
-    assert victim.read_text() == "precious"
+def test_names_that_are_no_unicode_have_a_manifest(tmp_path: Path, photo: np.ndarray) -> None:
+    name = os.fsdecode(b"\xff\xfe.png")
+    write_png(tmp_path / "hr/a.png", photo[20:60, 40:90])
+    (tmp_path / "hr/a.png").rename(tmp_path / "hr" / name)
+    for cached in (False, True):
+        report = run(make_plan(pipeline := read(tmp_path), pipeline.dataset()), tmp_path / "out")
+        assert bool(report.cached) == cached
 
 
 def test_a_step_can_be_checked_from_where_it_lies(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,12 +334,12 @@ def test_clean_does_not_guess(runs: Path, change: dict[str, object] | None) -> N
     steps = _steps(runs)
     result = _blindsr("clean", "--yes")
     assert result.exit_code == 2
-    assert "steps.json: cannot be read, so nobody knows which steps this result needs" in result.stderr
+    assert "steps.json: cannot be read, so the steps that this result needs are not known" in result.stderr
     assert _steps(runs) == steps
 
 
 def test_clean_keeps_out_of_a_running_folder(runs: Path) -> None:
-    with locked(runs):
+    with OutputFolder(runs).locked():
         assert "another run is using this folder" in _blindsr("clean", "--yes").stderr
 
 
