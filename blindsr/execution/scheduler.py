@@ -155,14 +155,14 @@ class Scheduler:
         elif isinstance(ended, Failure):
             self._fail(step, ended)
         elif isinstance(ended, StepTimeoutError):
-            self._fail(step, Failure(f"{step.label} took longer than timeout={self.resources.timeout:g} seconds and was stopped"))
+            self._fail(step, Failure(f"{step.label} took longer than `timeout` {self.resources.timeout:g} seconds and was stopped"))
         elif isinstance(ended, NoWorkerError):
             self.graph.release(step.key)
         elif self.graph.retry(step.key):
             self.listener.note(f"{step.item}: the worker process of {step.label} ended abruptly ({ended}); it is tried once more")
         else:
             reason = f"the worker process ended abruptly, twice ({ended})"
-            self._fail(step, Failure(f"{reason}; it may have run out of memory: try fewer workers (workers=1)"))
+            self._fail(step, Failure(f"{reason}; it may have run out of memory: try `workers` 1"))
 
     def _save(self, step: Step, outcome: Outcome) -> None:
         """Write an outcome, in a thread of the saver."""
