@@ -16,9 +16,10 @@ import numpy as np
 
 from blindsr import __version__
 from blindsr.components.interfaces import InputFile, KernelEstimator, NonBlindSR, RunContext, Upscaler
-from blindsr.components.registry import Entry, Registry
+from blindsr.components.registry import RegisteredComponent, Registry
 from blindsr.imaging.kernel import Kernel
-from blindsr.pipeline.loader import Pipeline, load
+from blindsr.pipeline.loader import load
+from blindsr.pipeline.schema import Pipeline
 from pipelines import QUICK, write
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def registry() -> Registry:
     """The installed components, and the faulty ones."""
     installed = Registry.discover()
     components = {("kernel", "faulty"): Faulty, ("sr", "faulty_sr"): FaultySR, ("sr", "reads_a_file"): ReadsAFile}
-    faulty = {place: Entry(place[0], component, "blindsr", __version__) for place, component in components.items()}
+    faulty = {place: RegisteredComponent(place[0], component, "blindsr", __version__) for place, component in components.items()}
     return Registry({**installed.entries, **faulty})
 
 

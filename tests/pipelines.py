@@ -8,9 +8,10 @@ from blindsr.components.registry import Registry
 from blindsr.execution import runner as execute
 from blindsr.execution.resources import Resources
 from blindsr.execution.scheduler import Report
-from blindsr.pipeline.loader import Pipeline, load
+from blindsr.pipeline.loader import load
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import Plan
+from blindsr.pipeline.schema import Pipeline
 from blindsr.pipeline.steps import Step
 from blindsr.storage.output_folder import OutputFolder
 

@@ -18,7 +18,8 @@ from blindsr import __version__
 from blindsr.cli import cli
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.reader import read_image, write_png
+from blindsr.imaging.reader import read_image
+from blindsr.imaging.writer import write_png
 from pipelines import QUICK, write
 
 
@@ -213,7 +214,7 @@ def test_wrong_input_gets_a_line_and_an_exit_code(
         (["run", "quick.yaml", "--timeout", "nan"], "--timeout nan: must be a number of seconds above 0"),
         (["run", "quick.yaml", "--threads", "99999"], "99999 is not in the range"),
         (["run", "x" * 300], "File name too long"),
-        (["run", "hr/cat.png"], "is an image; the pipeline comes first"),
+        (["run", "hr/cat.png"], "is an image, not a pipeline"),
         (["run", "quick.yaml", "--scale", "3"], "degradation 'random_kernel' can do x2 and x4, not x3"),
         (["run", "quick.yaml", "--set", "data_seed=2020-13-45"], "the value is not valid YAML"),
         (["run", "quick.yaml", "--set", "methods.Ground trut.sr=zssr"], "no method 'Ground trut'; did you mean 'Ground truth'?"),

@@ -16,7 +16,7 @@ from dask_cluster import Cluster
 from blindsr.errors import BlindSRError
 from blindsr.execution.executors.dask import DaskExecutor
 from blindsr.execution.scheduler import Report
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
 from pipelines import QUICK, Quiet, read, run

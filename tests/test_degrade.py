@@ -11,7 +11,7 @@ from scipy.io import loadmat
 from scipy.ndimage import correlate
 
 from blindsr.cli import cli
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline import datasets as dataset
 
 

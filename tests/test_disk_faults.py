@@ -11,7 +11,7 @@ import pytest
 
 from blindsr.errors import BlindSRError
 from blindsr.execution.scheduler import Report
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import Plan, make_plan
 from blindsr.storage import maintenance
 from blindsr.storage.result import open_result

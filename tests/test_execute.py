@@ -20,7 +20,8 @@ from blindsr.errors import BlindSRError
 from blindsr.execution import runner
 from blindsr.execution.resources import Resources, resolve_device
 from blindsr.execution.scheduler import Report
-from blindsr.imaging.reader import read_image, write_png
+from blindsr.imaging.reader import read_image
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.loader import load
 from blindsr.pipeline.plan import make_plan
 from blindsr.pipeline.steps import Step

@@ -16,7 +16,7 @@ from blindsr.execution.perform import perform
 from blindsr.execution.resources import Resources
 from blindsr.execution.scheduler import Report
 from blindsr.execution.tasks import Task
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.outcome import StepInputs
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.output_folder import OutputFolder

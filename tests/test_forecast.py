@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from blindsr.cli import cli
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline import hashes as hashing
 from blindsr.pipeline.hashes import Hashes
 from blindsr.storage.timings import Timings

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from click.testing import Result as Outcome
 
 from blindsr.cli import cli
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.pipeline.published import published_table, published_tables, row_keys
 from blindsr.report.columns import COLUMNS, columns_named

@@ -26,12 +26,13 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 class _Refusal(click.ClickException):
     exit_code = 2
 
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+    def __init__(self, error: BlindSRError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
     def show(self, file: Any = None) -> None:
-        click.echo("\n".join(f"error: {printable(line)}" for line in self.lines), err=True)
+        for line, excerpt in zip(self.error.lines, self.error.excerpts, strict=True):
+            click.echo(f"error: {printable(line)}" + (f"\n{excerpt}" if excerpt else ""), err=True)
 
 
 class _Group(click.Group):
@@ -39,27 +40,28 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except (BlindSRError, OSError) as error:
-            lines = self._lines(ctx, error)
-            if ctx.params.get("debug") or not lines:
+            refusal = self._refusal(ctx, error)
+            if ctx.params.get("debug") or not refusal:
                 raise
-            raise _Refusal(*lines) from error
+            raise refusal from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
 
-    def _lines(self, ctx: click.Context, error: BlindSRError | OSError) -> list[str]:
-        """What to say of an error; nothing of one that is a defect of blindsr."""
+    def _refusal(self, ctx: click.Context, error: BlindSRError | OSError) -> _Refusal | None:
+        """What to say of an error; None for one that is a defect of blindsr."""
         if isinstance(error, BlindSRError):
-            return [self._with_options(ctx, line) for line in error.lines]
+            lines = [self._with_options(ctx, line) for line in error.lines]
+            return _Refusal(BlindSRError(*lines, excerpts=error.excerpts))
         if error.filename:
-            return [f"{error.filename}: {error.strerror}"]
+            return _Refusal(BlindSRError(f"{error.filename}: {error.strerror}"))
         if any(frame.filename == click.utils.__file__ for frame in traceback.extract_tb(error.__traceback__)):
             with contextlib.suppress(OSError):  # or Python tries to write once more as it ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return [f"standard output: {error.strerror}"]
+            return _Refusal(BlindSRError(f"standard output: {error.strerror}"))
         if error.errno in DISK_ERRORS:
-            return [f"{error.strerror} (the file is not known; blindsr --debug shows where)"]
-        return []
+            return _Refusal(BlindSRError(f"{error.strerror} (the file is not known; blindsr --debug shows where)"))
+        return None
 
     def _with_options(self, ctx: click.Context, line: str) -> str:
         """`line` with the names of arguments, such as `per_item`, as options of the command, such as --per-item."""

@@ -34,3 +34,25 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Something about the input or the run that the user should know."""
         ...
+
+
+class Silent:
+    """A listener that does nothing."""
+
+    def begun(self, steps: int) -> None:
+        """Nothing."""
+
+    def started(self, step: Step) -> None:
+        """Nothing."""
+
+    def progress(self, step: Step, done: int, total: int) -> None:
+        """Nothing."""
+
+    def ended(self, step: Step, outcome: Outcome | Failure) -> None:
+        """Nothing."""
+
+    def writing(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""

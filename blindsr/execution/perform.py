@@ -16,11 +16,11 @@ from blindsr.components.interfaces import Degradation, KernelEstimator, NonBlind
 from blindsr.errors import BlindSRError, described
 from blindsr.execution.tasks import Context, Task, generator
 from blindsr.execution.tiling import upscale
-from blindsr.imaging.files import check_unchanged
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
 from blindsr.imaging.reader import crop_to_multiple, to_depth, to_float
 from blindsr.imaging.registration import register
+from blindsr.pipeline.hashes import check_unchanged
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import StepKind
 
@@ -83,9 +83,9 @@ def _register(task: Task, context: Context) -> Outcome:
     Some published kernels do not regenerate their LR images exactly: they are a sub-pixel shift away.
     """
     pixels = _given(task.inputs.lr)
-    lr = to_float(pixels)
-    hr = to_float(_cropped_to(_given(task.inputs.hr), pixels, task.scale))
-    found = register(hr, lr, _given(task.inputs.kernel))
+    found = register(
+        to_float(_cropped_to(_given(task.inputs.hr), pixels, task.scale)), to_float(pixels), _given(task.inputs.kernel)
+    )
     (rows_px, columns_px), before, after = found.shift_px, found.residual_stored, found.residual_moved
     values = {
         "residual_stored": before,

@@ -19,33 +19,32 @@ from blindsr.storage.manifest import Manifest
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result_writer import provenance, up_to_date, write_result
 from blindsr.storage.step_store import DamagedStepError
-from blindsr.storage.timings import Timings
 
 
-def run(
-    plan: Plan, registry: Registry, resources: Resources, *, output: OutputFolder, listener: Listener, name: str | None = None
+def run_plan(
+    plan: Plan, registry: Registry, resources: Resources, *, folder: OutputFolder, listener: Listener, name: str | None = None
 ) -> Report:
-    """Run all that is not yet done of a plan, and consolidate the result; one that is there and would be the same is left alone.
+    """Compute all that is not yet done of a plan, and write the result; one that is there and would be the same is left alone.
 
     Parameters
     ----------
-    output
-        Where results go; its finished steps serve later runs.
+    folder
+        The output folder; its finished steps serve later runs.
     name
-        The name of the result's folder in `output`; by default ``PIPELINE-DATA-xSCALE``.
+        The name of the result's folder in it; by default ``PIPELINE-DATA-xSCALE``.
 
     Raises
     ------
     BlindSRError
         If the folder cannot be written, another run is using it, or what `resources` name is not there.
     """
-    steps = RecentSteps(output.steps.folder)
     resources = resources.resolved()
-    with output.locked(), Interrupts() as interrupts:
-        timings = Timings(output.timings_file)
-        folder = output.claim(plan, name)
-        report = Report(plan, folder.path)
-        _tell_others(report, folder.manifest(), listener)
+    with folder.locked(), Interrupts() as interrupts:
+        steps = RecentSteps(folder.steps.folder)
+        timings = folder.timings()
+        result = folder.claim(plan, name)
+        report = Report(plan, result.path)
+        _tell_others(report, result.manifest(), listener)
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
@@ -57,6 +56,7 @@ def run(
                         progress=lambda key, done, total: listener.progress(plan.steps[key], done, total),
                     )
                 )  # fmt: skip
+                steps.sync()
             try:
                 about = provenance(plan, _plugins(registry), resources.device, resources.threads)
                 _conclude(report, steps, listener, interrupts, about)
@@ -91,7 +91,7 @@ def _tell_others(report: Report, manifest: Manifest, listener: Listener) -> None
     """Tell that a folder has more in it than its result will have."""
     if others := manifest.beyond(report.plan):
         kept = f"what is done of them stays, and a run that names all puts all into {report.result.name}"
-        listener.note(f"{report.folder} is also of {shortened(others)}: {kept}")
+        listener.note(f"{report.result.parent} is also of {shortened(others)}: {kept}")
 
 
 def _tell_registration(report: Report, steps: RecentSteps, listener: Listener, interrupts: Interrupts) -> None:

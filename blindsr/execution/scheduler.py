@@ -18,7 +18,7 @@ from blindsr.execution.signals import Interrupts
 from blindsr.execution.tasks import Task
 from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
 from blindsr.pipeline.plan import Plan
-from blindsr.pipeline.steps import Absent, ImageFile, Input, KernelFile, PlannedRow, Step
+from blindsr.pipeline.steps import Absent, ImageCache, ImageFile, Input, KernelFile, PlannedRow, Step
 from blindsr.storage.images import write_pictures
 from blindsr.storage.output_folder import ResultFolder
 from blindsr.storage.step_store import DamagedStepError, Done
@@ -80,6 +80,7 @@ class Scheduler:
         self.timings = timings
         self.listener = listener
         self.interrupts = interrupts
+        self.images = ImageCache()
         self.noted: set[Path] = set()
         self.saver = StepSaver(self._save)
         needs = {key: step.needs for key, step in self.plan.steps.items()}
@@ -223,16 +224,13 @@ class Scheduler:
     def _task(self, step: Step) -> Task:
         inputs: dict[str, Any] = {role: self._input(source, step.item) for role, source in step.inputs.items()}
         paths = {role: str(source.path) for role, source in step.inputs.items() if isinstance(source, ImageFile | KernelFile)}
-        return Task(
-            step.kind, step.component, step.scale, StepInputs(**inputs), step.key, step.kernel_seed, self.resources.device, paths,
-            step.files,
-        )  # fmt: skip
+        return Task.of(step, StepInputs(**inputs), device=self.resources.device, paths=paths)
 
     def _input(self, source: Input, item: str) -> Any:
         if isinstance(source, Absent):
             raise BlindSRError(source.message)
         if isinstance(source, ImageFile):
-            picture = source.read()
+            picture = source.read(self.images)
             if picture.notes and source.path not in self.noted:
                 self.noted.add(source.path)
                 self.listener.note(f"{item}: {'; '.join(picture.notes)}")

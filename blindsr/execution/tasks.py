@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from blindsr.components.interfaces import Component
+from blindsr.pipeline.hashes import HashedFile
 from blindsr.pipeline.outcome import StepInputs
-from blindsr.pipeline.steps import StepKind
+from blindsr.pipeline.steps import Step, StepKind
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,7 @@ class Task:
     paths
         Where inputs that are files lie, for messages.
     files
-        The files that the component itself reads, and their SHA-256: the step fails if they differ.
+        The files that the component itself reads: the step fails if they changed since the run was planned.
     """
 
     kind: StepKind
@@ -40,7 +41,12 @@ class Task:
     kernel_seed: str
     device: str = "cpu"
     paths: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[HashedFile, ...] = ()
+
+    @classmethod
+    def of(cls, step: Step, inputs: StepInputs, *, device: str = "cpu", paths: Mapping[str, str] | None = None) -> Task:
+        """The task of a step."""
+        return cls(step.kind, step.component, step.scale, inputs, step.key, step.kernel_seed, device, paths or {}, step.files)
 
 
 class Context:

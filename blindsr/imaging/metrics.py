@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel, center_of_mass
+from blindsr.imaging.reader import peak_of
+from blindsr.imaging.resize import check_image
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,17 @@ SSIM_WINDOW_PX = 11
 
 
 def luma(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Y of BT.601 in 16..235 (float64, not rounded) of an 8- or 16-bit RGB image of shape (H, W, 3)."""
-    rgb = image.astype(np.float64) * (255 / np.iinfo(image.dtype).max)
+    """Y of BT.601 in 16..235 (float64, not rounded) of an RGB image (H, W, 3): uint8, uint16, or floats in [0, 1].
+
+    Raises
+    ------
+    BlindSRError
+        For images of another type, and floats outside [0, 1].
+    """
+    peak = 1 if image.dtype.kind == "f" else peak_of(image.dtype)
+    if peak == 1 and not (image.min() >= 0 and image.max() <= 1):
+        raise BlindSRError(f"float images must lie in [0, 1], not {image.min():.4g} to {image.max():.4g}; scale or clip them first")
+    rgb = image.astype(np.float64) * (255 / peak)
     luma: NDArray[np.float64] = 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
     return luma
 
@@ -74,13 +85,24 @@ def psnr_y(sr: NDArray[Any], hr: NDArray[Any], *, shave: int) -> float:
     Parameters
     ----------
     sr, hr
-        uint8 or uint16 RGB images of one shape (H, W, 3).
+        RGB images of one shape (H, W, 3): uint8, uint16, or floats in [0, 1], which are not rounded.
     shave
         Pixels left out at each side; the protocol's is the scale.
 
     Returns
     -------
     ``10 log10(255^2 / MSE)`` on Y; infinite for equal images.
+
+    Raises
+    ------
+    BlindSRError
+        If the images have different shapes, nothing is left after shaving, or their type or range is another.
+
+    Examples
+    --------
+    >>> hr = np.full((16, 16, 3), 0.5)
+    >>> round(psnr_y(hr + 0.01, hr, shave=2), 2)
+    41.32
     """
     y_sr, y_hr = _shaved_luma(sr, hr, shave)
     error = np.mean(np.square(y_sr - y_hr))
@@ -113,6 +135,12 @@ def kernel_errors(estimated: Kernel, true: Kernel) -> dict[str, float]:
         |estimated - true| / |true|; 0 is best.
     ``kernel_correlation``
         The largest normalised cross-correlation over all shifts; 1 is best.
+
+    Examples
+    --------
+    >>> errors = kernel_errors(Kernel.gaussian(1.0, scale=2), Kernel.gaussian(1.44, scale=2))
+    >>> {name: round(value, 3) for name, value in errors.items()}
+    {'kernel_l2': 0.273, 'kernel_correlation': 0.985}
     """
     from scipy.signal import correlate
 
@@ -137,6 +165,8 @@ def _centered(array: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 
 def _shaved_luma(sr: NDArray[Any], hr: NDArray[Any], shave: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    check_image(sr)
+    check_image(hr)
     if sr.shape != hr.shape or sr.ndim != 3 or sr.shape[2] != 3:
         raise BlindSRError(f"only RGB images of one size can be compared, not {sr.shape} with {hr.shape}")
     inner = slice(shave, -shave or None)

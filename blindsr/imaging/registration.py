@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.resize import downscale
 
 ITERATIONS = 4
 MAX_STEP_PX = 1.0

@@ -1,4 +1,4 @@
-"""What a step is given, and what comes of it: its outcome, or why it has none."""
+"""What a step gets and what it gives: arrays and kernels, or the reason why it gives nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from blindsr.imaging.kernel import Kernel
 
 @dataclass(frozen=True)
 class StepInputs:
-    """The inputs of a step: integer images (H, W, 3), and kernels; None for what its kind of step does not use."""
+    """The inputs of a step as they travel to a worker; None where its kind of step has no such input.
+
+    Attributes
+    ----------
+    lr, hr, sr
+        Images: uint8 or uint16, shape (H, W, 3), RGB.
+    kernel
+        The kernel to use, to register, or to score.
+    true
+        The kernel to score against.
+    """
 
     lr: NDArray[Any] | None = None
     hr: NDArray[Any] | None = None
@@ -28,7 +38,21 @@ class StepInputs:
 
 @dataclass
 class Outcome:
-    """What a step gives: arrays by name, single values, curves of (step, value) rows, warnings; its seconds, and its device."""
+    """What a step gives.
+
+    Attributes
+    ----------
+    arrays
+        Images by role: ``lr`` or ``sr``, uint8 or uint16, shape (H, W, 3).
+    values
+        Single numbers by name, such as ``psnr``.
+    curves
+        Arrays of (step, value) rows by name.
+    warnings
+        Remarks for the user, which are kept with the result.
+    seconds, device
+        How long it took, and on what device it ran.
+    """
 
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     kernel: Kernel | None = None

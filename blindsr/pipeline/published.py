@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blindsr.components.registry import suggestion
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, suggestion
 
 METRICS = ("psnr", "ssim")
 """What a published row gives at a scale, in the file's order: dB, and 0..1."""

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from blindsr.components.registry import suggestion
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, suggestion
 from blindsr.imaging.metrics import METRICS, Metric
 from blindsr.report.summary import MethodSummary
 

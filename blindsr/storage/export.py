@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blindsr.imaging.files import file_name
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.storage.images import folder_names
 from blindsr.storage.result import Result
 

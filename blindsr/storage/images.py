@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from blindsr.imaging.files import explained, file_name
-from blindsr.imaging.reader import png_is_cut_short, png_text, write_png
+from blindsr.imaging.writer import png_is_cut_short, png_text, write_png
 from blindsr.pipeline.plan import Plan
 
 STEP = "blindsr-step"
@@ -22,14 +22,14 @@ def write_pictures(folder: Path, plan: Plan, key: str, pixels: Callable[[], NDAr
     Each names its step (PNG text ``blindsr-step``); those that are there already and whole are left alone.
     """
     for path in _paths(folder, plan, key):
-        if png_text(path) != (STEP, key) or png_is_cut_short(path):
+        if png_text(path, STEP) != key or png_is_cut_short(path):
             write_png(path, pixels(), (STEP, key))
 
 
 def remove_pictures(folder: Path, plan: Plan, key: str) -> None:
     """Take away what earlier runs wrote where a step has failed now: it belongs to no row."""
     for path in _paths(folder, plan, key):
-        if (png_text(path) or [""])[0] == STEP:
+        if png_text(path, STEP) is not None:
             with explained(path):
                 path.unlink()
 

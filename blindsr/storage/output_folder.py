@@ -14,10 +14,12 @@ from pathlib import Path
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.files import explained, file_name
+from blindsr.pipeline.hashes import Hashes
 from blindsr.pipeline.plan import Plan
 from blindsr.storage.manifest import Manifest
 from blindsr.storage.result import RESULT_FILE
 from blindsr.storage.step_store import StepStore
+from blindsr.storage.timings import Timings
 
 MANIFEST_FILE = "steps.json"
 
@@ -68,8 +70,6 @@ class OutputFolder:
         The finished steps, which all results in the folder share.
     hashes_file, timings_file
         What is remembered between runs: hashes of input files, and seconds of steps.
-    progress_folder
-        Where workers of a run write how far they are.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -77,12 +77,19 @@ class OutputFolder:
         self.steps = StepStore(self.path / "steps")
         self.hashes_file = self.path / "hashes.json"
         self.timings_file = self.path / "timings.json"
-        self.progress_folder = self.path / ".progress"
 
     def result_folders(self) -> list[ResultFolder]:
         """The folders of all results, finished or not."""
         folders = map(ResultFolder, sorted(self.path.iterdir())) if self.path.is_dir() else ()
         return [folder for folder in folders if folder.is_used]
+
+    def hashes(self) -> Hashes:
+        """The hashes of input files that earlier runs remembered."""
+        return Hashes(self.hashes_file)
+
+    def timings(self) -> Timings:
+        """The seconds of steps that earlier runs remembered."""
+        return Timings(self.timings_file)
 
     def claim(self, plan: Plan, name: str | None = None) -> ResultFolder:
         """The folder of a plan's result. Its manifest is on disk when this returns.

@@ -14,8 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.components.registry import suggestion
-from blindsr.errors import BlindSRError, shortened
+from blindsr.errors import BlindSRError, shortened, suggestion
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import METRICS
 from blindsr.storage.hdf5 import dataset, get_kernel, get_text, opened, read

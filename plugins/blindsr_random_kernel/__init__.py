@@ -50,16 +50,15 @@ class RandomKernel(Degradation):
     def sample_kernel(self, scale: int, rng: np.random.Generator) -> Kernel:
         import numpy as np
 
+        from blindsr.api import gaussian_array, precision_of
+
         if scale not in (2, 4):
             raise BlindSRError(f"random_kernel makes kernels for scales 2 and 4, not {scale}")
         variances = rng.uniform(self.min_variance, self.max_variance, 2)
         angle = rng.uniform(-np.pi, np.pi)
         factors = 1 + rng.uniform(-self.noise, self.noise, (self.size, self.size))
-        axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        precision = axes @ np.diag(1 / variances) @ axes.T
-        offset = np.arange(self.size) - (self.size // 2 + 0.5)  # aligned for x2
-        grid = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1)
-        array = np.exp(-0.5 * np.einsum("...i,ij,...j", grid, precision, grid)) * factors
+        aligned = self.size // 2 + 0.5  # for x2
+        array = gaussian_array(precision_of(variances, angle), self.size, center=(aligned, aligned)) * factors
         kernel = _realigned(array / array.sum())
         return kernel if scale == 2 else kernel.composed()
 

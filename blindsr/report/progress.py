@@ -83,13 +83,13 @@ class Console:
         self._say(f"note: {text}")
 
     def _say(self, text: str) -> bool:
-        """Print a line that was not printed before; whether it was new."""
+        """Print a line, if it was not printed before; whether it was new."""
         line = printable(" ".join(text.splitlines()))
-        if line in self._said:
-            return False
-        self._said.add(line)
-        self._print(line)
-        return True
+        new = line not in self._said
+        if new:
+            self._said.add(line)
+            self._print(line)
+        return new
 
     def _print(self, text: str) -> None:
         if self._progress:
