@@ -191,7 +191,7 @@ def test_a_second_run_writes_nothing_whatever_the_device(folder: Path) -> None:
     files = [first.result, *first.images.rglob("*.png"), *(folder / "out/steps").glob("*.h5")]
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
     resources = Resources("auto", workers=0, threads=2)
-    second = runner.run(first.plan, Registry.discover(), resources, output=OutputFolder(folder / "out"), listener=Quiet())
+    second = runner.run_plan(first.plan, Registry.discover(), resources, folder=OutputFolder(folder / "out"), listener=Quiet())
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files} == before
     with open_result(second.result) as result:
         assert result.file["provenance"].attrs["device"] == b"cpu"
@@ -201,7 +201,7 @@ def test_the_device_of_a_run_is_the_one_that_auto_meant(folder: Path) -> None:
     pipeline = read(folder)
     plan = make_plan(pipeline, pipeline.dataset())
     resources = Resources("auto", workers=0)
-    report = runner.run(plan, Registry.discover(), resources, output=OutputFolder(folder / "out"), listener=Quiet())
+    report = runner.run_plan(plan, Registry.discover(), resources, folder=OutputFolder(folder / "out"), listener=Quiet())
     with open_result(report.result) as result:
         assert result.file["provenance"].attrs["device"].decode() == resolve_device("auto")
 

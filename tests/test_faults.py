@@ -8,7 +8,6 @@ import faulty
 import numpy as np
 import pytest
 
-from blindsr.cli.progress import console
 from blindsr.errors import BlindSRError
 from blindsr.execution import runner
 from blindsr.execution.executors.processes import ProcessExecutor, visible_gpus
@@ -19,6 +18,7 @@ from blindsr.execution.tasks import Task
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.outcome import StepInputs
 from blindsr.pipeline.plan import make_plan
+from blindsr.report.progress import console
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import open_result
 from pipelines import QUICK, Quiet, read, run
@@ -221,7 +221,7 @@ def test_a_failure_names_its_step_and_shows_its_traceback_once(
     plan = make_plan(pipeline, pipeline.dataset())
     with console(debug=debug) as listener:
         resources = Resources("cpu", workers=0)
-        report = runner.run(plan, faulty.registry(), resources, output=OutputFolder(folder / "out"), listener=listener)
+        report = runner.run_plan(plan, faulty.registry(), resources, folder=OutputFolder(folder / "out"), listener=listener)
     assert len(report.failures) == 3
     written = capsys.readouterr().err
     hint = "" if debug else "; blindsr --debug shows the traceback"
