@@ -13,6 +13,7 @@ from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.schema import Pipeline
 from blindsr.pipeline.steps import Step
+from blindsr.storage.output_folder import OutputFolder
 
 QUICK = """\
 name: quick
@@ -69,4 +70,4 @@ def run(
 ) -> Report:
     """A run on the CPU, in this process unless said otherwise."""
     resources = Resources("cpu", None if "dask" in options else workers, **options)  # type: ignore[arg-type]
-    return execute.run(plan, registry or Registry.discover(), resources, out=out, listener=listener or Quiet())
+    return execute.run(plan, registry or Registry.discover(), resources, output=OutputFolder(out), listener=listener or Quiet())

@@ -1,6 +1,7 @@
 """The commands, as a person types them: what they print, and their exit codes."""
 
 import csv
+import errno
 import io
 import os
 import re
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from blindsr import __version__
 from blindsr.cli import cli
+from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.reader import read_image
 from blindsr.imaging.writer import write_png
@@ -252,3 +254,24 @@ def test_nobody_need_listen(folder: Path) -> None:
 def test_debug_shows_the_traceback(folder: Path) -> None:
     result = _blindsr("--debug", "table", "absent.h5")
     assert "absent.h5: no such file" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "error: No space left on device (the file is not known"),
+        (OSError(errno.EACCES, "Permission denied", "some/file"), "error: some/file: Permission denied\n"),
+        (BlindSRError("x: change `out`, `per_item` or `other`"), "error: x: change `out`, --per-item or `other`\n"),
+    ],
+)
+def test_errors_name_files_only_where_they_are_known_and_options_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def refuse(path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("blindsr.storage.result.open_result", refuse)
+    result = _blindsr("table", "x.h5")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(message)
+    assert _blindsr("--debug", "table", "x.h5").exception is error

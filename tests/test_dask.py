@@ -110,11 +110,11 @@ def test_what_does_not_travel_fails_its_row(folder: Path, cluster: Cluster) -> N
 
 def test_no_workers_and_no_scheduler_get_a_line(folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("blindsr.execution.executors.dask.CONNECT_SECONDS", 2)
-    with pytest.raises(BlindSRError, match=r"tcp://127\.0\.0\.1:1: no Dask scheduler answers there"):
+    with pytest.raises(BlindSRError, match=r"`dask` tcp://127\.0\.0\.1:1: no Dask scheduler answers there"):
         _run(folder, "cluster", dask="tcp://127.0.0.1:1")
     with pytest.raises(BlindSRError, match="needs certificates, and Dask's configuration names none"):
         _run(folder, "cluster", dask="tls://127.0.0.1:1")
-    with pytest.raises(BlindSRError, match=r"gone\.json: No such file or directory"):
+    with pytest.raises(BlindSRError, match=r"`dask` gone\.json: No such file or directory"):
         _run(folder, "cluster", dask="gone.json")
     (folder / "other.json").write_text("[1]")
     with pytest.raises(BlindSRError, match="not the file of a Dask scheduler"):

@@ -57,10 +57,13 @@ def test_a_file_of_a_component_that_changes_fails_its_steps(folder: Path) -> Non
     plan = make_plan(pipeline, pipeline.dataset())
 
     class Meddler(Quiet):
-        """Puts another file there once the first image is done."""
+        """Puts another file there before the second image is begun."""
 
-        def ended(self, step: Step, outcome: object) -> None:
-            if step.label == "reads_a_file":
+        begun = 0
+
+        def started(self, step: Step) -> None:
+            self.begun += step.label == "reads_a_file"
+            if self.begun == 2:
                 checkpoint.write_bytes(b"two, and longer")
 
     report = run(plan, folder / "out", listener=Meddler(), registry=faulty.registry())
@@ -115,7 +118,7 @@ def test_a_second_interruption_leaves_the_result_for_the_next_run(folder: Path, 
 
     with pytest.raises(KeyboardInterrupt):
         _run(folder, listener=Impatient())
-    assert len(list((folder / "out/steps").glob("*.h5"))) == 1
+    assert len(list((folder / "out/steps").glob("*.h5"))) in (1, 2)  # of the two that need no other
     assert not list((folder / "out").rglob("*.part"))
     assert _run(folder).failures == {}
 

@@ -13,7 +13,7 @@ from blindsr.execution.executors.processes import ProcessExecutor, visible_gpus
 from blindsr.execution.perform import perform
 from blindsr.execution.scheduler import Report
 from blindsr.execution.tasks import Task
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.outcome import StepInputs
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
@@ -61,7 +61,7 @@ def test_a_worker_that_dies_before_it_begins_costs_nothing(folder: Path) -> None
 @pytest.mark.slow
 def test_workers_that_never_begin_end_the_run_with_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("blindsr.execution.executors.processes.MAX_STILLBORN", 1)
-    with pytest.raises(BlindSRError, match="worker processes end before they begin; workers=0 runs without them"):
+    with pytest.raises(BlindSRError, match="worker processes end before they begin; `workers` 0 runs without them"):
         _run(folder, "arrival", 9)
 
 
@@ -69,7 +69,7 @@ def test_workers_that_never_begin_end_the_run_with_a_line(folder: Path, monkeypa
 def test_a_worker_that_dies_twice_costs_its_own_row(folder: Path) -> None:
     report, _ = _run(folder, "die", 5)
     assert {failure.message for failure in report.failures.values()} == {
-        "the worker process ended abruptly, twice (exit code -9); it may have run out of memory: try fewer workers (workers=1)"
+        "the worker process ended abruptly, twice (exit code -9); it may have run out of memory: try `workers` 1"
     }
     assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
     assert len(list((folder / "left").iterdir())) == 3  # it was tried twice, and not more
@@ -94,7 +94,7 @@ def test_a_plugin_may_fork(folder: Path) -> None:
 def test_a_step_that_hangs_is_given_up(folder: Path, fault: str) -> None:
     report, _ = _run(folder, fault, 1, timeout=3)
     assert {failure.message for failure in report.failures.values()} == {
-        "faulty took longer than timeout=3 seconds and was stopped"
+        "faulty took longer than `timeout` 3 seconds and was stopped"
     }
     assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
 

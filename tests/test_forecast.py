@@ -95,7 +95,7 @@ def test_facts_that_are_none_are_computed(tmp_path: Path, known: object) -> None
 @pytest.mark.parametrize("text", ['{"x": 1' + "0" * 400 + "}", '{"x": 1e999}', '{"x": NaN}', "[" * 100000, "3"])
 def test_timings_that_are_none_are_empty(tmp_path: Path, text: str) -> None:
     (tmp_path / "timings.json").write_text(text)
-    Timings(tmp_path).save()
+    Timings(tmp_path / "timings.json").save()
     assert json.loads((tmp_path / "timings.json").read_text()) == {}
 
 

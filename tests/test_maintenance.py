@@ -108,7 +108,7 @@ def test_a_damaged_picture_is_found_and_one_cut_short_is_mended(runs: Path) -> N
 
 
 def test_clean_says_what_to_do_where_nobody_answers(runs: Path) -> None:
-    (runs / ".progress").mkdir()
+    (runs / "hashes.json.part").touch()
     result = _blindsr("clean", input="")
     assert (result.exit_code, result.stderr) == (
         2,
@@ -169,7 +169,7 @@ def test_clean_removes_what_no_result_needs_and_nothing_else(runs: Path) -> None
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")
     (runs / "quick-hr-x2/images/torn.png.part").write_bytes(b"1")
-    (runs / ".progress").mkdir()
+    (runs / "timings.json.part").touch()
     assert "Remove them?" in _blindsr("clean", input="n\n").stdout
     assert _steps(runs) > all_steps
     dry = _blindsr("clean", "--dry-run").stdout
@@ -180,7 +180,7 @@ def test_clean_removes_what_no_result_needs_and_nothing_else(runs: Path) -> None
     assert _steps(runs) < all_steps
     assert all(path.read_text() == "mine" for path in foreign)
     assert not (runs / "quick-hr-x2/images/torn.png.part").exists()
-    assert not (runs / ".progress").exists()
+    assert not (runs / "timings.json.part").exists()
     assert "nothing to compute" in _blindsr("run", "quick.yaml", "--workers", "0", "--device", "cpu").stderr
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.metrics import psnr_y
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import Result, open_result
 from pipelines import QUICK, read, run

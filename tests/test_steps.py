@@ -12,9 +12,9 @@ from blindsr.components.interfaces import KernelEstimator
 from blindsr.errors import BlindSRError
 from blindsr.execution.perform import perform
 from blindsr.execution.tasks import Task, generator
+from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.reader import to_depth, to_float
-from blindsr.imaging.resize import downscale
 from blindsr.pipeline.outcome import StepInputs
 
 SEED = "ab" * 32

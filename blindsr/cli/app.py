@@ -1,11 +1,13 @@
-"""The command group: what all commands share, and how errors end."""
+"""The command group: options that commands share, and how errors are shown."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from blindsr.components.registry import Registry
 
 INTERRUPTED = 130
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Refusal(click.ClickException):
@@ -37,20 +39,35 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BlindSRError as error:
-            if ctx.params.get("debug"):
+        except (BlindSRError, OSError) as error:
+            refusal = self._refusal(ctx, error)
+            if ctx.params.get("debug") or not refusal:
                 raise
-            raise _Refusal(error) from error
-        except OSError as error:
-            if ctx.params.get("debug") or not (error.filename or error.errno in FULL):
-                raise
-            if not error.filename and sys.stdout:
-                with contextlib.suppress(OSError):  # or Python tries once more as it ends
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise _Refusal(BlindSRError(f"{error.filename or 'standard output'}: {error.strerror}")) from error
+            raise refusal from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+
+    def _refusal(self, ctx: click.Context, error: BlindSRError | OSError) -> _Refusal | None:
+        """What to say of an error; None for one that is a defect of blindsr."""
+        if isinstance(error, BlindSRError):
+            lines = [self._with_options(ctx, line) for line in error.lines]
+            return _Refusal(BlindSRError(*lines, excerpts=error.excerpts))
+        if error.filename:
+            return _Refusal(BlindSRError(f"{error.filename}: {error.strerror}"))
+        if any(frame.filename == click.utils.__file__ for frame in traceback.extract_tb(error.__traceback__)):
+            with contextlib.suppress(OSError):  # or Python tries to write once more as it ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _Refusal(BlindSRError(f"standard output: {error.strerror}"))
+        if error.errno in DISK_ERRORS:
+            return _Refusal(BlindSRError(f"{error.strerror} (the file is not known; blindsr --debug shows where)"))
+        return None
+
+    def _with_options(self, ctx: click.Context, line: str) -> str:
+        """`line` with the names of arguments, such as `per_item`, as options of the command, such as --per-item."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        options = {option.name: max(option.opts, key=len) for option in command.params if option.name} if command else {}
+        return re.sub(r"`(\w+)`", lambda match: options.get(match[1], match[0]), line)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -64,7 +81,7 @@ def cli(debug: bool) -> None:
 
 
 class AnyPath(click.Path):
-    """A path. An empty text is none: it comes of variables that are not set, and would mean the working directory."""
+    """A path. An empty text is refused: it comes from variables that are not set, and would mean the working directory."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -92,7 +109,7 @@ settings_option = click.option(
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print lines in which names of files may stand, which must not steer the terminal."""
+    """Print lines with names of files in them, without the control characters that would steer the terminal."""
     click.echo("\n".join(map(printable, text.split("\n"))), err=err)
 
 
@@ -105,7 +122,7 @@ def whole_numbers(option: str, text: str, example: str) -> list[int]:
 
 
 def installed() -> Registry:
-    """The installed plugins; those that cannot be used are named."""
+    """The installed plugins, after a warning for each that cannot be used."""
     from blindsr.components.registry import Registry
 
     registry = Registry.discover()
@@ -114,6 +131,6 @@ def installed() -> Registry:
 
 
 def warn(registry: Registry) -> None:
-    """Name the plugins that cannot be used."""
+    """Print a warning for each plugin that cannot be used."""
     for problem in registry.problems:
         say(f"warning: {problem}", err=True)

@@ -98,13 +98,16 @@ def _arguments(
 
 def _conclude(report: Report) -> int:
     """Say what a run did; the exit code."""
-    from blindsr import report as tables
+    from blindsr.report.columns import columns_named, filled
+    from blindsr.report.formats import to_text
+    from blindsr.report.layout import Comparison
+    from blindsr.report.summary import summarise
     from blindsr.storage.result import open_result
 
     with open_result(report.result) as result:
-        lines = tables.lines([result])
-    columns = tables.filled(tables.columns_named("psnr,ssim,kernel_l2,seconds"), lines)
-    click.echo(tables.to_terminal(tables.sheets(lines, columns), styled=True))
+        summaries = summarise([result])
+    columns = filled(columns_named("psnr,ssim,kernel_l2,seconds"), summaries)
+    click.echo(to_text(Comparison(summaries, columns), "terminal"))
     total = len(report.plan.steps)
     if report.interrupted:
         done = len(report.computed) + len(report.cached)

@@ -119,20 +119,18 @@ class Registry:
             For an unknown name, a scale that the component cannot do, or wrong parameters: a message for each.
         """
         try:
-            component = self.validated(kind, name, settings or {}, {"base": base})
+            return self.validated(kind, name, settings or {}, {"base": base, "scale": scale})
         except ValidationError as error:
             names = self.get(kind, name).model_fields
             details = error.errors(include_url=False)
             raise BlindSRError(
                 *(f"{'.'.join(map(str, (name, *detail['loc'])))}: {validation_message(detail, names)}" for detail in details)
             ) from None
-        self.check_scale(kind, name, scale)
-        return component
 
     def validated(self, kind: Kind, name: str, settings: Any, context: Mapping[str, Any]) -> Component:
         """Make a component as `build` does, but let pydantic's ``ValidationError`` through.
 
-        Its `context` holds ``base``, the folder where relative paths start.
+        `context` holds ``base`` and ``scale``.
         """
         entry = self.entry(kind, name)
         try:
@@ -141,6 +139,7 @@ class Registry:
             raise
         except Exception as error:  # a validator of the plugin itself
             raise BlindSRError(f"{TITLES[kind]} '{name}' of {entry.source} cannot be made ({described(error)})") from error
+        self.check_scale(kind, name, context["scale"])
         if entry.distribution != BUNDLED:
             component._full_name = entry.qualified_name
         return component

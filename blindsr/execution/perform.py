@@ -57,7 +57,7 @@ def attempt(task: Task, progress: Callable[[int, int], None] = lambda done, tota
     except BlindSRError as error:
         return Failure(str(error))
     except MemoryError:
-        return Failure("out of memory; try fewer workers (workers=1), or crop the image")
+        return Failure("out of memory; try `workers` 1, or crop the image")
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -45,11 +45,11 @@ class Resources:
 
     def __post_init__(self) -> None:
         if self.dask and self.workers is not None:
-            raise BlindSRError(f"workers={self.workers} is for this machine; a Dask cluster has workers of its own")
+            raise BlindSRError(f"`workers` {self.workers} is for this machine; a Dask cluster has workers of its own")
         if self.workers == 0 and self.timeout is not None:
-            raise BlindSRError(f"timeout={self.timeout:g} needs a worker process that can be stopped: workers=1 or more")
+            raise BlindSRError(f"`timeout` {self.timeout:g} needs a worker process that can be stopped: `workers` 1 or more")
         if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise BlindSRError(f"timeout={self.timeout}: must be a number of seconds above 0")
+            raise BlindSRError(f"`timeout` {self.timeout}: must be a number of seconds above 0")
 
     def resolved(self) -> Resources:
         """The same with the device that ``auto`` means on this machine.
@@ -77,7 +77,7 @@ def resolve_device(device: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     if device == "cuda":
-        raise BlindSRError("device 'cuda': torch sees no CUDA GPU on this machine; use 'cpu'")
+        raise BlindSRError("`device` cuda: torch sees no CUDA GPU on this machine; use `device` cpu")
     return "cpu"
 
 

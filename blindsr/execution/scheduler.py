@@ -20,7 +20,7 @@ from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
 from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.steps import Absent, ImageCache, ImageFile, Input, KernelFile, PlannedRow, Step
 from blindsr.storage.images import write_pictures
-from blindsr.storage.result import RESULT_FILE
+from blindsr.storage.output_folder import ResultFolder
 from blindsr.storage.step_store import DamagedStepError, Done
 from blindsr.storage.timings import Timings
 
@@ -50,12 +50,12 @@ class Report:
     @property
     def result(self) -> Path:
         """The consolidated result file."""
-        return self.folder / RESULT_FILE
+        return ResultFolder(self.folder).result_file
 
     @property
     def images(self) -> Path:
         """The folder of SR images."""
-        return self.folder / "images"
+        return ResultFolder(self.folder).images
 
 
 class Scheduler:
@@ -156,14 +156,14 @@ class Scheduler:
         elif isinstance(ended, Failure):
             self._fail(step, ended)
         elif isinstance(ended, StepTimeoutError):
-            self._fail(step, Failure(f"{step.label} took longer than timeout={self.resources.timeout:g} seconds and was stopped"))
+            self._fail(step, Failure(f"{step.label} took longer than `timeout` {self.resources.timeout:g} seconds and was stopped"))
         elif isinstance(ended, NoWorkerError):
             self.graph.release(step.key)
         elif self.graph.retry(step.key):
             self.listener.note(f"{step.item}: the worker process of {step.label} ended abruptly ({ended}); it is tried once more")
         else:
             reason = f"the worker process ended abruptly, twice ({ended})"
-            self._fail(step, Failure(f"{reason}; it may have run out of memory: try fewer workers (workers=1)"))
+            self._fail(step, Failure(f"{reason}; it may have run out of memory: try `workers` 1"))
 
     def _save(self, step: Step, outcome: Outcome) -> None:
         """Write an outcome, in a thread of the saver."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
@@ -61,27 +60,6 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with explained(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_unchanged(files: Mapping[str, str]) -> None:
-    """Compare files, by path, with the SHA-256 that each had when the run was planned.
-
-    Raises
-    ------
-    BlindSRError
-        If one has another now, or cannot be read.
-    """
-    for name, digest in files.items():
-        with explained(Path(name)):
-            state = Path(name).stat()
-        if _digest(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino) != digest:
-            raise BlindSRError(f"{name}: changed since the run began; run again")
-
-
-@functools.lru_cache(1024)
-def _digest(name: str, *state: int) -> str:
-    """Computed once for each state of a file."""
-    return sha256(Path(name))
 
 
 def bring_to_disk(folder: Path) -> None:

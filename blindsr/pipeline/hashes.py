@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, TypeAdapter
 from blindsr.errors import BlindSRError
 from blindsr.imaging.files import explained, sha256, write_whole
 
-FILE = "hashes.json"
 SETTLED_SECONDS = 2.0
 """A stamp younger than this is not trusted: the file could change once more within the resolution of its time stamps."""
 

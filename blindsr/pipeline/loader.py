@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -88,17 +86,6 @@ def load(
         source.replace(field, value)
     start = path.parent if base is None else base
     return _checked(source, registry, start, data_base=Path() if "data" in (overrides or {}) else start)
-
-
-def parse(values: dict[str, Any], registry: Registry, *, settings: Settings = ()) -> Pipeline:
-    """A pipeline out of plain values instead of a file; its paths start at the working directory. Raises as `load` does."""
-    source = Source(Path("<settings>"), json.dumps(values))
-    for setting, value in parsed_settings(settings).items():
-        source.set(setting, value)
-    try:
-        return _checked(source, registry, Path(), data_base=Path())
-    except BlindSRError as error:  # there is no file whose lines could be named
-        raise BlindSRError(*(re.sub(rf"^{source.path}:\d+:\d+: ", "", line) for line in error.lines)) from None
 
 
 def _checked(source: Source, registry: Registry, base: Path, *, data_base: Path) -> Pipeline:

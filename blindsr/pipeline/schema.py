@@ -124,7 +124,6 @@ def _component(kind: Kind) -> Callable[[Any, ValidationInfo], Component]:
         try:
             # As the value of a mapping, so that the places of errors begin with the name.
             made = TypeAdapter(dict[str, Annotated[Any, PlainValidator(make)]]).validate_python({name: parameters or {}})
-            registry.check_scale(kind, name, context["scale"])
         except BlindSRError as error:
             raise ValueError(str(error)) from error
         return cast("Component", made[name])

@@ -133,18 +133,6 @@ def parsed_settings(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted paths as nested mappings.
-
-    >>> nested({"iterations": 3, "noise.level": 0.1})
-    {'iterations': 3, 'noise': {'level': 0.1}}
-    """
-    values: dict[str, Any] = {}
-    for path, value in settings.items():
-        _set(values, path, value)
-    return values
-
-
 class _CallerConstructor(SafeConstructor):
     """Makes texts that know that they are not from the pipeline's file."""
 

@@ -1,4 +1,4 @@
-"""The columns that a table may have, and how people choose them."""
+"""The columns of a table: metrics by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from blindsr.errors import BlindSRError, suggestion
 from blindsr.imaging.metrics import METRICS, Metric
-from blindsr.report.lines import Line
+from blindsr.report.summary import MethodSummary
 
 COLUMNS = tuple(METRICS.values())
 DEFAULT = (METRICS["psnr"], METRICS["ssim"])
@@ -22,24 +22,24 @@ def displayed(number: float, column: Metric) -> float:
 
 
 def columns_named(names: str) -> tuple[Metric, ...]:
-    """The columns that a list with commas asks for, such as ``psnr,ssim,kernel_l2,seconds``; each once, in that order.
+    """The columns of a comma-separated list such as ``psnr,ssim,kernel_l2,seconds``: each once, in that order.
 
     Raises
     ------
     BlindSRError
-        If a name is none of a column; it says which there are.
+        For a name that is not a column's. The message says which there are.
     """
     known = {column.name: column for column in COLUMNS}
     found: dict[str, Metric] = {}
     for name in (part.strip() for part in names.split(",")):
         if name not in known and name not in SEVERAL:
             there = (*known, *SEVERAL)
-            raise BlindSRError(f"columns: no column '{name}'{suggestion(name, there) or '; there are ' + ', '.join(there)}")
+            raise BlindSRError(f"`columns`: no column '{name}'{suggestion(name, there) or '; there are ' + ', '.join(there)}")
         found |= {each: known[each] for each in SEVERAL.get(name, (name,))}
     return tuple(found.values())
 
 
-def filled(columns: Sequence[Metric], lines: Sequence[Line]) -> tuple[Metric, ...]:
-    """Those of the columns in which some line has a number; all, if there is none."""
-    found = [column for column in columns if any(not np.isnan(line.means[column.name].mean) for line in lines)]
+def filled(columns: Sequence[Metric], summaries: Sequence[MethodSummary]) -> tuple[Metric, ...]:
+    """The columns in which some summary has a number; all, if there is none."""
+    found = [column for column in columns if any(not np.isnan(summary.means[column.name].mean) for summary in summaries)]
     return tuple(found or columns)

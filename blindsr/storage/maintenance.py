@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ STEP_FILE = re.compile(r"[0-9a-f]{64}\.h5(\.part|\.corrupt)?")
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file or folder that can be removed, and its size in bytes."""
+    """A file that can be removed, and its size in bytes."""
 
     path: Path
     size: int
@@ -29,10 +28,7 @@ class Leftover:
     def remove(self) -> None:
         """Delete it."""
         with explained(self.path):
-            if self.path.is_dir():
-                shutil.rmtree(self.path)
-            else:
-                self.path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
 
 def leftovers(output: OutputFolder) -> list[Leftover]:
@@ -55,8 +51,7 @@ def leftovers(output: OutputFolder) -> list[Leftover]:
     parts = [path.with_name(f"{path.name}.part") for path in written]
     parts += [path for folder in results for path in folder.images.rglob("*.png.part")]
     unneeded += [path for path in parts if path.is_file()]
-    unneeded += [output.progress_folder] if output.progress_folder.exists() else []
-    return [Leftover(path, _size(path)) for path in sorted(unneeded)]
+    return [Leftover(path, path.stat().st_size) for path in sorted(unneeded)]
 
 
 @dataclass(frozen=True)
@@ -102,8 +97,3 @@ def _problem(file: Path) -> str:
         text = str(error).removeprefix(f"{file}: ").strip()
         return text.splitlines()[0] if text else type(error).__name__
     return ""
-
-
-def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)

@@ -70,8 +70,6 @@ class OutputFolder:
         The finished steps, which all results in the folder share.
     hashes_file, timings_file
         What is remembered between runs: hashes of input files, and seconds of steps.
-    progress_folder
-        Where workers of a run write how far they are.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -79,7 +77,6 @@ class OutputFolder:
         self.steps = StepStore(self.path / "steps")
         self.hashes_file = self.path / "hashes.json"
         self.timings_file = self.path / "timings.json"
-        self.progress_folder = self.path / ".progress"
 
     def result_folders(self) -> list[ResultFolder]:
         """The folders of all results, finished or not."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.files import write_whole
+from blindsr.pipeline.hashes import read_side_file
 from blindsr.pipeline.steps import Step
 
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 WEIGHT = 0.2
 """Weight of a new time against those before: about the last ten steps count."""
 
@@ -20,7 +24,7 @@ class Timings:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._seconds = _read(self._file)
+        self._seconds = read_side_file(file, dict[str, Seconds]) or {}
 
     def add(self, step: Step, seconds: float) -> None:
         """Take a step's time into account."""
@@ -40,11 +44,3 @@ class Timings:
 
 def _name(step: Step) -> str:
     return f"{step.kind} {step.label} x{step.scale}"
-
-
-def _read(file: Path) -> dict[str, float]:
-    try:
-        found = json.loads(file.read_bytes()) if file.is_file() else {}
-        return {str(name): float(seconds) for name, seconds in found.items() if 0 <= float(seconds) < math.inf}
-    except (OSError, ValueError, OverflowError, RecursionError, AttributeError, TypeError):
-        return {}

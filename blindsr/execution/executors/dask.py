@@ -246,11 +246,11 @@ def _connected(address: str) -> Any:
     place = address if "://" in address else _noted_in(Path(address))
     try:
         if place.startswith(("tls://", "wss://")) and not security().get_connection_args("client").get("ssl_context"):
-            raise BlindSRError(f"{address}: needs certificates, and Dask's configuration names none (docs/clusters.md: TLS)")
+            raise BlindSRError(f"`dask` {address}: needs certificates, and Dask's configuration names none (docs/clusters.md: TLS)")
         return make(place, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BlindSRError(f"{address}: no Dask scheduler answers there ({reason})") from None
+        raise BlindSRError(f"`dask` {address}: no Dask scheduler answers there ({reason})") from None
 
 
 def _noted_in(file: Path) -> str:
@@ -258,9 +258,11 @@ def _noted_in(file: Path) -> str:
     try:
         return str(json.loads(file.read_bytes())["address"])
     except OSError as error:
-        raise BlindSRError(f"{file}: {error.strerror}; write tcp://HOST:8786, or the file that the scheduler wrote") from None
+        raise BlindSRError(
+            f"`dask` {file}: {error.strerror}; write tcp://HOST:8786, or the file that the scheduler wrote"
+        ) from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise BlindSRError(f"{file}: not the file of a Dask scheduler (--scheduler-file)") from None
+        raise BlindSRError(f"`dask` {file}: not the file of a Dask scheduler (--scheduler-file)") from None
 
 
 def _attempt(packed: bytes, inputs: Mapping[str, Any], threads: int) -> Outcome | Failure:

@@ -57,7 +57,7 @@ class ProcessExecutor:
             name = getattr(task.component, "name", "")
             self._refused[key] = Failure(
                 f"'{name}' is defined in the script that was started, which workers do not import; "
-                "define it in a module of its own, or use workers=0"
+                "define it in a module of its own, or use `workers` 0"
             )
             return
         try:
@@ -119,7 +119,7 @@ class ProcessExecutor:
         if not worker.begun:
             self._stillborn += 1
             if self._stillborn > MAX_STILLBORN:
-                raise BlindSRError("worker processes end before they begin; workers=0 runs without them, and shows why")
+                raise BlindSRError("worker processes end before they begin; `workers` 0 runs without them, and shows why")
         key = worker.key
         worker.join(ENDING_SECONDS)  # it has an exit code of its own as soon as it has ended
         update.ended[key] = WorkerDiedError(f"exit code {worker.kill()}")

@@ -1,4 +1,4 @@
-"""Result files summarised: a line for each file, scale and method, with the means of its numbers."""
+"""Summaries of results: for each file, scale and method the means of its metrics."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from blindsr.imaging.metrics import METRICS
 from blindsr.storage.result import Result
 
-Numbers = NDArray[np.float64]
 GROUND_TRUTH = 4
-"""The type of the methods that know the true kernel: an upper bound, no competitors."""
+"""The type of methods that know the true kernel: an upper bound, which is not ranked."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A result file, and what it is of: the names of its data and its pipeline, its items, its seeds; what each item is made of."""
+    """A result file: the names of its data and its pipeline, its items, its seeds, and the identity of each item's images."""
 
     path: Path
     data: str
@@ -39,11 +38,11 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Line:
+class MethodSummary:
     """One method of one file at one scale (and, in a table by items, on one item).
 
-    `done` of `total` results are whole (with PSNR and SSIM, where others have them), `type` 0 is none, `published` is the key of
-    the published row that it answers to.
+    `done` of `total` rows are complete (with PSNR and SSIM, where others have them), `type` 0 is none, `published` is the key of
+    the published row to compare with.
     """
 
     origin: Origin
@@ -59,23 +58,23 @@ class Line:
 
     @property
     def images(self) -> frozenset[tuple[str, str]]:
-        """The images that its means are over."""
+        """The images that the means are over: item and identity."""
         images = self.origin.images
         return frozenset([(self.item, images[self.item])] if self.item else images.items())
 
     @property
     def complete(self) -> bool:
-        """Whether none of its results is missing."""
+        """Whether no row is missing."""
         return self.done == self.total
 
 
-def lines(results: Sequence[Result], *, per_item: bool = False) -> list[Line]:
-    """Summarise results, in the files' order; a file that is named twice counts once."""
+def summarise(results: Sequence[Result], *, per_item: bool = False) -> list[MethodSummary]:
+    """Summaries of results, in the order of the files; a file that is given twice counts once."""
     files = {result.path.resolve(): result for result in results}
-    return [line for result in files.values() for line in _lines(result, per_item=per_item)]
+    return [summary for result in files.values() for summary in _summaries(result, per_item=per_item)]
 
 
-def _lines(result: Result, *, per_item: bool) -> Iterator[Line]:
+def _summaries(result: Result, *, per_item: bool) -> Iterator[MethodSummary]:
     columns = result.columns
     seeds = frozenset(int(seed) for seed in columns["seed"])
     images = {item: result.identity(item) for item in result.items}
@@ -85,16 +84,16 @@ def _lines(result: Result, *, per_item: bool) -> Iterator[Line]:
     for n, (scale, item, method) in enumerate(zip(*(columns[name] for name in ("scale", "item", "method")), strict=True)):
         places.setdefault((int(scale), str(item) if per_item else "", str(method)), []).append(n)
     for scale, item, method in sorted(places, key=lambda place: (place[0], items.get(place[1], 0), methods[place[2]])):
-        yield _line(result, origin, scale, method, item, np.array(places[scale, item, method]))
+        yield _summary(result, origin, scale, method, item, np.array(places[scale, item, method]))
 
 
-def _line(result: Result, origin: Origin, scale: int, method: str, item: str, chosen: NDArray[np.int64]) -> Line:
+def _summary(result: Result, origin: Origin, scale: int, method: str, item: str, chosen: NDArray[np.int64]) -> MethodSummary:
     columns = {name: values[chosen] for name, values in result.columns.items()}
     kind = int(columns["type"][0])
     settings = result.settings(method)
     published = settings.get("published")
     done = _done(result, columns)
-    return Line(
+    return MethodSummary(
         origin=origin,
         scale=scale,
         type=kind,
@@ -109,9 +108,9 @@ def _line(result: Result, origin: Origin, scale: int, method: str, item: str, ch
 
 
 def _done(result: Result, columns: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Which rows are whole."""
+    """Which rows are complete."""
     done: NDArray[np.bool_] = np.isfinite(columns["seconds_upscale"]) | ~np.isnan(columns["psnr"])
-    for n in np.flatnonzero(~done):  # images that were made elsewhere took nobody knows how long
+    for n in np.flatnonzero(~done):  # the time of images that were made elsewhere is not known
         done[n] = result.has_sr(str(columns["item"][n]), str(columns["method"][n]), int(columns["seed"][n]))
     done &= columns["error"] == ""
     for name in ("psnr", "ssim"):  # where some have the number, those without it are missing in the mean
@@ -125,7 +124,7 @@ def _names(component: object) -> tuple[str, ...]:
     return tuple(component) if isinstance(component, dict) else ()
 
 
-def mean(values: Numbers, seeds: NDArray[np.int64]) -> Mean:
+def mean(values: NDArray[np.float64], seeds: NDArray[np.int64]) -> Mean:
     """The mean of each seed's mean, and the sample standard deviation of these; values that are NaN are left out."""
     there = ~np.isnan(values)
     if not there.any():
@@ -133,5 +132,5 @@ def mean(values: Numbers, seeds: NDArray[np.int64]) -> Mean:
     means = np.array([values[there & (seeds == seed)].mean() for seed in np.unique(seeds[there])])
     with np.errstate(invalid="ignore"):  # the PSNR of equal images is infinite
         spread = float(means.std(ddof=1)) if len(means) > 1 else np.nan
-    chance = spread > 1e-9 * abs(means.mean())  # without it, what differs is the rounding of sums
-    return Mean(float(means.mean()), spread if chance else np.nan)
+    random = spread > 1e-9 * abs(means.mean())  # smaller differences come from the rounding of sums
+    return Mean(float(means.mean()), spread if random else np.nan)

@@ -1,4 +1,4 @@
-"""Lines written as CSV, for other programs: tidy, in full precision."""
+"""CSV for other programs, in full precision."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from blindsr.errors import printable
 from blindsr.imaging.metrics import Metric
 from blindsr.pipeline.published import METRICS as PUBLISHED_METRICS
 from blindsr.pipeline.published import PublishedRow, PublishedTable
-from blindsr.report.columns import DEFAULT
-from blindsr.report.lines import Line
+from blindsr.report.layout import Comparison
+from blindsr.report.summary import MethodSummary
 
 FORMULA = ("=", "+", "-", "@")
 """What makes a spreadsheet take a text for a formula."""
 
 
-def to_csv(lines: Sequence[Line], columns: Sequence[Metric] = DEFAULT, against: Sequence[PublishedTable] = ()) -> str:
+def to_text(comparison: Comparison) -> str:
     """CSV: a row for each file, scale and method (and item), a column for each mean and spread; empty where there is no number.
 
-    With `against`, a column for each published number and difference (measured - published). Published rows that nobody measured
-    follow; their data are the published table's, and they have no file. A text that a spreadsheet would take for a formula has
-    an apostrophe before it.
+    With published tables, a column for each published number and difference (measured - published). Published rows that were not
+    measured follow; their data are the published table's, and they have no file. A text that a spreadsheet would take for a formula
+    gets an apostrophe before it.
     """
+    columns, against = comparison.columns, comparison.against
     compared = tuple(column.name for column in columns if against and column.name in PUBLISHED_METRICS)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_heads(columns, compared, bool(against)))
     published = {row.key: (table, row) for table in against for row in table.rows}
-    for line in lines:
-        writer.writerow(map(_text, _measured(line, columns, compared, published)))
-    measured = {line.published for line in lines}
-    for scale in sorted({line.scale for line in lines}):
+    for summary in comparison.summaries:
+        writer.writerow(map(_text, _measured(summary, columns, compared, published)))
+    measured = {summary.published for summary in comparison.summaries}
+    for scale in sorted({summary.scale for summary in comparison.summaries}):
         for table, row in published.values():
             if row.key not in measured and scale in row.scores:
                 empty = [""] * (2 + 2 * len(columns))
@@ -55,14 +56,19 @@ def _heads(columns: Sequence[Metric], compared: Sequence[str], against: bool) ->
 
 
 def _measured(
-    line: Line, columns: Sequence[Metric], compared: Sequence[str], published: dict[str, tuple[PublishedTable, PublishedRow]]
+    summary: MethodSummary,
+    columns: Sequence[Metric],
+    compared: Sequence[str],
+    published: dict[str, tuple[PublishedTable, PublishedRow]],
 ) -> Iterator[object]:
-    yield from (line.origin.data, line.origin.pipeline, line.scale, line.item, line.type or "", line.method, line.done, line.total)
+    origin, means = summary.origin, summary.means
+    yield from (origin.data, origin.pipeline, summary.scale, summary.item, summary.type or "", summary.method)
+    yield from (summary.done, summary.total)
     for column in columns:
-        yield from (line.means[column.name].mean, line.means[column.name].spread)
+        yield from (means[column.name].mean, means[column.name].spread)
     if published:
-        yield from _published(published.get(line.published), line.scale, {name: line.means[name].mean for name in compared})
-    yield line.origin.path
+        yield from _published(published.get(summary.published), summary.scale, {name: means[name].mean for name in compared})
+    yield origin.path
 
 
 def _published(of: tuple[PublishedTable, PublishedRow] | None, scale: int, measured: dict[str, float]) -> Iterator[object]:
