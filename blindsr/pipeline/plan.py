@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.components.builtin import External, Given, GroundTruth
-from blindsr.components.interfaces import Component
+from blindsr.components.interfaces import Component, Degradation, KernelEstimator, NonBlindSR
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention, Kernel
 from blindsr.pipeline.datasets import Dataset, Item
@@ -84,8 +84,11 @@ def single_step(
     Raises
     ------
     BlindSRError
-        If a file cannot be read, a parameter cannot be part of a key, or the component's own files are wrong.
+        If the component only makes sense in a pipeline, a file cannot be read, a parameter cannot be part of a key, or the
+        component's own files are wrong.
     """
+    if not isinstance(component, (Degradation, KernelEstimator, NonBlindSR)):
+        raise BlindSRError(f"'{component.name}' is for pipelines; for a single image, choose another from `blindsr plugins`")
     hashes = hashes or Hashes()
     step = StepMaker(scale, hashes).step(
         kind, component, {role: _input(value, hashes) for role, value in inputs.items()}, seed=seed
