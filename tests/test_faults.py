@@ -7,6 +7,7 @@ from pathlib import Path
 import faulty
 import numpy as np
 import pytest
+from telling import Telling
 
 from blindsr.errors import BlindSRError
 from blindsr.execution import runner
@@ -170,7 +171,7 @@ def test_an_sr_image_that_is_none_fails_its_row(folder: Path, fault: str, messag
 def _told(executor: ProcessExecutor, photo: np.ndarray, count: int) -> list[list[str]]:
     """What that many workers tell of themselves, at work at the same time."""
     for number in range(count):
-        executor.submit(str(number), Task("estimate", faulty.Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
+        executor.submit(str(number), Task("estimate", Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
     ended: dict[str, object] = {}
     while len(ended) < count:
         ended |= executor.poll(10).ended
@@ -201,14 +202,14 @@ def test_a_worker_loads_no_more_than_it_needs_and_prints_nothing(photo: np.ndarr
         told = _told(executor, photo, 1)[0]
     finally:
         executor.close()
-    assert told[1:4] == ["threads 3", "h5py False", "main __main__"]
+    assert told[1:4] == ["threads 3", "h5py False", "main None"]
     written = capfd.readouterr()
     assert written.out == ""
     assert ("from Python" in written.err, "from C" in written.err) == (True, True)
 
 
 def test_a_plugin_prints_nothing_in_this_process_either(photo: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
-    perform(Task("estimate", faulty.Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
+    perform(Task("estimate", Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
     written = capsys.readouterr()
     assert (written.out, written.err) == ("", "from Python\n")
 
