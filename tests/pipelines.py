@@ -70,4 +70,6 @@ def run(
 ) -> Report:
     """A run on the CPU, in this process unless said otherwise."""
     resources = Resources("cpu", None if "dask" in options else workers, **options)  # type: ignore[arg-type]
-    return execute.run(plan, registry or Registry.discover(), resources, output=OutputFolder(out), listener=listener or Quiet())
+    return execute.run_plan(
+        plan, registry or Registry.discover(), resources, folder=OutputFolder(out), listener=listener or Quiet()
+    )
