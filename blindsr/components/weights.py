@@ -17,7 +17,8 @@ from blindsr.errors import BlindSRError, printable
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
 """Under which names training programs keep the weights in a larger dictionary, the one to prefer first."""
 
-DEEPEST = 2
+MAX_DEPTH = 2
+"""How deep the weights may lie in nested dictionaries."""
 
 State = dict[str, torch.Tensor]
 
@@ -92,7 +93,7 @@ def _tensors(content: Any, depth: int = 0) -> State:
     if not isinstance(content, Mapping):
         return {}
     for wrapper in WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping) and depth < DEEPEST:
+        if isinstance(content.get(wrapper), Mapping) and depth < MAX_DEPTH:
             return _tensors(content[wrapper], depth + 1)
     return {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from blindsr.errors import BlindSRError
 
-LONGEST_NAME = 255
-"""Bytes that a file's name can have, on nearly all file systems."""
+MAX_NAME_BYTES = 255
+"""What nearly all file systems allow for a file's name."""
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     Whatever kills the process, `path` is then either the whole new file or what it was before.
     """
-    part = path.with_name(f"{os.fsencode(path.name)[: LONGEST_NAME - 5].decode(errors='ignore')}.part")
+    part = path.with_name(f"{os.fsencode(path.name)[: MAX_NAME_BYTES - 5].decode(errors='ignore')}.part")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -49,7 +49,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def file_name(text: str, suffix: str = "") -> str:
     """`text` and `suffix` as the name of a file or folder; the end of a `text` that is too long gives way to a digest."""
     data = os.fsencode(text)
-    room = LONGEST_NAME - len(suffix)
+    room = MAX_NAME_BYTES - len(suffix)
     if len(data) <= room:
         return f"{text}{suffix}"
     return f"{data[: room - 17].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:16]}{suffix}"

@@ -61,22 +61,23 @@ def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, 3, padding=1)
 
 
-def scale_of(weights: Weights, state: State) -> int:
-    """The scale of a network, by the shapes of its tail.
+def check_scale(weights: Weights, state: State, scale: int, *, what: str) -> None:
+    """Compare the scale of a network, by the shapes of its tail, with the one that is asked for.
 
     Raises
     ------
     BlindSRError
-        If they are not those of such a network.
+        If it is another one, or they are not the shapes of such a network. `what` names the network.
     """
     channels = layouts.outputs(state, "head.0.weight")
     factors: list[int] = []
     while (entry := f"tail.0.{2 * len(factors)}.weight") in state:
         factors.append({4 * channels: 2, 9 * channels: 3}.get(layouts.outputs(state, entry), 0))
-    scale = {(2,): 2, (3,): 3, (2, 2): 4, (2, 2, 2): 8}.get(tuple(factors))
-    if scale is None:
+    found = {(2,): 2, (3,): 3, (2, 2): 4, (2, 2, 2): 8}.get(tuple(factors))
+    if found is None:
         raise weights.error("its tail.0 is not the upsampler of a network for x2, x3, x4 or x8")
-    return scale
+    if found != scale:
+        raise weights.error(f"this {what} is for x{found}, and asked for is x{scale}: take the checkpoint for x{scale}")
 
 
 def load(network: Network, weights: Weights, state: State, *, what: str) -> None:
