@@ -1,4 +1,4 @@
-"""Reads the weights in a checkpoint file, which may come from anywhere, without running what is in it."""
+"""Safe reading of weights from checkpoint files: no code in them is run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from blindsr.errors import BlindSRError, printable
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
-"""Under which names training programs keep the weights in a larger dictionary, the one to prefer first."""
+"""Names under which training programs store the weights in a larger dictionary, in order of preference."""
 
 MAX_DEPTH = 2
 """How deep the weights may lie in nested dictionaries."""
@@ -25,7 +25,7 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of a checkpoint by name, on the CPU, all their numbers finite."""
+    """The tensors of a checkpoint by name, on the CPU, all values finite."""
 
     path: Path
     state: State
@@ -36,7 +36,7 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """The weights in a file: safetensors if it is called so, else what ``torch.save`` made of a dictionary of tensors.
+    """Read the weights in a file: safetensors by its suffix, otherwise what ``torch.save`` made of a dictionary of tensors.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _tensors(content: Any, depth: int = 0) -> State:
 
 
 def _without_prefix(state: State) -> State:
-    """Without the ``module.`` that torch.nn.DataParallel puts before every name."""
+    """The state without the prefix ``module.`` of torch.nn.DataParallel."""
     if not all(name.startswith("module.") for name in state):
         return state
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, and known by their bytes."""
+"""Files on disk: atomic writing, names that fit, checksums."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ MAX_NAME_BYTES = 255
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals about `path` into a `BlindSRError` that says what to do."""
+    """Turn an `OSError` about `path` into a `BlindSRError` that says what to do."""
     try:
         yield
     except PermissionError:
-        raise BlindSRError(f"{path}: permission denied; choose another folder with --out, or change its permissions") from None
+        raise BlindSRError(f"{path}: permission denied; choose another folder, or change its permissions") from None
     except OSError as error:
         raise BlindSRError(f"{path}: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call ``write(temporary)``, bring its bytes to the disk, and rename it to `path`.
+    """Write a file atomically: call ``write(temporary)``, sync it to the disk, and rename it to `path`.
 
-    Whatever kills the process, `path` is then either the whole new file or what it was before.
+    If the process is killed, `path` is either the whole new file or what it was before.
     """
     part = path.with_name(f"{os.fsencode(path.name)[: MAX_NAME_BYTES - 5].decode(errors='ignore')}.part")
     with explained(path):
@@ -47,7 +47,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def file_name(text: str, suffix: str = "") -> str:
-    """`text` and `suffix` as the name of a file or folder; the end of a `text` that is too long gives way to a digest."""
+    """A name for a file or folder: `text` and `suffix`; if that is too long, the end of `text` is replaced by a digest."""
     data = os.fsencode(text)
     room = MAX_NAME_BYTES - len(suffix)
     if len(data) <= room:
@@ -78,7 +78,7 @@ def check_unchanged(files: Mapping[str, str]) -> None:
 
 @functools.lru_cache(1024)
 def _digest(name: str, *state: int) -> str:
-    """Computed once for each state of a file."""
+    """The SHA-256 of a file; `state` (size, times, inode) makes the cache forget a file that has changed."""
     return sha256(Path(name))
 
 

@@ -1,4 +1,4 @@
-"""What EDSR and RCAN have in common: everything but the blocks of their bodies. Names are those of the official files."""
+"""What EDSR and RCAN share: head, tail and loading: all but the blocks. Names are those of the official files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Network(nn.Module):
         return self._enlarged(self.body(shallow).add_(shallow)) / self.value_range
 
     def _enlarged(self, features: torch.Tensor) -> torch.Tensor:
-        """The tail of all features (1, C, H, W), strip by strip, which changes nothing but the memory that it takes."""
+        """The tail of all features (1, C, H, W), strip by strip, which saves memory and gives the same result."""
         height, width = features.shape[-2:]
         sr = features.new_empty((1, 3, self.scale * height, self.scale * width))
         rows = max(STRIP_ROWS, STRIP_PX // width)
@@ -81,7 +81,7 @@ def check_scale(weights: Weights, state: State, scale: int, *, what: str) -> Non
 
 
 def load(network: Network, weights: Weights, state: State, *, what: str) -> None:
-    """Put the weights into a network that was built on the device "meta"; DIV2K's mean stands in for one that is not there.
+    """Put the weights into a network that was built on the device "meta"; a missing mean is replaced by DIV2K's.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def load(network: Network, weights: Weights, state: State, *, what: str) -> None
 
 
 def placed(network: Network, device: str) -> Network:
-    """The network itself, moved to a device, with its channels last on the CPU, where that is about twice as fast."""
+    """The network, moved to a device; on the CPU with channels last, which is about twice as fast there."""
     layout = torch.channels_last if device == "cpu" else torch.contiguous_format
     network.to(device)
     return network.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]  # a signature that torch's types lack

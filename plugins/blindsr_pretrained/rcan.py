@@ -1,4 +1,7 @@
-"""RCAN: a body of groups of residual blocks that weigh their channels by what the image holds."""
+"""RCAN: groups of residual blocks with channel attention.
+
+spandrel has this network, too, but needs torchvision and is an optional extra; what RCAN shares with EDSR is here anyway.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class ChannelAttention(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features (1, C, H, W), in the place of `x` itself."""
+        """Features (1, C, H, W); `x` is overwritten."""
         weights: torch.Tensor = self.conv_du(x.mean((2, 3), keepdim=True))
         return x.mul_(weights)
 

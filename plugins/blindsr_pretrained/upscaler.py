@@ -1,4 +1,4 @@
-"""Applying a network to tiles."""
+"""Upscaling of tiles by a network."""
 
 from __future__ import annotations
 
