@@ -204,7 +204,8 @@ def _deep_ppm(file: Any, data: bytes) -> NDArray[np.uint16] | None:
         return None
     count = 3 * file.width * file.height
     values = np.frombuffer(data, ">u2", count, offset) if codec == "ppm" else np.array(data[offset:].split()[:count], np.uint16)
-    return rounded(values.reshape(file.height, file.width, 3) * (65535 / peak), np.uint16)
+    pixels = values.reshape(file.height, file.width, 3)
+    return pixels.astype(np.uint16) if peak == 65535 else rounded(pixels * (65535 / peak), np.uint16)
 
 
 def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
@@ -213,7 +214,7 @@ def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
     if file.mode in ("RGBA", "LA", "PA"):
         if file.getchannel("A").getextrema()[0] < 255:
             notes.append("its transparency is dropped")
-        file = _with_profile(file.convert("RGB" if file.mode != "LA" else "L"), file.info)
+        file = file.convert("RGB" if file.mode != "LA" else "L")
     if file.mode in ("L", "1"):
         if file.info.get("icc_profile"):
             notes.append("its colour profile is ignored")
@@ -222,12 +223,6 @@ def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
     if file.mode != "RGB":
         notes.append(f"{file.mode} converted to sRGB")
     return np.asarray(_to_srgb(file, notes))
-
-
-def _with_profile(file: Any, info: dict[str, Any]) -> Any:
-    if "icc_profile" in info:
-        file.info["icc_profile"] = info["icc_profile"]
-    return file
 
 
 def _to_srgb(file: Any, notes: list[str]) -> Any:
