@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 
 from blindsr.errors import BlindSRError
+from blindsr.execution import runner
 from blindsr.execution.executors.processes import ProcessExecutor, visible_gpus
 from blindsr.execution.perform import perform
+from blindsr.execution.resources import Resources
 from blindsr.execution.scheduler import Report
 from blindsr.execution.tasks import Task
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.outcome import StepInputs
 from blindsr.pipeline.plan import make_plan
+from blindsr.report.progress import console
+from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import open_result
-from pipelines import Quiet, run
+from pipelines import QUICK, Quiet, read, run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
@@ -207,3 +211,29 @@ def test_a_plugin_prints_nothing_in_this_process_either(photo: np.ndarray, capsy
     perform(Task("estimate", faulty.Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
     written = capsys.readouterr()
     assert (written.out, written.err) == ("", "from Python\n")
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_failure_names_its_step_and_shows_its_traceback_once(
+    folder: Path, debug: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = faulty.pipeline(folder, "raise", 1)
+    plan = make_plan(pipeline, pipeline.dataset())
+    with console(debug=debug) as listener:
+        resources = Resources("cpu", workers=0)
+        report = runner.run_plan(plan, faulty.registry(), resources, folder=OutputFolder(folder / "out"), listener=listener)
+    assert len(report.failures) == 3
+    written = capsys.readouterr().err
+    hint = "" if debug else "; blindsr --debug shows the traceback"
+    assert f"failed: a: faulty (method Bad): RuntimeError: ?[31mred lines{hint}\n" in written
+    assert (written.count("failed:"), written.count("Traceback")) == (1, int(debug))
+
+
+def test_a_failure_names_the_seed_of_a_stochastic_component(folder: Path) -> None:
+    text = QUICK.replace("ground_truth", "kernelgan").replace("{hr: hr}", "{lr: tiny.png}") + "seeds: [0, 7]\n"
+    write_png(folder / "tiny.png", np.zeros((8, 8, 3), np.uint8))
+    pipeline = read(folder, text)
+    report = run(make_plan(pipeline, pipeline.dataset()), folder / "out")
+    assert {failure.where for failure in report.failures.values()} == {
+        f"tiny: kernelgan (method Ground truth; seed {seed})" for seed in (0, 7)
+    }
