@@ -182,7 +182,7 @@ GAN = QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 5}
             1,
             "flat",
         ),
-        (_kernel_of_wrong_sum, ["quick.yaml"], 2, "k.npy: the kernel sums to 25, not to 1; divide it by its sum"),
+        (_kernel_of_wrong_sum, ["quick.yaml"], 2, "k.npy: the kernel sums to 25, not to 1; divide its array by its sum"),
         (_read_only, ["quick.yaml"], 2, "runs: "),
     ],
 )
