@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -83,23 +82,6 @@ class Faulty(KernelEstimator):
             "raise": lambda: _raise(RuntimeError("\x1b[31mred\nlines")),
         }
         return faults[self.fault]()  # type: ignore[return-value]
-
-
-class Telling(KernelEstimator):
-    """Tells what its process is like, in warnings, and prints."""
-
-    name: ClassVar[str] = "telling"
-
-    def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
-        run.warn(f"gpu {os.environ.get('CUDA_VISIBLE_DEVICES')}")
-        run.warn(f"threads {os.environ.get('OMP_NUM_THREADS')}")
-        run.warn(f"h5py {'h5py' in sys.modules}")
-        run.warn(f"main {'__mp_main__' if '__mp_main__' in sys.modules else sys.modules['__main__'].__name__}")
-        print("from Python")
-        if parent_process():  # or it would be what pytest captures
-            os.write(1, b"from C")
-        run.warn(str(os.getpid()))
-        return Kernel.bicubic(scale)
 
 
 def _forks(kernel: Kernel) -> Kernel:

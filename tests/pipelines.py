@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from blindsr.components.registry import Registry
-from blindsr.execution import runner as execute
 from blindsr.execution.resources import Resources
+from blindsr.execution.runner import run_plan
 from blindsr.execution.scheduler import Report
 from blindsr.pipeline.loader import load
 from blindsr.pipeline.outcome import Failure, Outcome
@@ -70,6 +70,4 @@ def run(
 ) -> Report:
     """A run on the CPU, in this process unless said otherwise."""
     resources = Resources("cpu", None if "dask" in options else workers, **options)  # type: ignore[arg-type]
-    return execute.run_plan(
-        plan, registry or Registry.discover(), resources, folder=OutputFolder(out), listener=listener or Quiet()
-    )
+    return run_plan(plan, registry or Registry.discover(), resources, folder=OutputFolder(out), listener=listener or Quiet())

@@ -16,6 +16,7 @@ from dask_cluster import Cluster
 from blindsr.errors import BlindSRError
 from blindsr.execution.executors.dask import DaskExecutor
 from blindsr.execution.scheduler import Report
+from blindsr.execution.signals import Interrupts
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
@@ -95,6 +96,20 @@ def test_a_worker_without_a_plugin_is_named_before_anything_starts(folder: Path,
     with pytest.raises(BlindSRError, match=r"Dask worker tcp://.*: lacks blindsr_kernelgan \d.*install the same there as here"):
         _run(folder, "cluster", dask=cluster.address)
     assert not list((folder / "cluster").rglob("*.h5"))
+
+
+def test_only_a_poll_asks_the_scheduler(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.worker()
+    executor = DaskExecutor(cluster.address, {}, Interrupts(), threads=1, timeout=None, note=pytest.fail)
+    try:
+        asked: list[int] = []
+        monkeypatch.setattr(executor._client, "scheduler_info", lambda n_workers: {"workers": asked.append(n_workers) or []})
+        monkeypatch.setattr("blindsr.execution.executors.dask.LOOK_EVERY_SECONDS", 0)
+        assert (executor.workers, asked) == (1, [])
+        assert executor.poll(0).ended == {}
+        assert (executor.workers, asked) == (0, [-1])
+    finally:
+        executor.close()
 
 
 def test_what_does_not_travel_fails_its_row(folder: Path, cluster: Cluster) -> None:

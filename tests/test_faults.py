@@ -7,17 +7,22 @@ from pathlib import Path
 import faulty
 import numpy as np
 import pytest
+from telling import Telling
 
 from blindsr.errors import BlindSRError
+from blindsr.execution import runner
 from blindsr.execution.executors.processes import ProcessExecutor, visible_gpus
 from blindsr.execution.perform import perform
+from blindsr.execution.resources import Resources
 from blindsr.execution.scheduler import Report
 from blindsr.execution.tasks import Task
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.outcome import StepInputs
 from blindsr.pipeline.plan import make_plan
+from blindsr.report.progress import console
+from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import open_result
-from pipelines import Quiet, run
+from pipelines import QUICK, Quiet, read, run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
@@ -166,7 +171,7 @@ def test_an_sr_image_that_is_none_fails_its_row(folder: Path, fault: str, messag
 def _told(executor: ProcessExecutor, photo: np.ndarray, count: int) -> list[list[str]]:
     """What that many workers tell of themselves, at work at the same time."""
     for number in range(count):
-        executor.submit(str(number), Task("estimate", faulty.Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
+        executor.submit(str(number), Task("estimate", Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
     ended: dict[str, object] = {}
     while len(ended) < count:
         ended |= executor.poll(10).ended
@@ -197,13 +202,39 @@ def test_a_worker_loads_no_more_than_it_needs_and_prints_nothing(photo: np.ndarr
         told = _told(executor, photo, 1)[0]
     finally:
         executor.close()
-    assert told[1:4] == ["threads 3", "h5py False", "main __main__"]
+    assert told[1:4] == ["threads 3", "h5py False", "main None"]
     written = capfd.readouterr()
     assert written.out == ""
     assert ("from Python" in written.err, "from C" in written.err) == (True, True)
 
 
 def test_a_plugin_prints_nothing_in_this_process_either(photo: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
-    perform(Task("estimate", faulty.Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
+    perform(Task("estimate", Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
     written = capsys.readouterr()
     assert (written.out, written.err) == ("", "from Python\n")
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_failure_names_its_step_and_shows_its_traceback_once(
+    folder: Path, debug: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = faulty.pipeline(folder, "raise", 1)
+    plan = make_plan(pipeline, pipeline.dataset())
+    with console(debug=debug) as listener:
+        resources = Resources("cpu", workers=0)
+        report = runner.run_plan(plan, faulty.registry(), resources, folder=OutputFolder(folder / "out"), listener=listener)
+    assert len(report.failures) == 3
+    written = capsys.readouterr().err
+    hint = "" if debug else "; blindsr --debug shows the traceback"
+    assert f"failed: a: faulty (method Bad): RuntimeError: ?[31mred lines{hint}\n" in written
+    assert (written.count("failed:"), written.count("Traceback")) == (1, int(debug))
+
+
+def test_a_failure_names_the_seed_of_a_stochastic_component(folder: Path) -> None:
+    text = QUICK.replace("ground_truth", "kernelgan").replace("{hr: hr}", "{lr: tiny.png}") + "seeds: [0, 7]\n"
+    write_png(folder / "tiny.png", np.zeros((8, 8, 3), np.uint8))
+    pipeline = read(folder, text)
+    report = run(make_plan(pipeline, pipeline.dataset()), folder / "out")
+    assert {failure.where for failure in report.failures.values()} == {
+        f"tiny: kernelgan (method Ground truth; seed {seed})" for seed in (0, 7)
+    }

@@ -45,9 +45,9 @@ class Resources:
 
     def __post_init__(self) -> None:
         if self.dask and self.workers is not None:
-            raise BlindSRError(f"`workers` {self.workers} is for this machine; a Dask cluster has workers of its own")
+            raise BlindSRError("`workers` is for this machine; a Dask cluster has the workers that were started for it")
         if self.workers == 0 and self.timeout is not None:
-            raise BlindSRError(f"`timeout` {self.timeout:g} needs a worker process that can be stopped: `workers` 1 or more")
+            raise BlindSRError("`timeout` needs a worker process that can be stopped: `workers` 1 or more")
         if self.timeout is not None and not 0 < self.timeout < math.inf:
             raise BlindSRError(f"`timeout` {self.timeout}: must be a number of seconds above 0")
 

@@ -32,14 +32,19 @@ class RecentSteps(StepStore):
         """Keep an outcome in memory, as `load` would give it; the oldest give way."""
         outcome = done.outcome
         outcome.kernel = outcome.kernel and _plain(outcome.kernel)
+        self._forget(key)
         self._recent[key] = done
         self._bytes += _size(outcome)
         while self._bytes > MAX_RECENT_BYTES:
-            self._bytes -= _size(self._recent.pop(next(iter(self._recent))).outcome)
+            self._forget(next(iter(self._recent)))
 
     def load(self, key: str) -> Done:
         """Read a finished step, from memory or as `StepStore.load` does."""
         return self._recent.get(key) or super().load(key)
+
+    def _forget(self, key: str) -> None:
+        if key in self._recent:
+            self._bytes -= _size(self._recent.pop(key).outcome)
 
 
 class StepSaver:

@@ -258,9 +258,7 @@ def _noted_in(file: Path) -> str:
     try:
         return str(json.loads(file.read_bytes())["address"])
     except OSError as error:
-        raise BlindSRError(
-            f"`dask` {file}: {error.strerror}; write tcp://HOST:8786, or the file that the scheduler wrote"
-        ) from None
+        raise BlindSRError(f"`dask` {file}: {error.strerror}; write tcp://HOST:8786, or the file of a scheduler") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BlindSRError(f"`dask` {file}: not the file of a Dask scheduler (--scheduler-file)") from None
 
