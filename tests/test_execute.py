@@ -40,7 +40,7 @@ from blindsr.pipeline.loader import load
 
 registry = Registry.discover()
 if "Mine" in globals():
-    registry.entries["kernel", "mine"] = Entry("kernel", Mine, "mine", "1")
+    registry.entries["kernel", "mine"] = RegisteredComponent("kernel", Mine, "mine", "1")
 pipeline = load(Path("quick.yaml"), registry)
 report = run(make_plan(pipeline, pipeline.dataset()), Path("out"), workers=2, registry=registry)
 print(len(report.computed), "steps computed,", len(report.failures), "failed")
@@ -48,7 +48,7 @@ print(*{failure.message for failure in report.failures.values()}, end="")
 """
 MINE = """\
 from blindsr.components.interfaces import KernelEstimator
-from blindsr.components.registry import Entry
+from blindsr.components.registry import RegisteredComponent
 
 class Mine(KernelEstimator):
     name = "mine"
