@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from blindsr_srmd import SRMD
 
-from blindsr.execution.perform import Context
+from blindsr.execution.tasks import Context
 from blindsr.execution.tiling import upscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import psnr_y, ssim_y

@@ -21,8 +21,9 @@ from blindsr_zssr import ZSSR
 from blindsr_zssr.network import CHANNELS, LAYERS
 from zssr_quality import Run, item
 
+from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.resize import bicubic, downscale
+from blindsr.imaging.resize import bicubic
 
 PLAIN_STEPS = 3000
 PLAIN_CROP_PX = 128

@@ -1,40 +1,62 @@
-"""The one exception that a user can cause, and what may be printed."""
+"""The one exception for what users can put right, and helpers for the texts of messages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 def printable(text: str) -> str:
-    """`text` without control characters: a name in somebody's file must not steer the terminal."""
+    """`text` with ``?`` in place of control characters: a name in somebody's file must not steer the terminal.
+
+    >>> printable("a\\x1b[2Jb")
+    'a?[2Jb'
+    """
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def shortened(names: Sequence[str]) -> str:
-    """The first few of some names, and how many more there are."""
+    """The first three of some names, and how many more there are.
+
+    >>> shortened(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` with the nearest of `names`, or an empty text.
+
+    >>> suggestion("kernelgam", ["kernelgan", "zssr"])
+    "; did you mean 'kernelgan'?"
+    """
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
 def described(error: BaseException) -> str:
-    """``Type: message``; an exception of a plugin may fail even in saying that."""
+    """``Type: message``; an exception of a plugin may fail even while it makes its message."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:
-        return f"{type(error).__name__}, which cannot say what it is"
+        return f"{type(error).__name__}, whose message cannot be shown"
 
 
 class BlindSRError(Exception):
     """Something that the user can put right.
 
-    The message names the value at fault, the place it stands in, and what to do instead, in one or two lines.
+    Each message names the value at fault, the place where it stands, and the remedy, in one line.
     The command line prints it without a traceback; anything else that escapes is a defect and keeps its traceback.
 
     Parameters
     ----------
     lines
-        A message each, of problems that are to be mended together.
+        The messages, one line each: usually one, or several problems that were found together.
+    excerpts
+        For each message, the lines of the user's file that it is about (printable), or an empty text.
     """
 
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
+    def __init__(self, *lines: str, excerpts: Sequence[str] = ()) -> None:
         self.lines = lines
+        self.excerpts = (*excerpts, *[""] * (len(lines) - len(excerpts)))
+        super().__init__("\n".join(text for pair in zip(lines, self.excerpts, strict=True) for text in pair if text))

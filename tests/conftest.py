@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from blindsr.imaging.reader import read_image, write_png
+from blindsr.imaging.reader import read_image
+from blindsr.imaging.writer import write_png
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -240,12 +240,12 @@ def _declared(photo: NDArray[np.uint8]) -> Iterator[Case]:
 
 
 def _bombs(photo: NDArray[np.uint8]) -> Iterator[Case]:
-    bomb = "megapixels|bomb"
-    yield Case("bomb.png", _png(13_000, 13_000, data=_zeros(13_000 * (3 * 13_000 + 1))), bomb)
+    bomb = "megapixels"
+    yield Case("bomb.png", _png(14_000, 14_000, data=_zeros(14_000 * (3 * 14_000 + 1))), bomb)
     yield Case("bomb-over.png", _png(20_000, 20_000, 8, 0, data=_zeros(20_000 * 20_001)), bomb)
-    yield Case("bomb-one-bit.png", _png(13_000, 13_000, 1, 0, data=_zeros(13_000 * (13_000 // 8 + 1))), bomb)
-    yield Case("bomb-deep.png", _png(12_000, 12_000, 16, data=_zeros(12_000 * (6 * 12_000 + 1))), bomb)
-    rows = 12_000
+    yield Case("bomb-one-bit.png", _png(14_000, 14_000, 1, 0, data=_zeros(14_000 * (14_000 // 8 + 1))), bomb)
+    yield Case("bomb-deep.png", _png(14_000, 14_000, 16, data=_zeros(14_000 * (6 * 14_000 + 1))), bomb)
+    rows = 14_000
     deflated = _zeros(rows * rows * 6)
     tags = [(256, 4, rows), (257, 4, rows), (258, 3, 16), (259, 3, 8), (262, 3, 1), (273, 4, 8), (277, 3, 3), (278, 4, rows)]
     tags += [(279, 4, len(deflated)), (284, 3, 1)]
@@ -253,7 +253,7 @@ def _bombs(photo: NDArray[np.uint8]) -> Iterator[Case]:
     directory = directory.replace(struct.pack("<HHII", 262, 3, 1, 1), struct.pack("<HHII", 262, 3, 1, 2))
     yield Case("bomb.tif", b"II*\0" + struct.pack("<I", 8 + len(deflated)) + deflated + directory + bytes(4), bomb)
     flat = io.BytesIO()
-    Image.new("RGB", (12_000, 12_000)).save(flat, "JPEG", quality=10, subsampling=2)
+    Image.new("RGB", (14_000, 14_000)).save(flat, "JPEG", quality=10, subsampling=2)
     yield Case("bomb.jpg", flat.getvalue(), bomb)
     text = PngImagePlugin.PngInfo()
     text.add(b"zTXt", b"note\0\0" + _zeros(1 << 29))

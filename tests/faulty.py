@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -14,9 +15,10 @@ import numpy as np
 
 from blindsr import __version__
 from blindsr.components.interfaces import InputFile, KernelEstimator, NonBlindSR, RunContext, Upscaler
-from blindsr.components.registry import Entry, Registry
+from blindsr.components.registry import RegisteredComponent, Registry
 from blindsr.imaging.kernel import Kernel
-from blindsr.pipeline.loader import Pipeline, load
+from blindsr.pipeline.loader import load
+from blindsr.pipeline.schema import Pipeline
 from pipelines import QUICK, write
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Faulty(KernelEstimator):
             "exit": lambda: sys.exit("enough"),
             "hang": lambda: time.sleep(1000),
             "leave": lambda: os._exit(0),
+            "leave in C": lambda: ctypes.CDLL(None).exit(0),
             "fork": lambda: _forks(Kernel.bicubic(scale)),
             "speechless": lambda: _raise(SpeechlessError()),
             "base": lambda: _raise(GeneratorExit()),
@@ -148,7 +151,7 @@ def registry() -> Registry:
     """The installed components, and the faulty ones."""
     installed = Registry.discover()
     components = {("kernel", "faulty"): Faulty, ("sr", "faulty_sr"): FaultySR, ("sr", "reads_a_file"): ReadsAFile}
-    faulty = {place: Entry(place[0], component, "blindsr", __version__) for place, component in components.items()}
+    faulty = {place: RegisteredComponent(place[0], component, "blindsr", __version__) for place, component in components.items()}
     return Registry({**installed.entries, **faulty})
 
 

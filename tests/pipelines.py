@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from blindsr.components.registry import Registry
-from blindsr.execution import runner as execute
-from blindsr.execution.placement import Placement
+from blindsr.execution.resources import Resources
+from blindsr.execution.runner import run_plan
 from blindsr.execution.scheduler import Report
-from blindsr.pipeline.loader import Pipeline, load
+from blindsr.pipeline.loader import load
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import Plan
+from blindsr.pipeline.schema import Pipeline
 from blindsr.pipeline.steps import Step
+from blindsr.storage.output_folder import OutputFolder
 
 QUICK = """\
 name: quick
@@ -67,5 +69,5 @@ def run(
     plan: Plan, out: Path, *, workers: int = 0, listener: Quiet | None = None, registry: Registry | None = None, **options: object
 ) -> Report:
     """A run on the CPU, in this process unless said otherwise."""
-    placement = Placement("cpu", None if "dask" in options else workers, **options)  # type: ignore[arg-type]
-    return execute.run(plan, registry or Registry.discover(), placement, out=out, listener=listener or Quiet())
+    resources = Resources("cpu", None if "dask" in options else workers, **options)  # type: ignore[arg-type]
+    return run_plan(plan, registry or Registry.discover(), resources, folder=OutputFolder(out), listener=listener or Quiet())

@@ -1,6 +1,7 @@
 """The commands, as a person types them: what they print, and their exit codes."""
 
 import csv
+import errno
 import io
 import os
 import re
@@ -15,8 +16,10 @@ from click.testing import CliRunner, Result
 
 from blindsr import __version__
 from blindsr.cli import cli
+from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.reader import read_image, write_png
+from blindsr.imaging.reader import read_image
+from blindsr.imaging.writer import write_png
 from pipelines import QUICK, write
 
 
@@ -161,10 +164,10 @@ GAN = QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 5}
         (lambda f: None, ["quick.yaml", "hr/cat.png"], 2, "photographs follow --lr"),
         (lambda f: None, ["quick.yaml", "--items", "dog*"], 2, "--items dog*: none matches; there are cat"),
         (lambda f: None, ["quick.yaml", "--seeds", "a"], 2, "write whole numbers with commas"),
-        (lambda f: None, ["quick.yaml", "--timeout", "5"], 2, "--timeout needs a worker process"),
+        (lambda f: None, ["quick.yaml", "--timeout", "5"], 2, "--timeout 5 needs a worker process"),
         (lambda f: None, ["quick.yaml", "--items", ""], 2, "--items needs a pattern, not an empty text"),
         (lambda f: (f / "loop").symlink_to("loop"), ["quick.yaml", "--hr", "loop"], 2, "loop: no such folder"),
-        (lambda f: None, ["quick.yaml", "--dask", "tcp://127.0.0.1:1"], 2, "--workers is for this machine"),
+        (lambda f: None, ["quick.yaml", "--dask", "tcp://127.0.0.1:1"], 2, "--workers 0 is for this machine"),
         (lambda f: None, ["quick.yaml", "--set", "data_seed"], 2, "write path=value"),
         (lambda f: (f / "x.png").write_text("hello"), ["quick.yaml", "--lr", "x.png"], 1, "x.png: not an image"),
         (_truncated, ["quick.yaml", "--lr", "cut.png"], 1, "cut.png: damaged or cut short"),
@@ -181,7 +184,7 @@ GAN = QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 5}
             1,
             "flat",
         ),
-        (_kernel_of_wrong_sum, ["quick.yaml"], 2, "k.npy: the kernel sums to 25, not to 1; divide it by its sum"),
+        (_kernel_of_wrong_sum, ["quick.yaml"], 2, "k.npy: the kernel sums to 25, not to 1; divide its array by its sum"),
         (_read_only, ["quick.yaml"], 2, "runs: "),
     ],
 )
@@ -202,7 +205,7 @@ def test_wrong_input_gets_a_line_and_an_exit_code(
         (["estimate", "absent.png"], "absent.png: no such file"),
         (["estimate", "hr/cat.png", "--method", "kernelgn"], "unknown kernel estimator 'kernelgn'; did you mean 'kernelgan'?"),
         (["estimate", "hr/cat.png", "--set", "iteration=3"], "unknown parameter; did you mean 'iterations'?"),
-        (["estimate", "hr/cat.png", "--method", "ground_truth"], "nothing can be run"),
+        (["estimate", "hr/cat.png", "--method", "ground_truth"], "does nothing to an image alone"),
         (["estimate", "hr/cat.png", "-o", "k.txt"], "written as .mat, .npy, .png, not as '.txt'"),
         (["estimate", "hr/cat.png", "--method", "bicubic", "-o", "no/where.mat"], "no/where.mat: there is no folder no"),
         (["estimate", "hr/cat.png", "--device", "cuda"], "torch sees no CUDA GPU"),
@@ -211,7 +214,7 @@ def test_wrong_input_gets_a_line_and_an_exit_code(
         (["run", "quick.yaml", "--timeout", "nan"], "--timeout nan: must be a number of seconds above 0"),
         (["run", "quick.yaml", "--threads", "99999"], "99999 is not in the range"),
         (["run", "x" * 300], "File name too long"),
-        (["run", "hr/cat.png"], "is an image; the pipeline comes first"),
+        (["run", "hr/cat.png"], "is an image, not a pipeline"),
         (["run", "quick.yaml", "--scale", "3"], "degradation 'random_kernel' can do x2 and x4, not x3"),
         (["run", "quick.yaml", "--set", "data_seed=2020-13-45"], "the value is not valid YAML"),
         (["run", "quick.yaml", "--set", "methods.Ground trut.sr=zssr"], "no method 'Ground trut'; did you mean 'Ground truth'?"),
@@ -251,3 +254,24 @@ def test_nobody_need_listen(folder: Path) -> None:
 def test_debug_shows_the_traceback(folder: Path) -> None:
     result = _blindsr("--debug", "table", "absent.h5")
     assert "absent.h5: no such file" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "error: No space left on device (the file is not known"),
+        (OSError(errno.EACCES, "Permission denied", "some/file"), "error: some/file: Permission denied\n"),
+        (BlindSRError("x: change `out`, `per_item` or `other`"), "error: x: change `out`, --per-item or `other`\n"),
+    ],
+)
+def test_errors_name_files_only_where_they_are_known_and_options_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def refuse(path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("blindsr.storage.result.open_result", refuse)
+    result = _blindsr("table", "x.h5")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(message)
+    assert _blindsr("--debug", "table", "x.h5").exception is error

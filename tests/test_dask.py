@@ -14,9 +14,10 @@ import pytest
 from dask_cluster import Cluster
 
 from blindsr.errors import BlindSRError
-from blindsr.execution.dask_cluster import DaskPool
+from blindsr.execution.executors.dask import DaskExecutor
 from blindsr.execution.scheduler import Report
-from blindsr.imaging.reader import write_png
+from blindsr.execution.signals import Interrupts
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
 from pipelines import QUICK, Quiet, read, run
@@ -54,13 +55,13 @@ def _numbers(report: Report) -> dict[str, np.ndarray]:
 def _watched(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How many tasks each worker is sent."""
     sent: Counter[str] = Counter()
-    send = DaskPool._sent
+    send = DaskExecutor._sent
 
-    def watched(self: DaskPool, packed: bytes, inputs: object, worker: str) -> object:
+    def watched(self: DaskExecutor, packed: bytes, inputs: object, worker: str) -> object:
         sent[worker] += 1
         return send(self, packed, inputs, worker)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(DaskPool, "_sent", watched)
+    monkeypatch.setattr(DaskExecutor, "_sent", watched)
     return sent
 
 
@@ -97,6 +98,20 @@ def test_a_worker_without_a_plugin_is_named_before_anything_starts(folder: Path,
     assert not list((folder / "cluster").rglob("*.h5"))
 
 
+def test_only_a_poll_asks_the_scheduler(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.worker()
+    executor = DaskExecutor(cluster.address, {}, Interrupts(), threads=1, timeout=None, note=pytest.fail)
+    try:
+        asked: list[int] = []
+        monkeypatch.setattr(executor._client, "scheduler_info", lambda n_workers: {"workers": asked.append(n_workers) or []})
+        monkeypatch.setattr("blindsr.execution.executors.dask.LOOK_EVERY_SECONDS", 0)
+        assert (executor.workers, asked) == (1, [])
+        assert executor.poll(0).ended == {}
+        assert (executor.workers, asked) == (0, [-1])
+    finally:
+        executor.close()
+
+
 def test_what_does_not_travel_fails_its_row(folder: Path, cluster: Cluster) -> None:
     cluster.worker(PYTHONPATH=str(Path(__file__).parent))
     pipeline, listener = faulty.pipeline(folder, "wrapped", 9), Quiet()
@@ -109,12 +124,12 @@ def test_what_does_not_travel_fails_its_row(folder: Path, cluster: Cluster) -> N
 
 
 def test_no_workers_and_no_scheduler_get_a_line(folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blindsr.execution.dask_cluster.CONNECT_SECONDS", 2)
-    with pytest.raises(BlindSRError, match=r"--dask tcp://127\.0\.0\.1:1: no Dask scheduler answers there"):
+    monkeypatch.setattr("blindsr.execution.executors.dask.CONNECT_SECONDS", 2)
+    with pytest.raises(BlindSRError, match=r"`dask` tcp://127\.0\.0\.1:1: no Dask scheduler answers there"):
         _run(folder, "cluster", dask="tcp://127.0.0.1:1")
     with pytest.raises(BlindSRError, match="needs certificates, and Dask's configuration names none"):
         _run(folder, "cluster", dask="tls://127.0.0.1:1")
-    with pytest.raises(BlindSRError, match=r"--dask gone\.json: No such file or directory"):
+    with pytest.raises(BlindSRError, match=r"`dask` gone\.json: No such file or directory"):
         _run(folder, "cluster", dask="gone.json")
     (folder / "other.json").write_text("[1]")
     with pytest.raises(BlindSRError, match="not the file of a Dask scheduler"):

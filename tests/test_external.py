@@ -9,7 +9,7 @@ from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.scheduler import Report
 from blindsr.imaging.metrics import psnr_y
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run
@@ -106,9 +106,9 @@ def test_a_missing_file_hides_no_other_problem(folder: Path) -> None:
     text = QUICK + "  A: {kernel: {given: {file: k.mat}}, sr: {zssr: {iteration: 3}}, optional: true}\n"
     with pytest.raises(BlindSRError) as caught:
         read(folder, text)
-    assert [line.split(": ", 2)[1] for line in str(caught.value).splitlines()] == [
-        "methods.A.sr.zssr.iteration",
+    assert [line.split(": ", 2)[1] for line in caught.value.lines] == [
         "methods.A.kernel.given.file",
+        "methods.A.sr.zssr.iteration",
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_degradation_without_its_file_gets_a_line(folder: Path) -> None:
     from blindsr_random_kernel import RandomKernel
 
     from blindsr.components.interfaces import InputFile
-    from blindsr.components.registry import Entry
+    from blindsr.components.registry import RegisteredComponent
     from blindsr.pipeline.loader import load
     from pipelines import write
 
@@ -126,9 +126,11 @@ def test_a_degradation_without_its_file_gets_a_line(folder: Path) -> None:
         name: ClassVar[str] = "from_file"
         file: InputFile
 
-    registry = Registry({**Registry.discover().entries, ("degradation", "from_file"): Entry("degradation", FromFile, "t", "0")})
+    registry = Registry(
+        {**Registry.discover().entries, ("degradation", "from_file"): RegisteredComponent("degradation", FromFile, "t", "0")}
+    )
     path = write(folder, QUICK.replace("degradation: random_kernel", "degradation: {from_file: {file: k.npy}}"))
-    with pytest.raises(BlindSRError, match=r"quick\.yaml:4:\d+: degradation\.from_file\.file: no such file: .*k\.npy$"):
+    with pytest.raises(BlindSRError, match=r"quick\.yaml:4:\d+: degradation\.from_file\.file: no such file: .*k\.npy\n"):
         load(path, registry)
 
 

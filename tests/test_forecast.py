@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from blindsr.cli import cli
-from blindsr.execution.forecast import Timings
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline import hashes as hashing
 from blindsr.pipeline.hashes import Hashes
+from blindsr.storage.timings import Timings
 from pipelines import write
 
 
@@ -95,7 +95,7 @@ def test_facts_that_are_none_are_computed(tmp_path: Path, known: object) -> None
 @pytest.mark.parametrize("text", ['{"x": 1' + "0" * 400 + "}", '{"x": 1e999}', '{"x": NaN}', "[" * 100000, "3"])
 def test_timings_that_are_none_are_empty(tmp_path: Path, text: str) -> None:
     (tmp_path / "timings.json").write_text(text)
-    Timings(tmp_path).save()
+    Timings(tmp_path / "timings.json").save()
     assert json.loads((tmp_path / "timings.json").read_text()) == {}
 
 

@@ -9,7 +9,8 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 from blindsr.errors import BlindSRError
-from blindsr.imaging.reader import read_image, to_depth, to_float, write_png
+from blindsr.imaging.reader import read_image, to_depth, to_float
+from blindsr.imaging.writer import png_is_cut_short, png_text, verify_png, write_png
 
 
 @pytest.fixture
@@ -206,3 +207,67 @@ def test_depths_round_trip(pixels: np.ndarray) -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (9, 9, 3), np.uint16)
     assert np.array_equal(to_depth(to_float(pixels), np.uint8), pixels)
     assert np.array_equal(to_depth(to_float(deep), np.uint16), deep)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_png_files_hold_their_pixels_and_a_text(tmp_path: Path, dtype: type) -> None:
+    deep = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (31, 20, 3), dtype, endpoint=True)
+    path = tmp_path / "a.png"
+    write_png(path, deep, ("blindsr-step", "1a2b"))
+    assert png_text(path, "blindsr-step") == "1a2b"
+    assert png_text(path, "other") is None
+    assert np.array_equal(read_image(path).pixels, deep)
+    assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1], deep)
+    assert not png_is_cut_short(path)
+    verify_png(path)
+
+
+def test_damage_of_png_files_is_named(tmp_path: Path, pixels: np.ndarray) -> None:
+    path = tmp_path / "a.png"
+    write_png(path, pixels)
+    whole = path.read_bytes()
+    for data, problem in ((whole[:-1], "cut short"), (whole[:-9] + b"?" + whole[-8:], "cut short"), (b"GIF89a", "not a PNG file")):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=problem):
+            verify_png(path)
+    assert png_text(path, "blindsr-step") is None
+
+
+def test_what_is_no_rgb_image_is_not_written(tmp_path: Path, pixels: np.ndarray) -> None:
+    with pytest.raises(BlindSRError, match=r"pixels must be uint8 or uint16 of shape \(H, W, 3\), not float32"):
+        write_png(tmp_path / "a.png", to_float(pixels))
+
+
+def test_a_large_flat_picture_is_no_bomb(tmp_path: Path) -> None:
+    Image.new("1", (7000, 7000), 1).save(tmp_path / "a.png")  # 49 megapixels in 6 kB
+    assert read_image(tmp_path / "a.png").pixels.shape == (7000, 7000, 3)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_ppm_of_more_than_8_bits_is_scaled_by_its_peak(tmp_path: Path, text: bool) -> None:
+    values = np.array([0, 1, 1023, 512, 2, 3])
+    body = " ".join(map(str, values)).encode() if text else values.astype(">u2").tobytes()
+    (tmp_path / "a.ppm").write_bytes((b"P3" if text else b"P6") + b" 2 1 1023\n" + body)
+    assert np.array_equal(read_image(tmp_path / "a.ppm").pixels.ravel(), np.round(values * 65535 / 1023))
+
+
+def test_compressed_16_bit_tiffs(tmp_path: Path, pixels: np.ndarray) -> None:
+    deep = pixels.astype(np.uint16) * 257
+    for compression in ("lzw", "zstd", "packbits"):
+        tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", compression=compression)
+        assert np.array_equal(read_image(tmp_path / "a.tif").pixels, deep)
+
+
+def test_floats_and_integers_of_unknown_range_are_refused(pixels: np.ndarray) -> None:
+    assert to_float(to_float(pixels)).dtype == np.float32
+    with pytest.raises(BlindSRError, match="pixels must be uint8, uint16, or floats"):
+        to_float(pixels.astype(int))
+    with pytest.raises(BlindSRError, match="to_depth takes floats"):
+        to_depth(pixels, np.uint8)
+
+
+def test_a_profile_is_applied_to_an_image_with_transparency(tmp_path: Path, pixels: np.ndarray) -> None:
+    profile = ImageCms.createProfile("XYZ")
+    opaque = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    Image.fromarray(opaque).save(tmp_path / "a.png", icc_profile=ImageCms.ImageCmsProfile(profile).tobytes())
+    assert [note for note in read_image(tmp_path / "a.png").notes if "colour profile" in note]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from blindsr.execution.signals import Interrupts
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import make_plan
 from blindsr.pipeline.steps import Step

@@ -7,8 +7,8 @@ import pytest
 from scipy.io import savemat
 
 from blindsr.errors import BlindSRError
-from blindsr.imaging.kernel import Kernel, center_of_mass
-from blindsr.imaging.resize import downscale
+from blindsr.imaging.downscaling import downscale
+from blindsr.imaging.kernel import Kernel, center_of_mass, compose, gaussian_array, nonnegative_kernel, precision_of
 
 
 @pytest.fixture
@@ -36,6 +36,11 @@ def test_composition_stays_aligned_and_has_size_3n_minus_2() -> None:
     assert composed.scale == 4
     assert composed.shape[0] == 3 * composed.half.shape[0] - 2
     assert np.abs(composed.misalignment_px).max() < 1e-3
+
+
+def test_many_arrays_are_composed_as_one_is() -> None:
+    arrays = np.random.default_rng(0).random((3, 7, 5))
+    assert np.allclose(compose(arrays, 2), [compose(array, 2) for array in arrays])
 
 
 def test_composition_gives_the_stored_x4_kernels(shared: Path) -> None:
@@ -147,3 +152,56 @@ def test_a_picture_of_a_kernel_shows_its_peak(tmp_path: Path) -> None:
     peak = np.unravel_index(kernel.array.argmax(), kernel.shape)
     assert pixels.shape == (13 * 16, 13 * 16)
     assert pixels[peak[0] * 16, peak[1] * 16] == 255
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_gaussian_is_aligned_and_as_wide_as_its_covariance(scale: int) -> None:
+    covariance = np.array([[6.0, 2.0], [2.0, 3.0]])
+    kernel = Kernel.gaussian(covariance, scale)
+    assert np.abs(kernel.misalignment_px).max() < 1e-3
+    assert kernel.widths_px == pytest.approx(np.sqrt(np.linalg.eigvalsh(covariance)[::-1]), rel=0.01)
+    offset = np.indices(kernel.shape) - np.reshape(kernel.center_of_mass, (2, 1, 1))
+    assert np.einsum("iyx,jyx,yx->ij", offset, offset, kernel.array) == pytest.approx(covariance, rel=0.02)
+    assert Kernel.gaussian(2.0, scale, size=21).shape == (21, 21)
+
+
+def test_precisions_of_axes_and_an_angle() -> None:
+    variances, angle = np.array([4.0, 1.0]), 0.4
+    axis = np.array([np.cos(angle), np.sin(angle)])
+    precision = precision_of(variances, angle)
+    assert np.allclose(precision @ axis, axis / 4)
+    many = precision_of(np.stack([variances, variances[::-1]]), np.array([angle, angle + np.pi / 2]))
+    assert np.allclose(many, precision)
+    arrays = gaussian_array(many, 9, center=[[4, 4], [4, 4]])
+    assert arrays.shape == (2, 9, 9)
+    assert np.allclose(arrays[0], gaussian_array(precision, 9, center=(4, 4)))
+
+
+def test_a_nonnegative_kernel_solves_its_normal_equations() -> None:
+    rng = np.random.default_rng(0)
+    matrix, true = rng.random((40, 9)), np.maximum(rng.normal(size=9), 0)
+    factor = np.linalg.cholesky(matrix.T @ matrix)
+    kernel = nonnegative_kernel(factor, np.linalg.solve(factor, matrix.T @ (matrix @ true)))
+    assert np.allclose(kernel.ravel(), true / true.sum())
+
+
+@pytest.mark.parametrize("covariance", [0, -1.0, [[1, 2], [2, 1]], [[1, 0.5], [0, 1]], [1, 2, 3]])
+def test_what_is_no_covariance_is_refused(covariance: object) -> None:
+    with pytest.raises(BlindSRError, match="covariance must be a positive number or"):
+        Kernel.gaussian(covariance, 2)
+
+
+def test_a_kernel_shows_itself_in_one_line_and_in_a_picture(tmp_path: Path) -> None:
+    kernel = Kernel.bicubic(4)
+    assert repr(kernel) == "Kernel(19 x 19, scale=4, aligned, widths 1.64 x 1.64 px)"
+    assert "(+2.00, +0.00) px off alignment" in repr(kernel.shifted(2, 0))
+    kernel.save(tmp_path / "k.png")
+    assert kernel._repr_png_() == (tmp_path / "k.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("array", "scale", "message"), [("abc", 2, "must hold real numbers"), (np.eye(3) / 3, 2.5, "whole number")]
+)
+def test_what_is_no_kernel_s_argument_is_refused(array: object, scale: float, message: str) -> None:
+    with pytest.raises(BlindSRError, match=message):
+        Kernel(array, scale)

@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
+from blindsr.imaging.metrics import METRICS, kernel_errors, psnr_y, ssim_y
 from blindsr.imaging.resize import bicubic
 
 
@@ -65,3 +65,25 @@ def test_other_sizes_are_refused(photo: np.ndarray) -> None:
         psnr_y(photo[:8, :8], photo[:8, :8], shave=4)
     with pytest.raises(BlindSRError, match="at least 11 pixels"):
         ssim_y(photo[:12, :12], photo[:12, :12], shave=2)
+
+
+def test_floats_score_as_the_integers_that_they_stand_for(photo: np.ndarray) -> None:
+    other = photo[::-1].copy()
+    for metric in (psnr_y, ssim_y):
+        assert metric(photo / 255, other / 255, shave=2) == pytest.approx(metric(photo, other, shave=2), abs=1e-9)
+        assert metric(photo / 255, other, shave=2) == pytest.approx(metric(photo, other, shave=2), abs=1e-9)
+
+
+def test_images_of_another_range_are_refused(photo: np.ndarray) -> None:
+    with pytest.raises(BlindSRError, match=r"must lie in \[0, 1\], not .* to 2\d\d; scale or clip"):
+        psnr_y(photo.astype(float), photo, shave=2)
+    with pytest.raises(BlindSRError, match="uint8, uint16, or floats in .* not int64"):
+        ssim_y(photo.astype(int), photo, shave=2)
+
+
+def test_the_table_of_metrics_names_each_once_with_its_direction() -> None:
+    errors = kernel_errors(Kernel.bicubic(2), Kernel.gaussian(1.0, scale=2))
+    assert set(errors) < set(METRICS)
+    assert [name for name, metric in METRICS.items() if metric.measures_quality] == ["psnr", "ssim", *errors]
+    assert [metric.name for metric in METRICS.values() if metric.higher_is_better is False] == ["kernel_l2"]
+    assert f"{27.654321:{METRICS['psnr'].format}} {METRICS['psnr'].unit}" == "27.65 dB"

@@ -13,7 +13,7 @@ from pipelines import QUICK, read, write
 def _problems(folder: Path, text: str, **options: object) -> list[str]:
     with pytest.raises(BlindSRError) as caught:
         read(folder, text, **options)
-    return str(caught.value).splitlines()
+    return list(caught.value.lines)
 
 
 @pytest.mark.parametrize("name", sorted(pipeline.bundled()))
@@ -77,6 +77,67 @@ def test_wrong_yaml_gets_a_line(tmp_path: Path, text: str, message: str) -> None
     assert found.startswith(str(tmp_path))
 
 
+def test_the_line_at_fault_is_shown_with_a_caret(tmp_path: Path) -> None:
+    text = (
+        QUICK.replace("scale: 2", "scale: 2.5") + "  K. gan:\n    kernel:\n      kernelgan: {iteration: 3}\n    sr: 'bicubi\tk'\n"
+    )
+    with pytest.raises(BlindSRError) as caught:
+        read(tmp_path, text)
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path}/quick.yaml:2:8: scale: should be a valid integer, not 2.5",
+        "    scale: 2.5",
+        "           ^",
+        f"{tmp_path}/quick.yaml:10:19: methods.K. gan.kernel.kernelgan.iteration: unknown parameter; did you mean 'iterations'?",
+        "          kernelgan: {iteration: 3}",
+        "                      ^",
+        f"{tmp_path}/quick.yaml:11:9: methods.K. gan.sr: unknown SR method 'bicubi\tk'; did you mean 'bicubic'?",
+        "        sr: 'bicubi k'",
+        "            ^",
+    ]
+
+
+def test_a_long_line_is_shown_in_part(tmp_path: Path) -> None:
+    with pytest.raises(BlindSRError) as caught:
+        read(tmp_path, QUICK.replace("name: quick", f"name: {'x' * 200}") + f"  {'y' * 300}: {{typ: 1, sr: bicubic}}\n")
+    line, caret = caught.value.excerpts[0].splitlines()
+    assert len(line) < 120
+    assert line[caret.index("^") :].startswith("typ: 1")
+
+
+def test_damaged_yaml_is_shown_with_a_caret(tmp_path: Path) -> None:
+    with pytest.raises(BlindSRError) as caught:
+        read(tmp_path, "name: a\nname: b\n")
+    assert caught.value.excerpts == ("    name: b\n    ^",)
+
+
+def test_what_the_data_make_necessary_is_said_at_the_data(tmp_path: Path) -> None:
+    text = QUICK.replace("degradation: random_kernel\n", "")
+    assert _problems(tmp_path, text) == [
+        f"{tmp_path}/quick.yaml:3:7: degradation: is required where the data are HR images, e.g. random_kernel"
+    ]
+    assert _problems(tmp_path, text, overrides={"data": {"sample": ["coffee"]}}) == [
+        "degradation: is required where the data are HR images, e.g. random_kernel"
+    ]
+
+
+def test_settings_may_be_values(tmp_path: Path) -> None:
+    text = QUICK + "  Z: {sr: zssr}\n"
+    changed = read(tmp_path, text, settings={"seeds": [3, 4], "methods.Z.sr.zssr.iterations": 5})
+    assert changed.seeds == (3, 4)
+    assert changed.methods[2].sr.model_dump()["iterations"] == 5
+    assert _problems(tmp_path, text, settings={"scale": "2", "methods.Z.sr.zssr.iteration": 5}) == [
+        "setting scale: should be a valid integer, not '2'",
+        "setting methods.Z.sr.zssr.iteration: unknown parameter; did you mean 'iterations'?",
+    ]
+
+
+def test_a_setting_inside_of_what_an_alias_shares_changes_one_place(tmp_path: Path) -> None:
+    text = QUICK + "  One: &m {kernel: bicubic, sr: {zssr: {iterations: 3}}}\n  Two: *m\n  Three: {<<: *m, type: 2}\n"
+    changed = read(tmp_path, text, settings=["methods.Two.sr.zssr.iterations=9"])
+    assert [method.sr.model_dump()["iterations"] for method in changed.methods[2:]] == [3, 9, 3]
+    assert changed.methods[4].type == 2
+
+
 def test_a_missing_file_and_a_near_name(tmp_path: Path) -> None:
     with pytest.raises(BlindSRError, match="no such file, nor a bundled pipeline; did you mean 'kernelgan_zssr'"):
         pipeline.find("kernelgan_zsr")
@@ -94,10 +155,10 @@ def test_settings_reach_any_depth(tmp_path: Path) -> None:
     assert (changed.data_seed, changed.seeds) == (3, (1, 2))
 
 
-def test_a_wrong_setting_is_named_by_its_option(tmp_path: Path) -> None:
-    assert _problems(tmp_path, QUICK, settings=["scale=fast"])[0].startswith("--set scale: scale: should be a valid integer")
+def test_a_wrong_setting_is_named_by_its_path(tmp_path: Path) -> None:
+    assert _problems(tmp_path, QUICK, settings=["scale=fast"])[0].startswith("setting scale: should be a valid integer")
     assert "write path=value" in _problems(tmp_path, QUICK, settings=["scale"])[0]
-    assert _problems(tmp_path, QUICK, overrides={"scale": 9})[0].startswith("--scale: scale: should be less than or equal to 4")
+    assert _problems(tmp_path, QUICK, overrides={"scale": 9})[0].startswith("scale: should be less than or equal to 4")
 
 
 def test_file_parameters_start_at_the_pipeline_s_folder(tmp_path: Path) -> None:
@@ -121,7 +182,7 @@ def test_data_paths_start_at_the_file_or_at_the_command_line(
 
 def test_a_pipeline_without_data_says_how_to_give_some(tmp_path: Path) -> None:
     text = QUICK.replace("data: {hr: hr}\n", "").replace("degradation: random_kernel\n", "")
-    with pytest.raises(BlindSRError, match="names no data; add --lr PHOTO"):
+    with pytest.raises(BlindSRError, match=r"names no data; give it some: {lr: \[PHOTO\]}"):
         read(tmp_path, text).dataset()
 
 
@@ -130,3 +191,20 @@ def test_a_bomb_of_aliases_does_not_go_off(tmp_path: Path) -> None:
     problems = _problems(tmp_path, "\n".join(lines))
     assert len("\n".join(problems)) < 5000
     write(tmp_path)
+
+
+def test_the_command_shows_each_problem_in_a_line_of_its_own(tmp_path: Path, small_photo: Path) -> None:
+    from click.testing import CliRunner
+
+    from blindsr.cli import cli
+
+    path = write(tmp_path, QUICK.replace("scale: 2", "scale: 5"))
+    shown = CliRunner().invoke(cli, ["run", str(path)]).stderr.splitlines()
+    assert [line[: len("error: ")] for line in shown] == ["error: ", "    sca", "       "]
+    options = ["estimate", str(small_photo), "--set", "iteration=3", "--set", "edge_shave=-1"]
+    shown = CliRunner().invoke(cli, options).stderr.splitlines()
+    assert len(shown) == 2
+    for name, message in (("iteration", "unknown parameter"), ("edge_shave", "should be greater than")):
+        (line,) = (line for line in shown if message in line)
+        assert line.startswith("error: ")
+        assert line.count(f"{name}:") == line.count("kernelgan.") == 1

@@ -8,9 +8,11 @@ from conftest import read
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
+from blindsr.errors import BlindSRError
+from blindsr.imaging.downscaling import back_project, back_projection_reach_px, downscale
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.reader import to_float
-from blindsr.imaging.resize import bicubic, downscale
+from blindsr.imaging.reader import to_depth, to_float
+from blindsr.imaging.resize import bicubic
 
 
 def _gaussian(sigma: float, scale: int, size: int = 15) -> Kernel:
@@ -81,3 +83,54 @@ def test_a_kernel_in_the_middle_of_its_array_does_shift(photo: np.ndarray) -> No
     hr = to_float(photo[:296, :448])
     back = bicubic(downscale(hr, centred), scale=2)
     assert np.abs(_shift_px(hr, back)) == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+def test_downscale_rounds_and_clips_integers(photo: np.ndarray, dtype: type) -> None:
+    image = photo[:60, :60].astype(dtype)
+    array = np.zeros((5, 5))
+    array[2, 2], array[2, 3] = 2.5, -1.5  # sharpens, so it overshoots
+    kernel = Kernel(array, 2)
+    limits = np.iinfo(dtype)
+    expected = np.clip(np.floor(downscale(image.astype(float), kernel) + 0.5), limits.min, limits.max)
+    result = downscale(image, kernel)
+    assert result.dtype == dtype
+    assert np.array_equal(result, expected)
+
+
+def test_back_projection_makes_the_lr_image_agree(photo: np.ndarray) -> None:
+    hr, kernel = to_float(photo[:96, :96]), _gaussian(1.2, 2)
+    lr = downscale(hr, kernel)
+    sr = bicubic(lr, scale=2)
+    misfits = [np.abs(downscale(back_project(sr, lr, kernel, times=n), kernel) - lr).mean() for n in (0, 2, 10)]
+    assert misfits[1] < 0.4 * misfits[0]
+    assert misfits[2] < 0.4 * misfits[1]
+    rounded = back_project(to_depth(sr, np.uint8), to_depth(lr, np.uint8), kernel, times=2)
+    assert rounded.dtype == np.uint8
+    assert np.abs(to_float(rounded) - back_project(sr, lr, kernel, times=2)).max() < 0.02
+
+
+def test_a_back_projection_changes_no_pixel_beyond_its_reach() -> None:
+    kernel = _gaussian(1.5, 2, size=13)
+    lr = np.full((41, 41), 0.5)
+    dotted = lr.copy()
+    dotted[20, 20] = 0.6
+    sr = bicubic(lr, scale=2)
+    changed = np.argwhere(back_project(sr, dotted, kernel) != back_project(sr, lr, kernel)) // 2
+    assert np.abs(changed - 20).max() <= back_projection_reach_px(kernel)
+
+
+@pytest.mark.parametrize("resize", [lambda image: bicubic(image, scale=2), lambda image: downscale(image, Kernel.bicubic(2))])
+def test_what_is_no_image_is_refused(resize: object) -> None:
+    for image, message in (
+        ([[1.0, 2.0]], "numpy array of floats in .* not list"),
+        (np.zeros((4, 4), bool), "not an array of bool"),
+        (np.zeros(9), r"shape is \(9,\)"),
+        (np.zeros((0, 4)), "not empty"),
+    ):
+        with pytest.raises(BlindSRError, match=message):
+            resize(image)  # type: ignore[operator]
+    with pytest.raises(BlindSRError, match="give a larger scale or shape"):
+        bicubic(np.zeros((4, 4)), shape=(0, 3))
+    with pytest.raises(BlindSRError, match="is not 2 times lr"):
+        back_project(np.zeros((9, 8)), np.zeros((4, 4)), Kernel.bicubic(2))

@@ -1,14 +1,20 @@
 """Result files: those of every released version, foreign and damaged ones."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.metrics import psnr_y
-from blindsr.storage.result import open_result
+from blindsr.imaging.writer import write_png
+from blindsr.pipeline.plan import make_plan
+from blindsr.storage.result import Result, open_result
+from pipelines import QUICK, read, run
 
 OLD = sorted((Path(__file__).parent / "data").glob("result-*.h5"))
 
@@ -30,6 +36,117 @@ def test_results_of_every_released_version_open(path: Path) -> None:
             "upscale/loss",
             "upscale/reconstruction_mse",
         }
+
+
+ROW = ("cat", "Ground truth", 0)
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda result: result.sr("cta", "Ground truth"), "no item 'cta'; did you mean 'cat'?"),
+        (lambda result: result.image("dog", "lr"), "no item 'dog'; it has cat"),
+        (lambda result: result.image("cat", "sr"), "no image 'sr'; it has lr, hr"),
+        (lambda result: result.source("cta"), "no item 'cta'; did you mean 'cat'?"),
+        (lambda result: result.kernel("cat", "Ground truht"), "no method 'Ground truht'; did you mean 'Ground truth'?"),
+        (lambda result: result.curves("cat", "x"), "no method 'x'; it has Bicubic interpolation, Ground truth"),
+        (lambda result: result.settings("x"), "no method 'x'; it has Bicubic interpolation, Ground truth"),
+        (lambda result: result.sr("cat", "Ground truth", 1), "no seed '1'; it has 0"),
+        (lambda result: result.metrics("cat", "Ground truth", 7), "no seed '7'; it has 0"),
+        (lambda result: result.seconds("cat", "Ground truth", 7), "no seed '7'; it has 0"),
+        (lambda result: result.warnings("cta", "Ground truth"), "no item 'cta'; did you mean 'cat'?"),
+    ],
+)
+def test_what_a_result_does_not_have_is_an_error(read: Callable[[Result], object], message: str) -> None:
+    with open_result(OLD[0]) as result, pytest.raises(BlindSRError) as refusal:
+        read(result)
+    assert str(refusal.value) == f"{OLD[0]}: {message}"
+
+
+@pytest.mark.parametrize("read", ["sr", "has_sr", "kernel", "curves", "warnings"])
+def test_a_closed_result_says_so(read: str) -> None:
+    result = open_result(OLD[0])
+    result.close()
+    with pytest.raises(BlindSRError, match="this result is closed; open it again with open_result"):
+        getattr(result, read)(*ROW)
+    assert repr(result).endswith("; closed>")
+
+
+def test_a_row_has_its_numbers_by_name() -> None:
+    with open_result(OLD[0]) as result:
+        n = result.rows[ROW]
+        assert result.columns["method"][n] == "Ground truth"
+        assert result.metrics(*ROW) == {name: result.columns[name][n] for name in ("psnr", "ssim")}
+        assert result.seconds("cat", "Ground truth") == {"upscale": result.columns["seconds_upscale"][n]}
+        assert result.warnings(*ROW) == []
+        assert repr(result) == f"<Result {OLD[0]}: tiny on data; item cat; method Bicubic interpolation, Ground truth; seed 0>"
+
+
+def test_the_summary_as_a_data_frame() -> None:
+    pandas = pytest.importorskip("pandas")
+    with open_result(OLD[0]) as result:
+        frame = result.to_pandas()
+        assert isinstance(frame, pandas.DataFrame)
+        assert list(frame["method"]) == ["Bicubic interpolation", "Ground truth"]
+        assert list(frame["psnr"]) == list(result.columns["psnr"])
+
+
+def test_without_pandas_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with open_result(OLD[0]) as result, pytest.raises(BlindSRError, match="install it with: pip install pandas"):
+        result.to_pandas()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: np.ndarray) -> Path:
+    for name in ("a", "b"):
+        write_png(tmp_path / f"hr/{name}.png", photo[20:60, 40:90])
+    return tmp_path
+
+
+def _run(folder: Path, text: str = QUICK, **options: object) -> Path:
+    plan = make_plan(pipeline := read(folder, text), pipeline.dataset())
+    return run(plan, folder / "out", **options).result
+
+
+def test_an_unchanged_result_is_not_written_again(folder: Path) -> None:
+    written = _run(folder).stat()
+    again = _run(folder, threads=2).stat()
+    assert (again.st_mtime_ns, again.st_ino) == (written.st_mtime_ns, written.st_ino)
+
+
+def _another_image(folder: Path) -> str:
+    Image.new("RGB", (50, 40)).save(folder / "hr/c.png")
+    return QUICK
+
+
+def _a_step_computed_again(folder: Path) -> str:
+    next((folder / "out/steps").iterdir()).unlink()
+    return QUICK
+
+
+def _a_damaged_result(folder: Path) -> str:
+    result = next((folder / "out").glob("*/result.h5"))
+    result.write_bytes(result.read_bytes()[:2000])
+    return QUICK
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _another_image,
+        _a_step_computed_again,
+        _a_damaged_result,
+        lambda folder: QUICK.replace("type: 1", "type: 2"),
+        lambda folder: QUICK + "# a comment\n",
+        lambda folder: QUICK + "seeds: [0, 1]\n",
+    ],
+)
+def test_a_result_that_changed_is_written_again(folder: Path, change: Callable[[Path], str]) -> None:
+    written = _run(folder).stat().st_ino, _run(folder).stat().st_mtime_ns
+    path = _run(folder, change(folder))
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) != written
+    open_result(path).close()
 
 
 def test_a_flipped_bit_in_an_image_is_found(tmp_path: Path) -> None:

@@ -10,16 +10,18 @@ from conftest import read
 
 from blindsr.components.interfaces import KernelEstimator
 from blindsr.errors import BlindSRError
-from blindsr.execution.perform import Task, generator, perform
+from blindsr.execution.perform import perform
+from blindsr.execution.tasks import Task, generator
+from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.reader import to_depth, to_float
-from blindsr.imaging.resize import downscale
+from blindsr.pipeline.outcome import StepInputs
 
 SEED = "ab" * 32
 
 
 def _register(hr: np.ndarray, lr: np.ndarray, kernel: Kernel) -> tuple[Kernel, dict[str, float]]:
-    outcome = perform(Task("register", None, kernel.scale, {"hr": hr, "lr": lr, "kernel": kernel}, SEED, SEED))
+    outcome = perform(Task("register", None, kernel.scale, StepInputs(hr=hr, lr=lr, kernel=kernel), SEED, SEED))
     assert outcome.kernel is not None
     return outcome.kernel, outcome.values
 
@@ -96,7 +98,7 @@ def test_an_estimator_is_held_to_its_contract(photo: np.ndarray, body: str, mess
         estimate = scope["estimate"]
 
     with pytest.raises((BlindSRError, ValueError), match=message):
-        perform(Task("estimate", Wrong(), 2, {"lr": photo}, SEED, SEED))
+        perform(Task("estimate", Wrong(), 2, StepInputs(lr=photo), SEED, SEED))
 
 
 def test_a_misaligned_estimate_is_remarked(photo: np.ndarray) -> None:
@@ -108,11 +110,11 @@ def test_a_misaligned_estimate_is_remarked(photo: np.ndarray) -> None:
             run.log("loss", 1, 0.5)
             return Kernel(np.ones((5, 5)) / 25, scale)
 
-    outcome = perform(Task("estimate", Centred(), 2, {"lr": photo}, SEED, SEED))
+    outcome = perform(Task("estimate", Centred(), 2, StepInputs(lr=photo), SEED, SEED))
     assert outcome.warnings == ["centred: the kernel is (-0.50, -0.50) px off alignment; the SR image will be shifted by as much"]
     assert outcome.curves["loss"].tolist() == [[0, 1], [1, 0.5]]
 
 
 def test_sizes_that_do_not_fit_are_named(photo: np.ndarray) -> None:
     with pytest.raises(BlindSRError, match="the HR image has 450 x 300 pixels; for this LR image it should have 200 x 100"):
-        perform(Task("score", None, 2, {"sr": photo[:100, :200], "hr": photo}, SEED, SEED))
+        perform(Task("score", None, 2, StepInputs(sr=photo[:100, :200], hr=photo), SEED, SEED))

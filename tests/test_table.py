@@ -15,10 +15,13 @@ from click.testing import CliRunner
 from click.testing import Result as Outcome
 
 from blindsr.cli import cli
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.pipeline.published import published_table, published_tables, row_keys
-from blindsr.report import COLUMNS, columns_named, lines, sheets, to_csv, to_latex, to_markdown, to_terminal
+from blindsr.report.columns import COLUMNS, columns_named
+from blindsr.report.formats import FORMATS, to_text
+from blindsr.report.layout import Comparison
+from blindsr.report.summary import MethodSummary, summarise
 from blindsr.storage.hdf5 import set_attributes
 from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run
@@ -60,16 +63,16 @@ def _result(folder: Path, text: str = THREE, *, out: str = "runs", psnr: Numbers
     return report.result
 
 
-def _lines(*paths: Path, **options: bool) -> list:
+def _summaries(*paths: Path, **options: bool) -> list[MethodSummary]:
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        return lines([stack.enter_context(open_result(path)) for path in paths], **options)
+        return summarise([stack.enter_context(open_result(path)) for path in paths], **options)
 
 
 def _markdown(*paths: Path, columns: str = "psnr") -> list[str]:
     """The rows of a table in Markdown, without the headings."""
-    text = to_markdown(sheets(_lines(*paths), columns_named(columns)))
+    text = to_text(Comparison(_summaries(*paths), columns_named(columns)), "markdown")
     return [line for line in text.splitlines() if line.startswith("|")][2:]
 
 
@@ -87,13 +90,13 @@ def test_mean_and_standard_deviation_over_seeds(folder: Path) -> None:
             ("a", 0),
             ("a", 1),
         ]
-    a, b = (line.means["psnr"] for line in _lines(path)[2:])
+    a, b = (line.means["psnr"] for line in _summaries(path)[2:])
     assert a.mean == pytest.approx(32)
     assert a.spread == pytest.approx(7**0.5)
     assert b.mean == pytest.approx(30.5)
     assert np.isnan(b.spread)
     assert "| 3 | A | <u>32.00 ± 2.65</u> |" in _markdown(path)
-    assert to_markdown(sheets(_lines(path))).startswith("**hr x2, 2 images, 3 seeds**")
+    assert to_text(Comparison(_summaries(path)), "markdown").startswith("**hr x2, 2 images, 3 seeds**")
 
 
 def test_rows_by_type_with_the_best_bold_and_the_second_best_underlined(folder: Path) -> None:
@@ -106,10 +109,10 @@ def test_rows_by_type_with_the_best_bold_and_the_second_best_underlined(folder: 
         "| 3 | B | <u>25.00</u> / <u>0.7000</u> |",
         "| 4 | Ground truth | 40.00 / 0.9000 |",  # an upper bound: it does not compete
     ]
-    latex = to_latex(sheets(_lines(path)))
+    latex = to_text(Comparison(_summaries(path)), "latex")
     assert r"3 & A & \textbf{25.50} / 0.6000 \\" in latex
     assert r"3 & B & \underline{25.00} / \underline{0.7000} \\" in latex
-    terminal = to_terminal(sheets(_lines(path)), styled=True)
+    terminal = to_text(Comparison(_summaries(path)), "terminal")
     assert "\x1b[1m25.50\x1b[0m / 0.6000" in terminal
     assert "\x1b[4m25.00\x1b[0m / \x1b[4m0.7000\x1b[0m" in terminal
     assert "\x1b" not in _table(path).stdout
@@ -147,12 +150,12 @@ def test_scales_become_columns_and_what_is_missing_a_dash(folder: Path) -> None:
         psnr={"A": [22.0, 22.0], "Bicubic": [9.0, 9.0]},
     )
     for paths in ((x2, x4), (x4, x2)):
-        text = to_markdown(sheets(_lines(*paths)))
+        text = to_text(Comparison(_summaries(*paths)), "markdown")
         assert text.splitlines()[:3] == ["**hr, 2 images**", "", "| type | method | x2 PSNR (dB) / SSIM | x4 PSNR (dB) / SSIM |"]
         assert [row.split("|")[2].strip() for row in _markdown(*paths)] == ["Bicubic", "A", "B", "Ground truth"]
     assert _markdown(x2, x4)[1] == "| 3 | A | **25.50** | **22.00** |"
     assert _markdown(x2, x4)[2] == "| 3 | B | 8.00 | – |"
-    rows = list(csv.DictReader(io.StringIO(to_csv(_lines(x2, x4)))))
+    rows = list(csv.DictReader(io.StringIO(to_text(Comparison(_summaries(x2, x4)), "csv"))))
     assert [(row["scale"], row["method"]) for row in rows][2:6] == [("2", "A"), ("2", "B"), ("4", "Ground truth"), ("4", "Bicubic")]
     assert float(rows[2]["psnr"]) == 25.5
 
@@ -160,7 +163,7 @@ def test_scales_become_columns_and_what_is_missing_a_dash(folder: Path) -> None:
 def test_sets_of_images_have_a_table_each(folder: Path) -> None:
     shutil.copytree(folder / "hr", folder / "other")
     paths = _result(folder), _result(folder, THREE.replace("hr: hr", "hr: other"))
-    text = to_markdown(sheets(_lines(*paths)))
+    text = to_text(Comparison(_summaries(*paths)), "markdown")
     assert [line for line in text.splitlines() if line.startswith("**")] == ["**hr x2, 2 images**", "**other x2, 2 images**"]
 
 
@@ -238,7 +241,7 @@ def test_means_over_different_images_are_not_ranked_and_said(folder: Path) -> No
 
 def test_items_have_a_row_each_on_request(folder: Path) -> None:
     path = _result(folder, psnr={"A": [25.0, 20.0], "B": [24.0, 21.0], "Bicubic": [1.0, 1.0]})
-    text = to_markdown(sheets(_lines(path, per_item=True), columns_named("psnr")))
+    text = to_text(Comparison(_summaries(path, per_item=True), columns_named("psnr")), "markdown")
     for row in (
         "| a | 3 | A | **25.00** |",
         "| a | 3 | B | <u>24.00</u> |",
@@ -253,24 +256,27 @@ def test_names_are_escaped(folder: Path) -> None:
     path = _result(folder, QUICK.replace("  Bicubic interpolation: {type: 1,", f"  {json.dumps(name)}: {{"))
     with h5py.File(path, "r+") as file:
         set_attributes(file, {"data": "evil\n\x1b[31m|x"})
-    (sheet,) = sheets(_lines(path))
-    latex = to_latex([sheet])
+    comparison = Comparison(_summaries(path))
+    latex = to_text(comparison, "latex")
     escaped = (
         r"=a\textbar{}b \textless{}i\textgreater{}{*}x{*}\_1 \& 50\% \#\$ \{\textasciitilde{}\textasciicircum{}\} "
         r"\textbackslash{}{[}z]\textbackslash{}e & "
     )
     assert escaped in latex
     assert "% evil??[31m|x x2, 2 images\n" in latex
-    assert r"| =a\|b &lt;i&gt;\*x\*\_1 & 50% #$ {\~^} \\\[z\]\\e |" in to_markdown([sheet])
-    assert "\x1b" not in to_terminal([sheet])
-    assert [row["method"] for row in csv.DictReader(io.StringIO(to_csv(_lines(path))))] == [f"'{name}", "Ground truth"]
+    assert r"| =a\|b &lt;i&gt;\*x\*\_1 & 50% #$ {\~^} \\\[z\]\\e |" in to_text(comparison, "markdown")
+    assert "\x1b" not in to_text(comparison, "terminal")
+    assert [row["method"] for row in csv.DictReader(io.StringIO(to_text(Comparison(_summaries(path)), "csv")))] == [
+        f"'{name}",
+        "Ground truth",
+    ]
 
 
 def test_latex_is_a_tabular_of_booktabs(folder: Path) -> None:
     psnr = {"Ground truth": [40.0, 40.0], "Bicubic": [20.0, 22.0], "A": [25.0, 26.0], "B": [24.0, 26.0]}
     path = _result(folder, psnr=psnr)
     assert (
-        to_latex(sheets(_lines(path), columns_named("psnr")))
+        to_text(Comparison(_summaries(path), columns_named("psnr")), "latex")
         == r"""% needs \usepackage{booktabs}
 
 % hr x2, 2 images
@@ -294,7 +300,7 @@ type & method & PSNR (dB) \\
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(folder: Path) -> None:
     path = _result(folder, THREE.replace("  B:", '  "[x] \\\\ & % $ # _ { } ~ ^ < > |":'))
-    body = to_latex(sheets(_lines(path), against=[published_table("paper")]))
+    body = to_text(Comparison(_summaries(path), against=[published_table("paper")]), "latex")
     document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\\begin{{table}}\n{body}\n\\end{{table}}\\end{{document}}"
     (folder / "t.tex").write_text(document)
     subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=folder, check=True, capture_output=True)
@@ -425,7 +431,7 @@ def test_odd_files_still_have_a_table(tmp_path: Path, change: Callable[[h5py.Fil
     shutil.copy(OLD, path)
     with h5py.File(path, "r+") as file:
         change(file)
-    for form in ("terminal", "markdown", "latex", "csv"):
+    for form in FORMATS:
         result = _table(path, "--against", "paper", "--format", form)
         assert result.exit_code == 0, result.output
         assert "Ground truth" in result.stdout

@@ -71,3 +71,21 @@ def test_it_is_used_from_yaml_by_name(python: Path, tmp_path: Path) -> None:
     )
     bicubic, spectrum = json.loads(shown.stdout)
     assert spectrum < bicubic
+
+
+@pytest.mark.slow
+def test_it_passes_strict_type_checks(python: Path, tmp_path: Path) -> None:
+    command = [python, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}", "blindsr_spectrum"]
+    checked = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=False)
+    assert checked.stdout == "Success: no issues found in 2 source files\n"
+
+
+@pytest.mark.slow
+def test_its_qualified_name_means_it(python: Path) -> None:
+    code = """
+from blindsr.components.registry import Registry
+built = Registry.discover().build("kernel", "blindsr_spectrum:spectrum", {"candidates": 5})
+print(built.candidates, built.full_name)
+"""
+    shown = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "5 blindsr-spectrum:spectrum\n"

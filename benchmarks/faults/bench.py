@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from skimage import data
 
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 from blindsr.storage.result import open_result
 
 TESTS = Path(__file__).parents[2] / "tests"

@@ -12,7 +12,7 @@ from pathlib import Path
 import bench
 from dask_cluster import Cluster
 
-from blindsr.execution.dask_cluster import DaskPool
+from blindsr.execution.executors.dask import DaskExecutor
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import make_plan
 from blindsr.pipeline.steps import Step
@@ -50,13 +50,13 @@ def figures(folder: Path) -> Iterator[str]:
     plan = make_plan(pipeline, pipeline.dataset())
     alone = run(plan, folder / "alone")
     sent: Counter[str] = Counter()
-    send = DaskPool._sent
+    send = DaskExecutor._sent
 
-    def watched(self: DaskPool, packed: bytes, inputs: object, worker: str) -> object:
+    def watched(self: DaskExecutor, packed: bytes, inputs: object, worker: str) -> object:
         sent[worker] += 1
         return send(self, packed, inputs, worker)
 
-    DaskPool._sent = watched  # type: ignore[method-assign]
+    DaskExecutor._sent = watched  # type: ignore[method-assign]
     with Cluster(folder) as cluster:
         victim, _ = cluster.worker(), cluster.worker()
         listener = Saboteur(cluster, victim)

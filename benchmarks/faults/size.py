@@ -11,7 +11,7 @@ import numpy as np
 from skimage import data
 
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.reader import write_png
+from blindsr.imaging.writer import write_png
 
 ITEMS = 10_000
 TRIVIAL = """\

@@ -26,8 +26,15 @@ if TYPE_CHECKING:
     from blindsr.components.weights import read_weights as read_weights
     from blindsr.errors import BlindSRError as BlindSRError
     from blindsr.errors import printable as printable
+    from blindsr.imaging.downscaling import back_project as back_project
+    from blindsr.imaging.downscaling import back_projection_reach_px as back_projection_reach_px
+    from blindsr.imaging.downscaling import downscale as downscale
     from blindsr.imaging.files import write_whole as write_whole
     from blindsr.imaging.kernel import Kernel as Kernel
+    from blindsr.imaging.kernel import compose as compose
+    from blindsr.imaging.kernel import gaussian_array as gaussian_array
+    from blindsr.imaging.kernel import nonnegative_kernel as nonnegative_kernel
+    from blindsr.imaging.kernel import precision_of as precision_of
     from blindsr.imaging.metrics import kernel_errors as kernel_errors
     from blindsr.imaging.metrics import psnr_y as psnr_y
     from blindsr.imaging.metrics import ssim_y as ssim_y
@@ -38,7 +45,10 @@ if TYPE_CHECKING:
     from blindsr.imaging.resize import CUBIC_RADIUS as CUBIC_RADIUS
     from blindsr.imaging.resize import bicubic as bicubic
     from blindsr.imaging.resize import cubic as cubic
-    from blindsr.imaging.resize import downscale as downscale
+    from blindsr.imaging.symmetries import IDENTITY as IDENTITY
+    from blindsr.imaging.symmetries import SYMMETRIES as SYMMETRIES
+    from blindsr.imaging.symmetries import Symmetry as Symmetry
+    from blindsr.imaging.symmetries import symmetries_of as symmetries_of
 
 _NAMES = {
     "components.hookspecs": ("blindsr_degradations", "blindsr_kernel_estimators", "blindsr_nonblind_sr"),
@@ -48,11 +58,13 @@ _NAMES = {
     ),
     "components.weights": ("State", "Weights", "read_weights"),
     "errors": ("BlindSRError", "printable"),
+    "imaging.downscaling": ("back_project", "back_projection_reach_px", "downscale"),
     "imaging.files": ("write_whole",),
-    "imaging.kernel": ("Kernel",),
+    "imaging.kernel": ("Kernel", "compose", "gaussian_array", "nonnegative_kernel", "precision_of"),
     "imaging.metrics": ("kernel_errors", "psnr_y", "ssim_y"),
     "imaging.reader": ("Image", "read_image", "to_depth", "to_float"),
-    "imaging.resize": ("CUBIC_RADIUS", "bicubic", "cubic", "downscale"),
+    "imaging.resize": ("CUBIC_RADIUS", "bicubic", "cubic"),
+    "imaging.symmetries": ("IDENTITY", "SYMMETRIES", "Symmetry", "symmetries_of"),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -16,46 +16,42 @@ from blindsr import __version__
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.events import Listener
-from blindsr.execution.perform import Task, perform
+from blindsr.execution.perform import perform
+from blindsr.execution.tasks import Task
 from blindsr.imaging.files import explained, write_whole
-from blindsr.imaging.reader import crop_to_multiple, write_png
-from blindsr.pipeline.loader import parse
-from blindsr.pipeline.outcome import Failure, Outcome
-from blindsr.pipeline.plan import Plan, make_plan
+from blindsr.imaging.reader import crop_to_multiple
+from blindsr.imaging.writer import write_png
+from blindsr.pipeline import datasets
+from blindsr.pipeline.hashes import Hashes
+from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
+from blindsr.pipeline.plan import single_step
 from blindsr.pipeline.steps import ImageFile, Step
 
 MANIFEST = "degradation.json"
 
 
 @dataclass
-class Made:
-    """What was made: the names of the images that are in the set, and the HR files that could not be used, with the reason."""
+class DegradedSet:
+    """A set that was made: the names of its images, and the HR files that could not be used, with the reason."""
 
     images: list[str] = field(default_factory=list)
     failures: dict[Path, str] = field(default_factory=dict)
 
 
-def degrade(
-    hr_folder: Path,
-    out: Path,
-    method: str = "random_kernel",
-    *,
-    registry: Registry | None = None,
-    scales: Sequence[int] = (2, 4),
-    seed: int = 0,
-    settings: Sequence[str] = (),
-    listener: Listener,
-) -> Made:
+def degrade_folder(
+    hr_folder: Path, out: Path, method: str = "random_kernel", *, registry: Registry, scales: Sequence[int] = (2, 4), seed: int = 0,
+    settings: Mapping[str, Any] | None = None, listener: Listener,
+) -> DegradedSet:  # fmt: skip
     """Degrade every image of a folder, and write the set: the same images, settings and seed give the same bytes.
 
-    ``gt/img_N_gt.png`` (cropped to a multiple of all scales), ``lr_xS/im_N.png``, ``gt_k_xS/kernel_N.mat``, N counting the
-    files in the order of their names, and ``degradation.json`` with the settings and the names behind the numbers. An
-    image's kernel hangs on its bytes and the seed, not on its name or number, and is one for all scales.
+    ``gt/img_N_gt.png`` (cropped to a multiple of all scales), ``lr_xS/im_N.png``, ``gt_k_xS/kernel_N.mat``, N counting the files in
+    the order of their names, and ``degradation.json`` with the settings and the names behind the numbers. An image's kernel depends
+    on its bytes and the seed, not on its name or number, and is the same for all scales.
 
     Parameters
     ----------
     method, settings
-        A degradation's name, and ``parameter=value`` strings for it.
+        A degradation's name, and its parameters.
     scales
         Some of 2, 3 and 4, as far as the degradation can do them.
 
@@ -64,12 +60,12 @@ def degrade(
     BlindSRError
         For an unknown method or parameter, a folder without images, an output folder that holds something else.
     """
-    registry = registry or Registry.discover()
     scales = sorted(set(scales))
-    plans = {scale: _plan(hr_folder, method, registry, scale, seed, settings) for scale in scales}
-    component = plans[scales[0]].pipeline.degradation
-    assert component is not None
-    sources = [item.hr for item in plans[scales[0]].items if item.hr]
+    component = registry.build("degradation", method, settings)
+    for scale in scales:
+        registry.check_scale("degradation", method, scale)
+    hashes = Hashes()
+    sources = [ImageFile.of(hashes.file(item.hr)) for item in datasets.hr_folder(hr_folder).items if item.hr]
     about = {
         "degradation": {component.name: component.model_dump(mode="json")},
         "version": component.version,
@@ -79,9 +75,9 @@ def degrade(
     }
     _claim(out, about)
     listener.begun(len(sources) * len(scales))
-    made = Made()
+    made = DegradedSet()
     for number, source in enumerate(sources, 1):
-        steps = [plan.steps[plan.items[number - 1].lr.key] for plan in plans.values()]
+        steps = [single_step("degrade", component, scale, {"hr": source}, seed=seed, hashes=hashes) for scale in scales]
         done = _degraded(source, steps, math.lcm(*scales), listener)
         if isinstance(done, Failure):
             made.failures[source.path] = done.message
@@ -90,14 +86,6 @@ def degrade(
             _write(out, number, *done)
             made.images.append(f"im_{number}")
     return made
-
-
-def _plan(hr_folder: Path, method: str, registry: Registry, scale: int, seed: int, settings: Sequence[str]) -> Plan:
-    """The plan of a pipeline that degrades these images: its are the seeds, too."""
-    values: dict[str, Any] = {"name": "degrade", "scale": scale, "data": {"hr": str(hr_folder)}, "data_seed": seed}
-    values |= {"degradation": {method: {}}, "methods": {"none": {"sr": "bicubic"}}}
-    pipeline = parse(values, registry, settings=[f"degradation.{method}.{setting}" for setting in settings])
-    return make_plan(pipeline, pipeline.dataset())
 
 
 def _claim(out: Path, about: dict[str, Any]) -> None:
@@ -125,7 +113,7 @@ def _degraded(
             return Failure(f"{source.path}: is smaller than {multiple} pixels a side")
         for step in steps:
             listener.started(step)
-            made[step.scale] = perform(Task(step.kind, step.component, step.scale, {"hr": hr}, step.key, step.kernel_seed))
+            made[step.scale] = perform(Task.of(step, StepInputs(hr=hr)))
             listener.ended(step, made[step.scale])
     except BlindSRError as error:
         return Failure(str(error))

@@ -1,11 +1,13 @@
-"""The command group: what all commands share, and how errors end."""
+"""The command group: options that commands share, and how errors are shown."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,38 +20,59 @@ if TYPE_CHECKING:
     from blindsr.components.registry import Registry
 
 INTERRUPTED = 130
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Refusal(click.ClickException):
     exit_code = 2
 
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+    def __init__(self, error: BlindSRError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
     def show(self, file: Any = None) -> None:
-        click.echo("\n".join(f"error: {printable(line)}" for line in self.lines), err=True)
+        for line, excerpt in zip(self.error.lines, self.error.excerpts, strict=True):
+            click.echo(f"error: {printable(line)}" + (f"\n{excerpt}" if excerpt else ""), err=True)
 
 
 class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BlindSRError as error:
-            if ctx.params.get("debug"):
+        except (BlindSRError, OSError) as error:
+            refusal = self._refusal(ctx, error)
+            if ctx.params.get("debug") or not refusal:
                 raise
-            raise _Refusal(*error.lines) from error
-        except OSError as error:
-            if ctx.params.get("debug") or not (error.filename or error.errno in FULL):
-                raise
-            if not error.filename and sys.stdout:
-                with contextlib.suppress(OSError):  # or Python tries once more as it ends
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise _Refusal(f"{error.filename or 'standard output'}: {error.strerror}") from error
+            raise refusal from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+
+    def _refusal(self, ctx: click.Context, error: BlindSRError | OSError) -> _Refusal | None:
+        """What to say of an error; None for one that is a defect of blindsr."""
+        if isinstance(error, BlindSRError):
+            lines = [self._with_options(ctx, line) for line in error.lines]
+            return _Refusal(BlindSRError(*lines, excerpts=error.excerpts))
+        if error.filename:
+            return _Refusal(BlindSRError(f"{error.filename}: {error.strerror}"))
+        if any(frame.filename == click.utils.__file__ for frame in traceback.extract_tb(error.__traceback__)):
+            with contextlib.suppress(OSError):  # or Python tries to write once more as it ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _Refusal(BlindSRError(f"standard output: {error.strerror}"))
+        if error.errno in DISK_ERRORS:
+            return _Refusal(BlindSRError(f"{error.strerror} (the file is not known; blindsr --debug shows where)"))
+        return None
+
+    def _with_options(self, ctx: click.Context, line: str) -> str:
+        """`line` with arguments as options of the command: `per_item` becomes --per-item, and workers=0 --workers 0."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        options = {option.name: max(option.opts, key=len) for option in command.params if option.name} if command else {}
+
+        def option(match: re.Match[str]) -> str:
+            quoted, assigned = match.groups()
+            return options.get(quoted or assigned, "") + (" " if assigned else "") if (quoted or assigned) in options else match[0]
+
+        return re.sub(r"`(\w+)`|\b(\w+)=(?=\S)", option, line)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -63,7 +86,7 @@ def cli(debug: bool) -> None:
 
 
 class AnyPath(click.Path):
-    """A path. An empty text is none: it comes of variables that are not set, and would mean the working directory."""
+    """A path. An empty text is refused: it comes from variables that are not set, and would mean the working directory."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -91,7 +114,7 @@ settings_option = click.option(
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print lines in which names of files may stand, which must not steer the terminal."""
+    """Print lines with names of files in them, without the control characters that would steer the terminal."""
     click.echo("\n".join(map(printable, text.split("\n"))), err=err)
 
 
@@ -104,7 +127,7 @@ def whole_numbers(option: str, text: str, example: str) -> list[int]:
 
 
 def installed() -> Registry:
-    """The installed plugins; those that cannot be used are named."""
+    """The installed plugins, after a warning for each that cannot be used."""
     from blindsr.components.registry import Registry
 
     registry = Registry.discover()
@@ -113,6 +136,6 @@ def installed() -> Registry:
 
 
 def warn(registry: Registry) -> None:
-    """Name the plugins that cannot be used."""
+    """Print a warning for each plugin that cannot be used."""
     for problem in registry.problems:
         say(f"warning: {problem}", err=True)

@@ -26,15 +26,22 @@ def estimate(
 
     For a photograph as it came from the camera, add --set edge_shave=0.
     """
-    from blindsr.api import single
+    from blindsr.api.functions import estimate_kernel
+    from blindsr.imaging.kernel_files import KERNEL_SUFFIXES
+    from blindsr.pipeline.yaml_source import parsed_settings
 
     if not image.is_file():
         raise BlindSRError(f"{image}: no such file")
-    registry = installed()
+    installed()
     output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
-    kernel = single.estimate(
-        image, output, method, registry=registry, scale=scale, seed=seed, settings=settings, device=device, threads=threads
+    if output.suffix not in KERNEL_SUFFIXES:
+        raise BlindSRError(f"{output}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{output.suffix}'")
+    if not output.parent.is_dir():
+        raise BlindSRError(f"{output}: there is no folder {output.parent}")
+    kernel = estimate_kernel(
+        image, scale=scale, method=method, seed=seed, device=device, threads=threads, progress=True, **parsed_settings(settings)
     )
+    kernel.save(output)
     widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
     say(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
 
@@ -55,16 +62,18 @@ def degrade(
     Each image is degraded by a kernel of its own. The same images, settings and seed give the same bytes.
     Run on it with: blindsr run PIPELINE --data OUTPUT
     """
-    from blindsr.api import degradation
-    from blindsr.cli.progress import console
+    from blindsr.api.degradation import degrade_folder
+    from blindsr.pipeline.yaml_source import parsed_settings
+    from blindsr.report.progress import console
 
     numbers = whole_numbers("--scales", scales, "2,4")
     if not set(numbers) <= {2, 3, 4}:
         raise BlindSRError(f"--scales {scales}: there are the scales 2, 3 and 4")
     registry = installed()
     with console(debug=ctx.find_root().params["debug"]) as listener:
-        made = degradation.degrade(
-            hr_folder, output, method, registry=registry, scales=numbers, seed=seed, settings=settings, listener=listener
-        )
+        made = degrade_folder(
+            hr_folder, output, method, registry=registry, scales=numbers, seed=seed, settings=parsed_settings(settings),
+            listener=listener,
+        )  # fmt: skip
     say(f"{output}: {len(made.images)} images at {' and '.join(f'x{scale}' for scale in sorted(set(numbers)))}", err=True)
     ctx.exit(1 if made.failures else 0)

@@ -1,4 +1,4 @@
-"""Care of a folder of results: ``blindsr check`` and ``blindsr clean``."""
+"""Maintenance of a folder of results: ``blindsr check`` and ``blindsr clean``."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import click
 from blindsr.cli.app import AnyPath, cli, say
 from blindsr.errors import BlindSRError
 
-SHOWN = 10
+MAX_LISTED = 10
 
 
 @cli.command()
 @click.argument("path", type=AnyPath(), default=Path("runs"))
 def check(path: Path) -> None:
-    """Read every step and result in a folder of results, or one result file, to the end, and say what is damaged.
+    """Read every step, result and image in a folder of results (or one file) to the end, and list what is damaged.
 
     Nothing is changed. A run computes damaged steps again.
     """
-    from blindsr.storage import maintenance as upkeep
+    from blindsr.storage.maintenance import check_files
 
     count, damaged = 0, 0
-    for checked in upkeep.check(path):
+    for checked in check_files(path):
         count += 1
         if checked.problem:
             damaged += 1
@@ -35,27 +35,28 @@ def check(path: Path) -> None:
 
 @cli.command()
 @click.argument("out", type=AnyPath(), default=Path("runs"))
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def clean(out: Path, dry_run: bool, yes: bool) -> None:
-    """Remove from a folder of results what no result in it needs: other steps, damaged files, what killed runs left.
+    """Remove from a folder of results what no result in it needs: other steps, damaged files, files of killed runs.
 
-    Every result counts whose folder is there, finished or not; remove a result's folder first to have its steps go, too.
+    Every result counts whose folder is there, finished or not. To remove a result's steps, remove its folder first.
     """
-    from blindsr.storage import maintenance as upkeep
-    from blindsr.storage.lock import locked
+    from blindsr.storage.maintenance import leftovers
+    from blindsr.storage.output_folder import OutputFolder
 
     if not out.is_dir():
         raise BlindSRError(f"{out}: no such folder")
-    upkeep.leftovers(out)  # which refuses a folder that is not blindsr's, before a lock is put there
-    with locked(out):
-        found = upkeep.leftovers(out)
+    output = OutputFolder(out)
+    leftovers(output)  # refuses a folder that is not blindsr's, before a lock file is put there
+    with output.locked():
+        found = leftovers(output)
         size = sum(leftover.size for leftover in found)
         say(f"{out}: {len(found)} files that no result needs, {size / 1e6:.1f} MB")
-        for leftover in found[:SHOWN]:
+        for leftover in found[:MAX_LISTED]:
             say(f"  {leftover.path.relative_to(out)}")
-        if len(found) > SHOWN:
-            say(f"  and {len(found) - SHOWN} more")
+        if len(found) > MAX_LISTED:
+            say(f"  and {len(found) - MAX_LISTED} more")
         if found and not dry_run and (yes or _confirmed()):
             for leftover in found:
                 leftover.remove()

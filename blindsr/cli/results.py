@@ -1,4 +1,4 @@
-"""What results are good for: ``blindsr table`` and ``blindsr export``."""
+"""Commands on results: ``blindsr table`` and ``blindsr export``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import click
 
 from blindsr.cli.app import AnyPath, cli, say
 from blindsr.errors import BlindSRError
+from blindsr.report.formats import FORMATS, to_text
 
 
 @cli.command()
 @click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=AnyPath())
-@click.option(
-    "--format", "form", type=click.Choice(["terminal", "markdown", "csv", "latex"]), default="terminal", show_default=True
-)
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="terminal", show_default=True)
 @click.option(
     "--columns",
     metavar="NAMES",
@@ -36,23 +35,21 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
     """
     from contextlib import ExitStack
 
-    from blindsr import report as tables
     from blindsr.pipeline.published import published_table
+    from blindsr.report.columns import columns_named
+    from blindsr.report.layout import Comparison
+    from blindsr.report.summary import summarise
     from blindsr.storage.result import open_result
 
-    chosen = tables.columns_named(columns)
+    chosen = columns_named(columns)
     published = [published_table(name) for name in dict.fromkeys(map(str.strip, against.split(",")))] if against is not None else []
     with ExitStack() as stack:
-        lines = tables.lines([stack.enter_context(open_result(path)) for path in results], per_item=per_item)
-    sheets = tables.sheets(lines, chosen, published)
-    if form == "csv":
-        click.echo(tables.to_csv(lines, chosen, published))
-        for note in dict.fromkeys(note for sheet in sheets for note in sheet.notes):
+        summaries = summarise([stack.enter_context(open_result(path)) for path in results], per_item=per_item)
+    comparison = Comparison(summaries, chosen, published)
+    click.echo(to_text(comparison, form))  # click leaves out the styles where standard output is no terminal
+    if form == "csv":  # it has no place for notes
+        for note in comparison.notes():
             say(f"note: {note}", err=True)
-    elif form == "terminal":
-        click.echo(tables.to_terminal(sheets, styled=True))  # without the styles where it is no terminal
-    else:
-        click.echo({"markdown": tables.to_markdown, "latex": tables.to_latex}[form](sheets))
 
 
 @cli.command()
@@ -70,16 +67,14 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
 @click.option("--methods", metavar="GLOB", default="*", help="Only the methods whose names match.")
 def export(result: Path, output: Path | None, what: tuple[str, ...], items: str, methods: str) -> None:
     """Write images (.png) and kernels (.mat) out of a result file."""
-    from blindsr.storage.export import export as write
+    from blindsr.storage.export import export_files
     from blindsr.storage.result import open_result
 
     with open_result(result) as opened:
         folder = output or opened.path.parent / "export"
-        chosen = (
-            [name for name in opened.items if fnmatch(name, items)],
-            [name for name in opened.methods if fnmatch(name, methods)],
-        )
-        count = write(opened, folder, what, *chosen)
+        chosen_items = [name for name in opened.items if fnmatch(name, items)]
+        chosen_methods = [name for name in opened.methods if fnmatch(name, methods)]
+        count = export_files(opened, folder, what, chosen_items, chosen_methods)
     if not count:
         raise BlindSRError(
             f"nothing in {result} matches; it has items {', '.join(opened.items)} and methods {', '.join(opened.methods)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,7 @@ from blindsr.cli.app import INTERRUPTED, AnyPath, cli, device_option, installed,
 from blindsr.errors import BlindSRError
 
 if TYPE_CHECKING:
-    from blindsr.components.registry import Registry
     from blindsr.execution.scheduler import Report
-    from blindsr.pipeline.hashes import Hashes
     from blindsr.pipeline.plan import Plan
 
 
@@ -38,91 +35,79 @@ if TYPE_CHECKING:
 @click.option(
     "--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:8786, or its scheduler file)."
 )
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up a step that takes longer.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop a step that takes longer.")
 @click.option("--out", type=AnyPath(), default=Path("runs"), show_default=True, help="Folder of results.")
+@click.option("--name", help="Name of the result's folder in it.  [default: PIPELINE-DATA-xSCALE]")
 @click.option("--dry-run", is_flag=True, help="Say what there is to do and how long it will take, and do nothing.")
 @click.pass_context
 def run(
-    ctx: click.Context, /, pipeline: str, out: Path, device: str, workers: int | None, threads: int, timeout: float | None,
-    dask: str | None, dry_run: bool, **chosen: Any,
+    ctx: click.Context, /, pipeline: str, out: Path, name: str | None, device: str, workers: int | None, threads: int,
+    timeout: float | None, dask: str | None, dry_run: bool, **chosen: Any,
 ) -> None:  # fmt: skip
     """Run a pipeline: a YAML file, or the name of a bundled one.
 
     What is done already is not done again, so an interrupted run goes on where it stopped.
     The table comes last; images and result.h5 lie in the folder that it names.
     """
-    from blindsr.cli.progress import console
-    from blindsr.execution import forecast
-    from blindsr.execution import runner as execute
-    from blindsr.execution.placement import Placement
-    from blindsr.pipeline.hashes import FILE, Hashes
-    from blindsr.storage.maintenance import STEPS
-    from blindsr.storage.step_store import StepStore
+    from blindsr.api.running import plan_run
+    from blindsr.execution.resources import Resources
+    from blindsr.execution.runner import run_plan
+    from blindsr.report import forecast
+    from blindsr.report.progress import console
+    from blindsr.storage.output_folder import OutputFolder
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
-    placement = Placement(device, workers, threads, timeout, dask)
+    resources = Resources(device=device, workers=workers, threads=threads, timeout=timeout, dask=dask)
+    folder = OutputFolder(out)
     registry = installed()
-    hashes = Hashes(out / FILE)
-    plan = _plan(pipeline, registry, hashes, **chosen)
+    hashes = folder.hashes()
+    plan = plan_run(pipeline, registry, hashes, **_arguments(**chosen))
     hashes.save()
     for remark in (*plan.left_out, *plan.remarks):
         say(f"note: {remark}", err=True)
     if dry_run:
-        lines = forecast.forecast(plan.steps.values(), StepStore(out / STEPS).keys(), forecast.Timings(out))
-        say(forecast.to_text(plan, lines, placement))
+        lines = forecast.forecast(plan.steps.values(), folder.steps.keys(), folder.timings())
+        say(forecast.to_text(plan, lines, resources))
         return
     try:
         with console(debug=ctx.find_root().params["debug"]) as listener:
-            report = execute.run(plan, registry, placement, out=out, listener=listener)
+            report = run_plan(plan, registry, resources, folder=folder, name=name, listener=listener)
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; run the same command to go on", err=True)
         ctx.exit(INTERRUPTED)
     ctx.exit(_conclude(report))
 
 
-def _plan(
-    pipeline: str, registry: Registry, hashes: Hashes, *, photos: tuple[str, ...], data: str | None, hr: str | None,
-    lr: tuple[str, ...], scale: int | None, seeds: str | None, settings: tuple[str, ...], items: str | None, limit: int | None,
-) -> Plan:  # fmt: skip
-    """The plan that the options of ``run`` ask for."""
-    from dataclasses import replace
-
-    from blindsr.pipeline.loader import find, load
-    from blindsr.pipeline.plan import make_plan
-
+def _arguments(
+    *, photos: tuple[str, ...], data: str | None, hr: str | None, lr: tuple[str, ...], seeds: str | None, items: str | None,
+    **others: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """The arguments of `plan_run` that the options mean."""
     if photos and not lr:
         raise BlindSRError(f"unexpected argument '{photos[0]}'; photographs follow --lr, the pipeline comes first")
-    sources: dict[str, Any] = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos] or None}.items() if v is not None}
+    sources = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos] or None}.items() if v is not None}
     if "" in sources.values() or "" in sources.get("lr", ()):
         raise BlindSRError("--data, --hr and --lr need a path, not an empty text (an unset variable?)")
     if items == "":
         raise BlindSRError("--items needs a pattern, not an empty text (an unset variable?)")
     if len(sources) > 1:
         raise BlindSRError("choose one of --data, --hr and --lr")
-    overrides: dict[str, Any] = {"data": sources} if sources else {}
-    if scale:
-        overrides["scale"] = scale
-    if seeds is not None:
-        overrides["seeds"] = whole_numbers("--seeds", seeds, "0,1,2")
-    # The files that a bundled pipeline names lie where its user is, not in the installation.
-    base = None if Path(pipeline).is_file() else Path()
-    loaded = load(find(pipeline), registry, overrides=overrides, settings=settings, base=base)
-    dataset = loaded.dataset()
-    chosen = [item for item in dataset.items if fnmatch(item.id, items or "*")][:limit]
-    if not chosen:
-        raise BlindSRError(f"--items {items}: none matches; there are {', '.join(item.id for item in dataset.items[:10])}")
-    return make_plan(loaded, replace(dataset, items=tuple(chosen)), hashes)
+    numbers = None if seeds is None else whole_numbers("--seeds", seeds, "0,1,2")
+    return {"data": sources or None, "seeds": numbers, "items": items, **others}
 
 
 def _conclude(report: Report) -> int:
     """Say what a run did; the exit code."""
-    from blindsr import report as tables
+    from blindsr.report.columns import columns_named, filled
+    from blindsr.report.formats import to_text
+    from blindsr.report.layout import Comparison
+    from blindsr.report.summary import summarise
     from blindsr.storage.result import open_result
 
     with open_result(report.result) as result:
-        lines = tables.lines([result])
-    columns = tables.filled(tables.columns_named("psnr,ssim,kernel_l2,seconds"), lines)
-    click.echo(tables.to_terminal(tables.sheets(lines, columns), styled=True))
+        summaries = summarise([result])
+    columns = filled(columns_named("psnr,ssim,kernel_l2,seconds"), summaries)
+    click.echo(to_text(Comparison(summaries, columns), "terminal"))
     total = len(report.plan.steps)
     if report.interrupted:
         done = len(report.computed) + len(report.cached)

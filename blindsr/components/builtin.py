@@ -1,4 +1,4 @@
-"""What the core supplies itself, because it must know its item: kernels ``ground_truth`` and ``given``, SR ``external``."""
+"""Components of the core itself, which depend on the item: kernels ``ground_truth`` and ``given``, SR method ``external``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from blindsr.errors import BlindSRError
 
 
 class GroundTruth(Component):
-    """The item's own kernel, where the data have one."""
+    """The true kernel of the item, where the data have one."""
 
     name: ClassVar[str] = "ground_truth"
 
@@ -42,7 +42,13 @@ class Given(Component):
         return self
 
     def path_for(self, item: str) -> Path:
-        """The kernel file of an item."""
+        """The kernel file of an item.
+
+        Raises
+        ------
+        BlindSRError
+            If the folder has none for it.
+        """
         if self.file:
             return self.file
         assert self.folder is not None

@@ -1,4 +1,4 @@
-"""The hooks. A plugin's module implements some of them, each marked with `blindsr.components.interfaces.hookimpl`."""
+"""The hooks. A plugin's module implements some of them, each marked with `hookimpl` of `blindsr.api`."""
 
 from __future__ import annotations
 

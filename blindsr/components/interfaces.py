@@ -1,11 +1,10 @@
-"""All that a plugin author must read: the three kinds of component, and what they get while they run.
+"""What plugin authors need to know: the three kinds of component, and what they get while they run.
 
-Importing this module loads neither numpy nor torch, so a plugin's declaration can stay as light: import heavy packages
-inside the methods.
+Plugins import all of it from `blindsr.api`. Importing this module loads neither numpy nor torch, so that a plugin can declare
+its components as cheaply: import heavy packages inside the methods.
 
-Conventions (docs/guide.md has the pictures): an image is a float32 array of shape (H, W, 3), RGB, in [0, 1]. A kernel is a
-`blindsr.imaging.kernel.Kernel`: 2-D, odd-sized, summing to 1, applied as a correlation, its centre of
-mass at ``size // 2 + (scale - 1) / 2``.
+Conventions (docs/guide.md has the pictures): an image is a float32 array of shape (H, W, 3), RGB, in [0, 1]. A `Kernel` is 2-D,
+odd-sized, sums to 1, is applied as a correlation, and has its centre of mass at ``size // 2 + (scale - 1) / 2``.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, ForwardRef, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Protocol
 
 import pluggy
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from blindsr.components.paths import InputFile, InputFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 else:
 
     class _Later:
-        """A module that is imported when a name in it is first asked for."""
+        """A module that is imported when one of its names is first used."""
 
         def __init__(self, module: str) -> None:
             self._module = module
@@ -38,60 +38,28 @@ else:
         def __getattr__(self, name: str) -> Any:
             return getattr(import_module(self._module), name)
 
-    # So that typing.get_type_hints works on what follows, and nothing heavy is imported until then.
+    # typing.get_type_hints works on what follows, and nothing heavy is imported until then.
     np, torch, _kernel, _reader = map(_Later, ("numpy", "torch", "blindsr.imaging.kernel", "blindsr.imaging.reader"))
     Kernel = ForwardRef("_kernel.Kernel", module=__name__)
     Image = ForwardRef("_reader.Image", module=__name__)
 
+__all__ = [
+    "API_VERSION", "SUPPORTED_API_VERSIONS", "Component", "Degradation", "InputFile", "InputFolder", "KernelEstimator",
+    "NonBlindSR", "RunContext", "Upscaler", "hookimpl",
+]  # fmt: skip
+
 API_VERSION = 1
-"""The version of these interfaces. A plugin module says which one it was written for: ``blindsr_api = 1``."""
+"""The newest version of these interfaces. A plugin module says which one it was written for: ``blindsr_api = 1``."""
+
+SUPPORTED_API_VERSIONS = (1,)
+"""The versions that plugins may be written for (docs/api-policy.md)."""
 
 hookimpl = pluggy.HookimplMarker("blindsr")
-"""Marks a function of a plugin module as one of the hooks of `blindsr.components.hookspecs`."""
-
-
-MISSING = "missing_path"
-"""The type of the validation error for an `InputFile` or `InputFolder` that is not there."""
-
-
-def home_expanded(path: str | Path) -> Path:
-    """The path with a leading ``~`` or ``~user`` replaced, where there is such a user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
-
-
-def _resolved(value: Any, info: ValidationInfo) -> Path:
-    if not isinstance(value, str | Path):
-        raise ValueError("must be a path")
-    context = info.context or {}
-    base = "." if info.field_name in context.get("from_here", ()) else context.get("base", ".")
-    return (Path(base) / home_expanded(value)).resolve()
-
-
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise PydanticCustomError(MISSING, "no such file: {path}", {"path": str(path)})
-    return path
-
-
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise PydanticCustomError(MISSING, "no such folder: {path}", {"path": str(path)})
-    return path
-
-
-InputFile = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_file)]
-"""A parameter that is a file. Relative paths start at the pipeline's folder; the file's bytes, not its name, are part of
-the step's key."""
-
-InputFolder = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_folder)]
-"""A parameter that is a folder, likewise relative to the pipeline's."""
+"""Marks a function of a plugin module as one of the hooks: ``blindsr_kernel_estimators`` and its like."""
 
 
 class Component(BaseModel, ABC):
-    """What a plugin adds. Its fields are the parameters in YAML: typed, with defaults, bounds and a description each."""
+    """What a plugin adds. Its fields are the parameters in YAML, each with a type, a default, bounds and a description."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -107,8 +75,18 @@ class Component(BaseModel, ABC):
     scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
     """The scales that it can do."""
 
+    _full_name: str = PrivateAttr("")
+
+    @property
+    def full_name(self) -> str:
+        """The name that means this component whatever is installed: `name`, or ``distribution:name`` if it is not bundled."""
+        return self._full_name or self.name
+
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        """Files that the plugin ships and the result hangs on, each with its licence: their bytes are part of the step's key."""
+        """The files that the plugin ships and that the result depends on, each with its licence.
+
+        Their bytes are part of the step's key, and the result file names them.
+        """
         return {}
 
     @classmethod
@@ -137,7 +115,7 @@ class Degradation(Component):
 
         The core clips the result to [0, 1] and rounds it to 8 bit.
         """
-        from blindsr.imaging.resize import downscale
+        from blindsr.imaging.downscaling import downscale
 
         return downscale(hr, kernel)
 
@@ -149,7 +127,7 @@ class KernelEstimator(Component):
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """The aligned kernel of `lr` for this scale.
 
-        Raise `blindsr.errors.BlindSRError` where the image cannot serve (too small, flat), saying what would.
+        Raise `BlindSRError` if the image is of no use (too small, flat), and say which would be.
         """
 
 
@@ -158,14 +136,16 @@ class NonBlindSR(Component):
 
     @abstractmethod
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        """Do the work that is done once for an image (train its net, load weights) and return what upscales its tiles."""
+        """Do what is done once for an image (train its network, load weights), and return what upscales its tiles."""
 
 
 class Upscaler(Protocol):
     """What `NonBlindSR.fit` returns. The core cuts the image into tiles, calls it on each, and puts the results together."""
 
-    halo: int | None
-    """LR pixels around a tile that can change it; the core adds as many. None: the image must come whole."""
+    @property
+    def halo(self) -> int | None:
+        """LR pixels around a tile that can change it; the core adds as many. None: the image must come whole."""
+        ...
 
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size. The core clips it to [0, 1] and rounds it."""
@@ -173,29 +153,29 @@ class Upscaler(Protocol):
 
 
 class RunContext(Protocol):
-    """What a component gets beside its inputs."""
+    """What a component gets beside its inputs: where to compute, random numbers, and channels for progress and remarks."""
 
     device: str
     """Where torch should compute: ``cpu``, or ``cuda``."""
 
     @property
     def rng(self) -> np.random.Generator:
-        """The numpy generator of this step: the same one at each use, seeded by all that the step depends on."""
+        """The numpy generator of this step: the same object at each use, seeded by all that the step's result depends on."""
         ...
 
     @property
     def torch_rng(self) -> torch.Generator:
-        """The torch generator (on the CPU) of this step, likewise. Never use the global generators."""
+        """The torch generator (on the CPU) of this step, seeded in the same way. Never use the global generators."""
         ...
 
     def progress(self, done: int, total: int) -> None:
-        """Say how far the work is. Cheap: call it at every iteration."""
+        """Report that `done` of `total` parts are done. It is cheap: call it at every iteration."""
         ...
 
     def log(self, name: str, step: int, value: float) -> None:
-        """Add a point to the curve `name`, which lands in the result."""
+        """Add the point (`step`, `value`) to the curve `name`, which is kept in the result file."""
         ...
 
     def warn(self, text: str) -> None:
-        """Say something that the user should know about this result. It is printed and kept with it."""
+        """Tell the user something about this result. It is printed, and kept in the result file."""
         ...

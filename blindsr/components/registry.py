@@ -1,67 +1,48 @@
-"""Finds plugins and their components; near matches, duplicates, broken plugins."""
+"""Finds the components of all plugins by name, and makes them."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, get_args
 
-import pluggy
+from pydantic import ValidationError
 
 from blindsr import __version__
-from blindsr.components import hookspecs
 from blindsr.components.builtin import External, Given, GroundTruth
-from blindsr.components.interfaces import API_VERSION, Component, Degradation, KernelEstimator, NonBlindSR
-from blindsr.errors import BlindSRError, described
+from blindsr.components.discovery import Kind, Problem, RegisteredComponent, components_of
+from blindsr.components.interfaces import Component
+from blindsr.components.validation import validation_message
+from blindsr.errors import BlindSRError, described, suggestion
 
-Kind = Literal["degradation", "kernel", "sr"]
-"""What a component is for, as the fields of a pipeline are named."""
+BUNDLED = "blindsr"
+"""The distribution whose components own their plain names."""
 
 TITLES: Mapping[Kind, str] = {"degradation": "degradation", "kernel": "kernel estimator", "sr": "SR method"}
-HOOKS: Mapping[str, tuple[Kind, type[Component]]] = {
-    "blindsr_degradations": ("degradation", Degradation),
-    "blindsr_kernel_estimators": ("kernel", KernelEstimator),
-    "blindsr_nonblind_sr": ("sr", NonBlindSR),
-}
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A registered component, and where it comes from."""
-
-    kind: Kind
-    component: type[Component]
-    distribution: str
-    version: str
-
-    @property
-    def source(self) -> str:
-        """The distribution and its version."""
-        return f"{self.distribution} {self.version}"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A plugin, or one name of it, that cannot be used, and why."""
-
-    plugin: str
-    source: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"plugin '{self.plugin}' of {self.source}: {self.reason}"
+Key = tuple[Kind, str]
+"""The kind of a component, and a name that means it."""
 
 
 @dataclass(frozen=True)
 class Registry:
-    """The components of all the plugins that could be loaded, and what kept the others from it."""
+    """The components of all plugins that could be loaded, and the problems of the others.
 
-    entries: Mapping[tuple[Kind, str], Entry]
+    Attributes
+    ----------
+    entries
+        Every component that can be used, once, under the shortest name that means it: its plain name, or
+        ``distribution:name`` where a bundled component or that of another distribution has the same plain name.
+    problems
+        What could not be loaded, and which names are ambiguous.
+    """
+
+    entries: Mapping[Key, RegisteredComponent]
     problems: tuple[Problem, ...] = ()
-    clashes: Mapping[tuple[Kind, str], tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def discover(cls) -> Registry:
@@ -70,35 +51,31 @@ class Registry:
 
     @classmethod
     def load(cls, points: Iterable[EntryPoint]) -> Registry:
-        """A registry of these entry points and what the core itself supplies.
+        """A registry of these entry points and of the components that the core itself supplies.
 
-        A plugin that raises, or offers what is no component, costs only itself. A name that two distributions offer is
-        nobody's: neither may win by the order of their installation.
+        A plugin that raises, or offers something that is not a component, costs only itself.
         """
-        found: list[Entry] = [Entry("kernel", component, "blindsr", __version__) for component in (GroundTruth, Given)]
-        found.append(Entry("sr", External, "blindsr", __version__))
-        problems: list[Problem] = []
+        core: Sequence[tuple[Kind, type[Component]]] = (("kernel", GroundTruth), ("kernel", Given), ("sr", External))
+        found = [RegisteredComponent(kind, component, BUNDLED, __version__) for kind, component in core]
+        problems = []
         for point in sorted(points, key=lambda p: (p.name, p.value)):
-            source = (point.dist.name, point.dist.version) if point.dist else ("an unknown distribution", "")
-            try:
-                found += _components(point, *source)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                reason = str(error) if isinstance(error, BlindSRError) else described(error).splitlines()[0]
-                problems.append(Problem(point.name, " ".join(source).strip(), reason))
-        by_name: dict[tuple[Kind, str], list[Entry]] = {}
+            loaded = components_of(point)
+            if isinstance(loaded, Problem):
+                problems.append(loaded)
+            else:
+                found += loaded
+        groups = defaultdict(list)
         for entry in found:
-            by_name.setdefault((entry.kind, entry.component.name), []).append(entry)
-        clashes = {key: tuple(e.source for e in entries) for key, entries in by_name.items() if len(entries) > 1}
-        problems += [
-            Problem(name, " and ".join(sources), f"the {TITLES[kind]} '{name}' is offered more than once, so it cannot be used")
-            for (kind, name), sources in clashes.items()
-        ]
-        return cls({key: e[0] for key, e in sorted(by_name.items()) if len(e) == 1}, tuple(problems), clashes)
+            groups[entry.kind, entry.component.name].append(entry)
+        entries: dict[Key, RegisteredComponent] = {}
+        for (kind, name), group in sorted(groups.items()):
+            named, clashes = _named(kind, name, group)
+            entries |= {(kind, own): entry for own, entry in named.items()}
+            problems += clashes
+        return cls(entries, tuple(problems))
 
-    def get(self, kind: Kind, name: str) -> type[Component]:
-        """The component of that kind and name.
+    def entry(self, kind: Kind, name: str) -> RegisteredComponent:
+        """The component that `name`, plain or ``distribution:name``, means.
 
         Raises
         ------
@@ -106,12 +83,72 @@ class Registry:
             With near matches, or with what kept a plugin of that name from loading.
         """
         if (kind, name) in self.entries:
-            return self.entries[kind, name].component
-        if (kind, name) in self.clashes:
-            raise BlindSRError(
-                f"{TITLES[kind]} '{name}' is offered by {' and by '.join(self.clashes[kind, name])}; uninstall one of them"
-            )
+            return self.entries[kind, name]
+        distribution, colon, plain = name.rpartition(":")
+        offers = [e for (k, _), e in self.entries.items() if k == kind and e.component.name == plain]
+        if colon:
+            for entry in offers:
+                if _normalized(entry.distribution) == _normalized(distribution):
+                    return entry
+        elif offers:
+            sources, names = " and ".join(e.source for e in offers), " or ".join(e.qualified_name for e in offers)
+            raise BlindSRError(f"{TITLES[kind]} '{name}' is offered by {sources}; write {names}")
         raise BlindSRError(f"unknown {TITLES[kind]} '{name}'{self._hint(kind, name)}")
+
+    def get(self, kind: Kind, name: str) -> type[Component]:
+        """The class of the component that `name` means; raises as `entry` does."""
+        return self.entry(kind, name).component
+
+    def build(
+        self, kind: Kind, name: str, settings: Mapping[str, Any] | None = None, *, scale: int | None = None, base: Path = Path()
+    ) -> Component:
+        """Make a component.
+
+        Parameters
+        ----------
+        settings
+            Its parameters by name; the others have their defaults.
+        scale
+            If given, the component must be able to do it.
+        base
+            The folder where relative paths in `settings` start.
+
+        Raises
+        ------
+        BlindSRError
+            For an unknown name, a scale that the component cannot do, or wrong parameters: a message for each.
+        """
+        try:
+            return self.validated(kind, name, settings or {}, {"base": base, "scale": scale})
+        except ValidationError as error:
+            names = self.get(kind, name).model_fields
+            details = error.errors(include_url=False)
+            raise BlindSRError(
+                *(f"{'.'.join(map(str, (name, *detail['loc'])))}: {validation_message(detail, names)}" for detail in details)
+            ) from None
+
+    def validated(self, kind: Kind, name: str, settings: Any, context: Mapping[str, Any]) -> Component:
+        """Make a component as `build` does, but let pydantic's ``ValidationError`` through.
+
+        `context` holds ``base`` and ``scale``.
+        """
+        entry = self.entry(kind, name)
+        try:
+            component = entry.component.model_validate(settings, context=dict(context))
+        except (ValidationError, BlindSRError):
+            raise
+        except Exception as error:  # a validator of the plugin itself
+            raise BlindSRError(f"{TITLES[kind]} '{name}' of {entry.source} cannot be made ({described(error)})") from error
+        self.check_scale(kind, name, context["scale"])
+        if entry.distribution != BUNDLED:
+            component._full_name = entry.qualified_name
+        return component
+
+    def check_scale(self, kind: Kind, name: str, scale: int | None) -> None:
+        """Refuse a scale that the component cannot do; None is none in particular."""
+        able = self.get(kind, name).scales
+        if scale is not None and scale not in able:
+            raise BlindSRError(f"{TITLES[kind]} '{name}' can do {' and '.join(f'x{s}' for s in able)}, not x{scale}")
 
     def _hint(self, kind: Kind, name: str) -> str:
         for problem in self.problems:
@@ -124,48 +161,30 @@ class Registry:
         return suggestion(name, names) or f"; there are {', '.join(names)}"
 
 
-def suggestion(name: str, names: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` with the nearest of `names`, or nothing."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+def _named(kind: Kind, name: str, group: Sequence[RegisteredComponent]) -> tuple[dict[str, RegisteredComponent], list[Problem]]:
+    """The components of one plain name under the names that mean them, and what to tell of those that do not have it.
+
+    The bundled one has the plain name; of several others none has it: the order of installation must not decide.
+    """
+    bundled = [entry for entry in group if entry.distribution == BUNDLED]
+    owners = bundled or group
+    named = {name: owners[0]} if len(owners) == 1 else {}
+    problems = []
+    for entry in group:
+        if entry in named.values():
+            continue
+        if sum(_normalized(entry.distribution) == _normalized(other.distribution) for other in group) > 1:
+            reason = f"the {TITLES[kind]} '{name}' is offered twice by this distribution, so it cannot be used"
+        else:
+            named[entry.qualified_name] = entry
+            others = " and ".join(other.source for other in group if other is not entry)
+            reason = f"the {TITLES[kind]} '{name}' is offered by {others}, too; this one is called '{entry.qualified_name}'"
+        problem = Problem(name, entry.source, reason)
+        if problem not in problems:
+            problems.append(problem)
+    return named, problems
 
 
-def _components(point: EntryPoint, distribution: str, version: str) -> list[Entry]:
-    """What one plugin offers; all of it, or an exception."""
-    module: Any = point.load()
-    _check_api(module)
-    manager = pluggy.PluginManager("blindsr")
-    manager.add_hookspecs(hookspecs)
-    manager.register(module, point.name)
-    entries = []
-    for caller in manager.get_hookcallers(module) or ():
-        if not caller.has_spec():
-            raise BlindSRError(f"unknown hook '{caller.name}'{suggestion(caller.name, HOOKS)}")
-        kind, base = HOOKS[caller.name]
-        offered = caller()
-        if not offered:
-            raise BlindSRError(f"{caller.name} returned nothing; it must return a list of components")
-        for component in offered[0]:
-            _check_component(component, base, caller.name)
-            entries.append(Entry(kind, component, distribution, version))
-    if not entries:
-        raise BlindSRError(f"offers nothing: mark a function named {', '.join(HOOKS)} with @hookimpl")
-    return entries
-
-
-def _check_api(module: Any) -> None:
-    api = getattr(module, "blindsr_api", None)
-    if api != API_VERSION:
-        says = (
-            "does not say which version of blindsr's interfaces it is for"
-            if api is None
-            else f"is for version {api} of blindsr's interfaces"
-        )
-        raise BlindSRError(f"{says}; this blindsr has version {API_VERSION} (the module says it with blindsr_api = {API_VERSION})")
-
-
-def _check_component(component: Any, base: type[Component], hook: str) -> None:
-    if not (isinstance(component, type) and issubclass(component, base)):
-        raise BlindSRError(f"{hook} must return subclasses of {base.__name__}, not {component!r}")
-    if inspect.isabstract(component):
-        raise BlindSRError(f"{component.__name__} must define {', '.join(sorted(component.__abstractmethods__))}")
+def _normalized(distribution: str) -> str:
+    """The name of a distribution as packaging tools compare it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -1,4 +1,4 @@
-"""Who hears what happens in a run."""
+"""What a run reports while it goes on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from blindsr.pipeline.steps import Step
 
 
 class Listener(Protocol):
-    """Hears what happens to steps, for people to see."""
+    """Is called as things happen to steps, always in the thread that runs the plan."""
 
     def begun(self, steps: int) -> None:
-        """So many steps are to be done."""
+        """That many steps are to be done."""
         ...
 
     def started(self, step: Step) -> None:
@@ -20,11 +20,11 @@ class Listener(Protocol):
         ...
 
     def progress(self, step: Step, done: int, total: int) -> None:
-        """A step says how far it is."""
+        """A step reports how far it is."""
         ...
 
     def ended(self, step: Step, outcome: Outcome | Failure) -> None:
-        """A step has ended, well or not."""
+        """A step has ended, well and its outcome is on the disk, or with a failure, which may be that of a step it needs."""
         ...
 
     def writing(self, done: int, total: int) -> None:
@@ -32,5 +32,27 @@ class Listener(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Something about the input that the user should know."""
+        """Something about the input or the run that the user should know."""
         ...
+
+
+class Silent:
+    """A listener that does nothing."""
+
+    def begun(self, steps: int) -> None:
+        """Nothing."""
+
+    def started(self, step: Step) -> None:
+        """Nothing."""
+
+    def progress(self, step: Step, done: int, total: int) -> None:
+        """Nothing."""
+
+    def ended(self, step: Step, outcome: Outcome | Failure) -> None:
+        """Nothing."""
+
+    def writing(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""

@@ -1,119 +1,47 @@
-"""What a worker does: the six kinds of step, as pure functions from arrays to arrays."""
+"""What each kind of step does: pure functions from arrays to arrays."""
 
 from __future__ import annotations
 
-import re
+import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from contextlib import redirect_stdout
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.components.interfaces import Component, Degradation, KernelEstimator, NonBlindSR
-from blindsr.errors import BlindSRError
+from blindsr.components.interfaces import Degradation, KernelEstimator, NonBlindSR
+from blindsr.errors import BlindSRError, described
+from blindsr.execution.tasks import Context, Task, generator
 from blindsr.execution.tiling import upscale
-from blindsr.imaging.files import check_unchanged
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
 from blindsr.imaging.reader import crop_to_multiple, to_depth, to_float
-from blindsr.imaging.resize import downscale
-from blindsr.pipeline.outcome import Outcome
+from blindsr.imaging.registration import register
+from blindsr.pipeline.hashes import check_unchanged
+from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import StepKind
 
-if TYPE_CHECKING:
-    import torch
-
-REGISTRATION_GAIN = 0.01
-"""A stored kernel is moved only if that lowers its residual by more than this part."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A step with its inputs at hand, as it travels to a worker.
-
-    Attributes
-    ----------
-    inputs
-        Integer images ``lr``, ``hr``, ``sr`` (H, W, 3); kernels ``kernel`` and ``true``.
-    paths
-        Where inputs that are files lie, for messages.
-    files
-        The files that the component itself reads, and their SHA-256: the step fails if they differ.
-    seed, kernel_seed
-        Hexadecimal keys that seed the step's generators; `kernel_seed` is the same for all scales of an item.
-    """
-
-    kind: StepKind
-    component: Component | None
-    scale: int
-    inputs: Mapping[str, Any]
-    seed: str
-    kernel_seed: str
-    device: str = "cpu"
-    paths: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-
-
-class Context:
-    """The `blindsr.components.interfaces.RunContext` of a step."""
-
-    def __init__(self, device: str, seed: str, progress: Callable[[int, int], None]) -> None:
-        self.device = device
-        self._progress = progress
-        self._seed = seed
-        self.points: dict[str, list[tuple[int, float]]] = {}
-        self.warnings: list[str] = []
-
-    @cached_property
-    def rng(self) -> np.random.Generator:
-        """The numpy generator."""
-        return generator(self._seed)
-
-    @cached_property
-    def torch_rng(self) -> torch.Generator:
-        """The torch generator."""
-        import torch
-
-        return torch.Generator().manual_seed(int(self._seed[:15], 16))
-
-    def progress(self, done: int, total: int) -> None:
-        """Hand on how far the work is."""
-        self._progress(int(done), int(total))
-
-    def log(self, name: str, step: int, value: float) -> None:
-        """Add a point to a curve."""
-        if not re.fullmatch(r"\w[\w .+-]*", name):
-            raise ValueError(f"a curve's name is letters, digits, spaces and _ . + -, not {name!r}")
-        self.points.setdefault(name, []).append((int(step), float(value)))
-
-    def warn(self, text: str) -> None:
-        """Keep a remark."""
-        self.warnings.append(str(text))
-
-
-def generator(seed: str) -> np.random.Generator:
-    """The numpy generator of a hexadecimal seed."""
-    return np.random.default_rng(int(seed, 16))
+T = TypeVar("T")
 
 
 def perform(task: Task, progress: Callable[[int, int], None] = lambda done, total: None) -> Outcome:
-    """Do a step.
+    """Compute a step. What its component prints goes to standard error: standard output is the command's own.
 
     Raises
     ------
     BlindSRError
-        If its inputs cannot serve, or its component gives what it must not.
+        If its inputs cannot be used, or its component returns something invalid.
     """
-    for value in task.inputs.values():
-        if isinstance(value, np.ndarray):
-            value.flags.writeable = False
+    for image in task.inputs.images().values():
+        image.flags.writeable = False
     context = Context(task.device, task.seed, progress)
     start = time.perf_counter()
     check_unchanged(task.files)
-    outcome = _PERFORM[task.kind](task, context)
+    with redirect_stdout(sys.stderr):
+        outcome = _PERFORM[task.kind](task, context)
     check_unchanged(task.files)
     outcome.seconds = time.perf_counter() - start
     outcome.device = task.device
@@ -122,10 +50,24 @@ def perform(task: Task, progress: Callable[[int, int], None] = lambda done, tota
     return outcome
 
 
+def attempt(task: Task, progress: Callable[[int, int], None] = lambda done, total: None) -> Outcome | Failure:
+    """Compute a step, and turn what it raises into a `Failure`."""
+    try:
+        return perform(task, progress)
+    except BlindSRError as error:
+        return Failure(str(error))
+    except MemoryError:
+        return Failure("out of memory; try `workers` 1, or crop the image")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Failure(described(error), traceback.format_exc())
+
+
 def _degrade(task: Task, context: Context) -> Outcome:
     assert isinstance(task.component, Degradation)
     kernel = _checked_kernel(task.component.sample_kernel(task.scale, generator(task.kernel_seed)), task)
-    hr = _read_only(to_float(crop_to_multiple(task.inputs["hr"], task.scale)))
+    hr = _read_only(to_float(crop_to_multiple(_given(task.inputs.hr), task.scale)))
     if not hr.size:
         raise BlindSRError(f"the HR image is smaller than {task.scale} pixels a side")
     lr = np.asarray(task.component.degrade(hr, kernel, context.rng))
@@ -140,27 +82,25 @@ def _register(task: Task, context: Context) -> Outcome:
 
     Some published kernels do not regenerate their LR images exactly: they are a sub-pixel shift away.
     """
-    stored: Kernel = task.inputs["kernel"]
-    lr = to_float(task.inputs["lr"])
-    hr = to_float(_cropped_to(task.inputs["hr"], task.inputs["lr"], task.scale))
-    shift = _fitted_shift(hr, lr, stored)
-    moved = _moved(stored, shift)
-    before, after = (_residual(hr, lr, kernel) for kernel in (stored, moved))
-    use = after < (1 - REGISTRATION_GAIN) * before
+    pixels = _given(task.inputs.lr)
+    found = register(
+        to_float(_cropped_to(_given(task.inputs.hr), pixels, task.scale)), to_float(pixels), _given(task.inputs.kernel)
+    )
+    (rows_px, columns_px), before, after = found.shift_px, found.residual_stored, found.residual_moved
     values = {
         "residual_stored": before,
         "residual_moved": after,
-        "shift_rows_px": shift[0],
-        "shift_columns_px": shift[1],
-        "moved": float(use),
+        "shift_rows_px": rows_px,
+        "shift_columns_px": columns_px,
+        "moved": float(found.gains),
     }
-    remark = f"the stored kernel is moved by ({shift[0]:+.2f}, {shift[1]:+.2f}) px: residual {before:.3f} -> {after:.3f} of 255"
-    return Outcome({}, moved if use else stored, values, warnings=[remark] if use else [])
+    remark = f"the stored kernel is moved by ({rows_px:+.2f}, {columns_px:+.2f}) px: residual {before:.3f} -> {after:.3f} of 255"
+    return Outcome({}, found.better, values, warnings=[remark] if found.gains else [])
 
 
 def _estimate(task: Task, context: Context) -> Outcome:
     assert isinstance(task.component, KernelEstimator)
-    kernel = _checked_kernel(task.component.estimate(_read_only(to_float(task.inputs["lr"])), task.scale, context), task)
+    kernel = _checked_kernel(task.component.estimate(_read_only(to_float(_given(task.inputs.lr))), task.scale, context), task)
     if not kernel.aligned:
         rows, columns = kernel.misalignment_px
         off = f"({rows:+.2f}, {columns:+.2f}) px"
@@ -170,15 +110,15 @@ def _estimate(task: Task, context: Context) -> Outcome:
 
 def _upscale(task: Task, context: Context) -> Outcome:
     assert isinstance(task.component, NonBlindSR)
-    pixels = task.inputs["lr"]
+    pixels = _given(task.inputs.lr)
     lr = _read_only(to_float(pixels))
-    upscaler = task.component.fit(lr, task.inputs["kernel"], context)
+    upscaler = task.component.fit(lr, _given(task.inputs.kernel), context)
     return Outcome({"sr": upscale(upscaler, lr, task.scale, pixels.dtype, context.progress)})
 
 
 def _external(task: Task, context: Context) -> Outcome:
     """Take over an SR image that was made elsewhere, if its size is right."""
-    sr, lr = task.inputs["sr"], task.inputs["lr"]
+    sr, lr = _given(task.inputs.sr), _given(task.inputs.lr)
     height, width = (task.scale * size for size in lr.shape[:2])
     if sr.shape[:2] != (height, width):
         raise BlindSRError(
@@ -190,16 +130,16 @@ def _external(task: Task, context: Context) -> Outcome:
 
 def _score(task: Task, context: Context) -> Outcome:
     values: dict[str, float] = {}
-    if "hr" in task.inputs:
-        sr, hr = task.inputs["sr"], crop_to_multiple(task.inputs["hr"], task.scale)
+    if task.inputs.hr is not None:
+        sr, hr = _given(task.inputs.sr), crop_to_multiple(task.inputs.hr, task.scale)
         hr = _cropped_to(hr, sr, 1)
         for name, metric in (("psnr", psnr_y), ("ssim", ssim_y)):
             try:
                 values[name] = metric(sr, hr, shave=task.scale)
             except BlindSRError as error:  # too small for one metric is not too small for the other
                 context.warn(str(error))
-    if "true" in task.inputs:
-        values |= kernel_errors(task.inputs["kernel"], task.inputs["true"])
+    if task.inputs.true:
+        values |= kernel_errors(_given(task.inputs.kernel), task.inputs.true)
     return Outcome(values=values)
 
 
@@ -211,6 +151,12 @@ _PERFORM: Mapping[StepKind, Callable[[Task, Context], Outcome]] = {
     "external": _external,
     "score": _score,
 }
+
+
+def _given(value: T | None) -> T:
+    """An input that this kind of step always has."""
+    assert value is not None
+    return value
 
 
 def _read_only(image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -236,29 +182,3 @@ def _cropped_to(hr: NDArray[Any], lr: NDArray[Any], scale: int) -> NDArray[Any]:
             f"the HR image has {hr.shape[1]} x {hr.shape[0]} pixels; for this LR image it should have {width} x {height}"
         )
     return hr[:height, :width]
-
-
-def _residual(hr: NDArray[np.float32], lr: NDArray[np.float32], kernel: Kernel) -> float:
-    """Root mean square of ``downscale(hr, kernel) - lr``, in levels of 255."""
-    return float(255 * np.sqrt(np.mean(np.square(np.clip(downscale(hr, kernel), 0, 1) - lr))))
-
-
-def _fitted_shift(hr: NDArray[np.float32], lr: NDArray[np.float32], kernel: Kernel) -> tuple[float, float]:
-    """The sub-pixel shift of the kernel that best makes `lr` of `hr`, by Gauss-Newton steps."""
-    rows_px = columns_px = 0.0
-    for _ in range(4):
-        ahead, behind = (_moved(kernel, (rows_px + d, columns_px)) for d in (0.25, -0.25))
-        right, left = (_moved(kernel, (rows_px, columns_px + d)) for d in (0.25, -0.25))
-        slopes = [2 * (downscale(hr, a) - downscale(hr, b)).ravel() for a, b in ((ahead, behind), (right, left))]
-        error = (lr - downscale(hr, _moved(kernel, (rows_px, columns_px)))).ravel()
-        step = np.linalg.lstsq(np.stack(slopes, axis=1), error)[0]
-        rows_px += float(np.clip(step[0], -1, 1))
-        columns_px += float(np.clip(step[1], -1, 1))
-    return rows_px, columns_px
-
-
-def _moved(kernel: Kernel, shift_px: tuple[float, float]) -> Kernel:
-    """The kernel moved; for x4 with its x2 kernel, by moving that one by a third: it acts at 1 and at 2 px."""
-    if kernel.half:
-        return kernel.half.shifted(shift_px[0] / 3, shift_px[1] / 3).composed()
-    return kernel.shifted(*shift_px)

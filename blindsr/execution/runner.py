@@ -3,53 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from blindsr.components.registry import Registry
 from blindsr.errors import shortened
 from blindsr.execution.events import Listener
-from blindsr.execution.forecast import Timings
-from blindsr.execution.placement import Placement
-from blindsr.execution.scheduler import Report, Schedule
+from blindsr.execution.executors import open_executor
+from blindsr.execution.resources import Resources
+from blindsr.execution.saving import RecentSteps
+from blindsr.execution.scheduler import Report, Scheduler
 from blindsr.execution.signals import Interrupts
 from blindsr.pipeline.plan import Plan
 from blindsr.storage.images import remove_pictures, write_pictures
-from blindsr.storage.lock import locked
-from blindsr.storage.maintenance import PROGRESS, STEPS
-from blindsr.storage.manifest import Contents, take_folder
-from blindsr.storage.result import provenance, write_result
-from blindsr.storage.step_store import DamagedStepError, StepStore
+from blindsr.storage.manifest import Manifest
+from blindsr.storage.output_folder import OutputFolder
+from blindsr.storage.result_writer import provenance, up_to_date, write_result
+from blindsr.storage.step_store import DamagedStepError
 
 
-def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, listener: Listener) -> Report:
-    """Run all that is not yet done of a plan, and consolidate the result.
+def run_plan(
+    plan: Plan, registry: Registry, resources: Resources, *, folder: OutputFolder, listener: Listener, name: str | None = None
+) -> Report:
+    """Compute all that is not yet done of a plan, and write the result; one that is there and would be the same is left alone.
 
     Parameters
     ----------
-    out
-        The folder of results; finished steps lie in ``out/steps`` and serve later runs.
+    folder
+        The output folder; its finished steps serve later runs.
+    name
+        The name of the result's folder in it; by default ``PIPELINE-DATA-xSCALE``.
 
     Raises
     ------
     BlindSRError
-        If the folder cannot be written, another run is using it, or the place to run is not there.
+        If the folder cannot be written, another run is using it, or what `resources` name is not there.
     """
-    steps = StepStore(out / STEPS)
-    with locked(out), Interrupts() as interrupts:
-        timings = Timings(out)
-        folder, contents = take_folder(out, plan)
-        report = Report(plan, folder)
-        _tell_others(report, contents, listener)
+    resources = resources.resolved()
+    with folder.locked(), Interrupts() as interrupts:
+        steps = RecentSteps(folder.steps.folder)
+        timings = folder.timings()
+        result = folder.claim(plan, name)
+        report = Report(plan, result.path)
+        _tell_others(report, result.manifest(), listener)
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
             if missing and not report.interrupted:
-                placement = placement.resolved()
-                schedule = Schedule(report, missing, steps, placement, timings, listener, interrupts)
-                schedule.run(placement.pool(plan, registry, len(missing), out / PROGRESS, listener, interrupts))
+                scheduler = Scheduler(report, missing, steps, resources, timings, listener, interrupts)
+                scheduler.run(
+                    open_executor(
+                        resources, plan, registry, len(missing), interrupts=interrupts, note=listener.note,
+                        progress=lambda key, done, total: listener.progress(plan.steps[key], done, total),
+                    )
+                )  # fmt: skip
+                steps.sync()
             try:
-                about = provenance(plan, _plugins(registry), placement.device, placement.threads)
+                about = provenance(plan, _plugins(registry), resources.device, resources.threads)
                 _conclude(report, steps, listener, interrupts, about)
             except DamagedStepError as error:
                 listener.note(str(error))
@@ -58,7 +67,7 @@ def run(plan: Plan, registry: Registry, placement: Placement, *, out: Path, list
                 return report
 
 
-def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: Interrupts, about: Mapping[str, Any]) -> None:
+def _conclude(report: Report, steps: RecentSteps, listener: Listener, interrupts: Interrupts, about: Mapping[str, Any]) -> None:
     """Write all that is finished where people look for it."""
     if report.interrupted:
         listener.note("writing the result of what is finished; Ctrl-C once more leaves that for the next run")
@@ -74,21 +83,19 @@ def _conclude(report: Report, steps: StepStore, listener: Listener, interrupts: 
         interrupts.let_through()
         listener.writing(done, total)
 
-    write_result(report.result, report.plan, steps, report.failures, about, progress)
+    if not up_to_date(report.result, report.plan, steps, report.failures):
+        write_result(report.result, report.plan, steps, report.failures, about, progress)
 
 
-def _tell_others(report: Report, contents: Contents, listener: Listener) -> None:
-    """Say that a folder has more in it than its result will have."""
-    items = {planned.item.id for planned in report.plan.items}
-    others = [item for item in contents.items if item not in items]
-    others += [f"seed {seed}" for seed in contents.seeds if seed not in report.plan.pipeline.seeds]
-    if others:
+def _tell_others(report: Report, manifest: Manifest, listener: Listener) -> None:
+    """Tell that a folder has more in it than its result will have."""
+    if others := manifest.beyond(report.plan):
         kept = f"what is done of them stays, and a run that names all puts all into {report.result.name}"
-        listener.note(f"{report.folder} is also of {shortened(others)}: {kept}")
+        listener.note(f"{report.result.parent} is also of {shortened(others)}: {kept}")
 
 
-def _tell_registration(report: Report, steps: StepStore, listener: Listener, interrupts: Interrupts) -> None:
-    """Say how well the stored true kernels regenerate their LR images."""
+def _tell_registration(report: Report, steps: RecentSteps, listener: Listener, interrupts: Interrupts) -> None:
+    """Tell how well the stored true kernels regenerate their LR images."""
     values = []
     for key, step in report.plan.steps.items():
         if step.kind == "register" and key in steps:

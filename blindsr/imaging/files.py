@@ -1,37 +1,37 @@
-"""Files on disk: written whole or not at all, and known by their bytes."""
+"""Files on disk: atomic writing, names that fit, checksums."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
 
-LONGEST_NAME = 255
-"""Bytes that a file's name can have, on nearly all file systems."""
+MAX_NAME_BYTES = 255
+"""What nearly all file systems allow for a file's name."""
 
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals about `path` into a `BlindSRError` that says what to do."""
+    """Turn an `OSError` about `path` into a `BlindSRError` that says what to do."""
     try:
         yield
     except PermissionError:
-        raise BlindSRError(f"{path}: permission denied; choose another folder with --out, or change its permissions") from None
+        raise BlindSRError(f"{path}: permission denied; choose another folder, or change its permissions") from None
     except OSError as error:
         raise BlindSRError(f"{path}: {error.strerror or error}") from error
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object], *, sync_folder: bool = True) -> None:
     """Call ``write(temporary)``, bring its bytes to the disk, and rename it to `path`.
 
-    Whatever kills the process, `path` is then either the whole new file or what it was before.
+    Whatever kills the process, `path` is then either the whole new file or what it was before. Without `sync_folder` the rename
+    itself may reach the disk some seconds later: who writes many files calls `bring_to_disk` once.
     """
-    part = path.with_name(f"{os.fsencode(path.name)[: LONGEST_NAME - 5].decode(errors='ignore')}.part")
+    part = path.with_name(f"{os.fsencode(path.name)[: MAX_NAME_BYTES - 5].decode(errors='ignore')}.part")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -40,16 +40,17 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
             part.replace(path)
-            _sync_folder(path.parent)
+            if sync_folder:
+                bring_to_disk(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
 
 
 def file_name(text: str, suffix: str = "") -> str:
-    """`text` and `suffix` as the name of a file or folder; the end of a `text` that is too long gives way to a digest."""
+    """A name for a file or folder: `text` and `suffix`; if that is too long, the end of `text` is replaced by a digest."""
     data = os.fsencode(text)
-    room = LONGEST_NAME - len(suffix)
+    room = MAX_NAME_BYTES - len(suffix)
     if len(data) <= room:
         return f"{text}{suffix}"
     return f"{data[: room - 17].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:16]}{suffix}"
@@ -61,28 +62,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_unchanged(files: Mapping[str, str]) -> None:
-    """Compare files, by path, with the SHA-256 that each had when the run was planned.
-
-    Raises
-    ------
-    BlindSRError
-        If one has another now, or cannot be read.
-    """
-    for name, digest in files.items():
-        with explained(Path(name)):
-            state = Path(name).stat()
-        if _digest(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino) != digest:
-            raise BlindSRError(f"{name}: changed since the run began; run again")
-
-
-@functools.lru_cache(1024)
-def _digest(name: str, *state: int) -> str:
-    """Computed once for each state of a file."""
-    return sha256(Path(name))
-
-
-def _sync_folder(folder: Path) -> None:
+def bring_to_disk(folder: Path) -> None:
+    """Bring the names of the files in a folder to the disk."""
     if os.name == "posix":  # the rename itself reaches the disk with the folder; Windows has no such call
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,8 +1,7 @@
-"""The SR kernel: alignment, composition to x4, files."""
+"""The SR kernel: alignment, composition to x4, Gaussians, files."""
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,20 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blindsr.errors import BlindSRError
-from blindsr.imaging.cubic import cubic
-from blindsr.imaging.files import write_whole
+from blindsr.imaging.kernel_files import kernel_picture, read_kernel_array, write_kernel_array
+from blindsr.imaging.resize import cubic
 
 Convention = Literal["kernelgan", "usrnet", "fkp"]
+Array = NDArray[np.float64]
 
-KERNEL_SUFFIXES = (".mat", ".npy", ".png")
-MAT_HEADER = b"MATLAB 5.0 MAT-file, written by blindsr"
-MOST_BYTES = 500_000
-MOST_VALUES = 1_000_000
 SUM_TOLERANCE = 1e-3
 ALIGNED_WITHIN_PX = 0.25  # DIV2KRK's own x4 kernels are up to 0.22 px off
+GAUSSIAN_REACH = 4
+"""Standard deviations that the frame of a Gaussian kernel reaches by default."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Kernel:
     """An SR kernel, applied as a correlation: ``lr = correlate(hr, kernel)[::scale, ::scale]``.
 
@@ -43,24 +41,47 @@ class Kernel:
     ------
     BlindSRError
         If the array is no such kernel.
+
+    Examples
+    --------
+    >>> Kernel.bicubic(2)
+    Kernel(9 x 9, scale=2, aligned, widths 0.85 x 0.85 px)
+    >>> Kernel(np.ones((3, 3)) / 9, scale=2).align().shape
+    (7, 7)
     """
 
-    array: NDArray[np.float64]
+    array: Array
     scale: int
     half: Kernel | None = None
 
     def __post_init__(self) -> None:
-        array = np.array(self.array, dtype=np.float64)
+        try:
+            array = np.array(self.array, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise BlindSRError(f"a kernel's array must hold real numbers, not {str(self.array)[:40]}") from None
         if array.ndim != 2 or array.shape[0] % 2 == 0 or array.shape[1] % 2 == 0:
-            raise BlindSRError(f"a kernel must be 2-D with an odd number of rows and columns, not of shape {array.shape}")
-        if not np.isfinite(array).all():
-            raise BlindSRError(f"the kernel holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite")
+            raise BlindSRError(
+                f"a kernel's array must be 2-D with an odd number of rows and columns, not {array.shape}; pad it with zeros"
+            )
+        if bad := int((~np.isfinite(array)).sum()):
+            raise BlindSRError(f"the kernel's array holds {bad} values that are NaN or infinite; replace them")
         if abs(array.sum() - 1) > SUM_TOLERANCE:
-            raise BlindSRError(f"the kernel sums to {array.sum():.6g}, not to 1; divide it by its sum")
-        if self.scale < 2:
-            raise BlindSRError(f"a kernel's scale must be 2 or more, not {self.scale}")
+            raise BlindSRError(f"the kernel sums to {array.sum():.6g}, not to 1; divide its array by its sum")
+        if self.scale != int(self.scale) or self.scale < 2:
+            raise BlindSRError(f"a kernel's scale must be a whole number of 2 or more, not {self.scale}")
         array.flags.writeable = False
         object.__setattr__(self, "array", array)
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        off_rows, off_columns = self.misalignment_px
+        place = "aligned" if self.aligned else f"({off_rows:+.2f}, {off_columns:+.2f}) px off alignment"
+        long_, short = self.widths_px
+        return f"Kernel({rows} x {columns}, scale={self.scale}, {place}, widths {long_:.2f} x {short:.2f} px)"
+
+    def _repr_png_(self) -> bytes:
+        """A picture of it, which Jupyter shows."""
+        return kernel_picture(self.array)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,13 +95,13 @@ class Kernel:
 
     @property
     def misalignment_px(self) -> tuple[float, float]:
-        """How far, in HR pixels, the centre of mass lies beyond the aligned place ``size // 2 + (scale - 1) / 2``."""
+        """Distance, in HR pixels, of the centre of mass from the aligned place ``size // 2 + (scale - 1) / 2``: rows, columns."""
         row, column = (size // 2 + (self.scale - 1) / 2 for size in self.shape)
         return self.center_of_mass[0] - row, self.center_of_mass[1] - column
 
     @property
     def aligned(self) -> bool:
-        """Whether an LR pixel lies in the middle of its HR block, so that plain upscaling is registered with the HR image."""
+        """Whether an LR pixel lies in the middle of its HR block (within 0.25 px), so that upscaling does not shift the image."""
         return max(map(abs, self.misalignment_px)) <= ALIGNED_WITHIN_PX
 
     @property
@@ -92,7 +113,7 @@ class Kernel:
         return math.sqrt(long_), math.sqrt(short)
 
     def shifted(self, rows_px: float, columns_px: float) -> Kernel:
-        """The kernel moved by a sub-pixel shift (cubic spline) on a frame wide enough to lose nothing."""
+        """The kernel moved by a sub-pixel shift (cubic spline), in a frame that is enlarged so that nothing is cut off."""
         return Kernel(shift(self.array, (rows_px, columns_px)), self.scale)
 
     def align(self) -> Kernel:
@@ -101,21 +122,11 @@ class Kernel:
         return self.shifted(-off_rows, -off_columns)
 
     def composed(self) -> Kernel:
-        """The kernel of twice this downscaling: x4 out of x2, of size 3 n - 2, with `half` set to this one.
-
-        ``k4 = k2 * dilate2(k2)`` (full convolution): downscaling by 4 is downscaling by 2 twice.
-        Source: Bell-Kligler et al., KernelGAN (NeurIPS 2019), section 4.2.
-        """
-        from scipy.signal import convolve2d
-
-        rows, columns = self.shape
-        s = self.scale
-        dilated = np.zeros((s * (rows - 1) + 1, s * (columns - 1) + 1))
-        dilated[::s, ::s] = self.array
-        return Kernel(convolve2d(self.array, dilated), s * s, half=self)
+        """The kernel that downscales as this one applied twice: x4 from x2, with `half` set to this one. See `compose`."""
+        return Kernel(compose(self.array, self.scale), self.scale**2, half=self)
 
     def composes(self, other: Kernel) -> bool:
-        """Whether `other` is this kernel, composed (to 1e-3 of its largest value)."""
+        """Whether `other` equals ``self.composed()``, to 1e-3 of its largest value."""
         whole = self.composed().array
         return whole.shape == other.shape and bool(np.abs(whole - other.array).max() < 1e-3 * other.array.max())
 
@@ -129,6 +140,39 @@ class Kernel:
         return cls(array / array.sum(), scale, half=cls.bicubic(scale // 2) if scale == 4 else None)
 
     @classmethod
+    def gaussian(cls, covariance: ArrayLike, scale: int, *, size: int | None = None) -> Kernel:
+        """An aligned Gaussian, isotropic or not.
+
+        Parameters
+        ----------
+        covariance
+            (2, 2), symmetric and positive definite, in square HR pixels, over (row, column). A number stands for that
+            variance along both axes.
+        size
+            Odd side of its frame; by default one that reaches four standard deviations.
+
+        Raises
+        ------
+        BlindSRError
+            If `covariance` is no covariance, or `size` is even.
+
+        Examples
+        --------
+        >>> Kernel.gaussian([[4, 0], [0, 1]], scale=2)
+        Kernel(19 x 19, scale=2, aligned, widths 2.00 x 1.00 px)
+        """
+        matrix: Array = np.asarray(covariance, dtype=np.float64)
+        matrix = matrix * np.eye(2) if matrix.ndim == 0 else matrix
+        if matrix.shape != (2, 2) or not np.allclose(matrix, matrix.T) or not np.linalg.eigvalsh(matrix).min() > 0:
+            raise BlindSRError(f"covariance must be a positive number or a symmetric positive definite 2 x 2 matrix, not {matrix}")
+        offset = (scale - 1) / 2
+        reach = math.ceil(GAUSSIAN_REACH * math.sqrt(np.diag(matrix).max()) + offset)
+        side = 2 * reach + 1 if size is None else size
+        precision = np.linalg.inv(matrix).astype(np.float64, copy=False)
+        array = gaussian_array(precision, side, center=(side // 2 + offset, side // 2 + offset))
+        return cls(array / array.sum(), scale)
+
+    @classmethod
     def load(cls, path: str | Path, *, scale: int, convention: Convention = "kernelgan") -> Kernel:
         """Read a ``.mat`` (variable ``Kernel`` or ``ker``, or the only 2-D one) or ``.npy`` file.
 
@@ -137,105 +181,104 @@ class Kernel:
         """
         path = Path(path)
         try:
-            array = _read_array(path)
-            if convention == "usrnet":
-                array = array[::-1, ::-1]
-            elif convention == "fkp":
-                array = shift(array, (scale - 1, scale - 1))
-            return cls(array, scale)
+            return cls(_converted(read_kernel_array(path), convention, scale - 1), scale)
         except BlindSRError as error:
             raise BlindSRError(f"{path}: {error}") from None
 
     def save(self, path: str | Path, *, convention: Convention = "kernelgan") -> None:
         """Write ``.mat`` (variable ``Kernel``), ``.npy``, or ``.png`` (a picture of it, for people; it cannot be read back)."""
-        path = Path(path)
-        array = self.array
-        if convention == "usrnet":
-            array = array[::-1, ::-1]
-        elif convention == "fkp":
-            array = shift(array, (1 - self.scale, 1 - self.scale))
-        if path.suffix not in KERNEL_SUFFIXES:
-            raise BlindSRError(f"{path}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{path.suffix}'")
-        write_whole(path, lambda part: part.write_bytes(_encoded(array, path.suffix)))
+        write_kernel_array(Path(path), _converted(self.array, convention, 1 - self.scale))
 
 
-def _encoded(array: NDArray[np.float64], suffix: str) -> bytes:
-    out = io.BytesIO()
-    if suffix == ".mat":
-        from scipy.io import savemat
-
-        savemat(out, {"Kernel": array}, do_compression=True)
-        out.seek(0)
-        out.write(MAT_HEADER.ljust(116))  # scipy's own header holds the time: the same kernel would not give the same bytes
-    elif suffix == ".npy":
-        np.save(out, array)
-    else:
-        from PIL import Image
-
-        gray = np.round(255 * np.clip(array / array.max(), 0, 1)).astype(np.uint8)
-        Image.fromarray(gray.repeat(16, 0).repeat(16, 1)).save(out, "PNG")
-    return out.getvalue()
+def _converted(array: Array, convention: Convention, shift_px: int) -> Array:
+    if convention == "usrnet":
+        return array[::-1, ::-1]
+    return shift(array, (shift_px, shift_px)) if convention == "fkp" else array
 
 
-def center_of_mass(array: NDArray[np.float64]) -> tuple[float, float]:
+def center_of_mass(array: Array) -> tuple[float, float]:
     """Row and column of the centre of mass of a 2-D array, in pixels from the first."""
     total = array.sum()
     rows, columns = (float(array.sum(1 - axis) @ np.arange(array.shape[axis]) / total) for axis in (0, 1))
     return rows, columns
 
 
-def shift(array: ArrayLike, by_px: tuple[float, float]) -> NDArray[np.float64]:
+def shift(array: ArrayLike, by_px: tuple[float, float]) -> Array:
     """A kernel array moved by a sub-pixel shift with a cubic spline, renormalised.
 
-    The frame first grows by ``ceil(largest shift) + 1`` on each side, as in KernelGAN's release, so that no mass falls off.
+    The frame first grows by ``ceil(largest shift) + 1`` on each side, as in KernelGAN's release, so that nothing is cut off.
     """
     from scipy import ndimage
 
     padded = np.pad(np.asarray(array, dtype=np.float64), math.ceil(max(map(abs, by_px))) + 1)
     moved = ndimage.shift(padded, by_px, order=3, mode="constant")
-    shifted: NDArray[np.float64] = moved / moved.sum()
+    shifted: Array = moved / moved.sum()
     return shifted
 
 
-def _read_mat(path: Path) -> NDArray[np.float64]:
-    """The variable ``Kernel`` or ``ker``, or the only 2-D one."""
-    from scipy.io import loadmat
+def compose(array: Array, scale: int) -> Array:
+    """Kernel arrays (..., n, n) applied twice: ``k * dilate(k)``, a full convolution of side ``(scale + 1) (n - 1) + 1``.
 
-    if path.stat().st_size > MOST_BYTES:  # packed, it can be a thousand times larger
-        raise BlindSRError(f"has {path.stat().st_size} bytes, which is no kernel")
-    variables: dict[str, NDArray[np.float64]] = {
-        name: value
-        for name, value in loadmat(path).items()
-        if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu"
-    }
-    names: list[str] = [n for n in ("Kernel", "ker") if n in variables] or list(variables)
-    if len(names) != 1 and names[:1] not in (["Kernel"], ["ker"]):
-        raise BlindSRError(f"the file should hold one 2-D variable 'Kernel'; it holds {sorted(variables) or 'none'}")
-    return variables[names[0]]
+    Several at once are convolved by Fourier transforms, which round differently: a value that should be 0 can be -1e-17.
 
+    Downscaling by 4 is downscaling by 2 twice. Source: Bell-Kligler et al., KernelGAN (NeurIPS 2019), section 4.2.
+    """
+    from scipy.signal import convolve2d, fftconvolve
 
-def _check_count(values: int) -> None:
-    if values > MOST_VALUES:
-        raise BlindSRError(f"holds {values} values, which is no kernel")
+    *others, rows, columns = array.shape
+    dilated = np.zeros((*others, scale * (rows - 1) + 1, scale * (columns - 1) + 1))
+    dilated[..., ::scale, ::scale] = array
+    composed: Array = fftconvolve(array, dilated, axes=(-2, -1)) if others else convolve2d(array, dilated)
+    return composed
 
 
-def _read_array(path: Path) -> NDArray[np.float64]:
-    if not path.is_file():
-        raise BlindSRError("no such file")
-    try:
-        if path.suffix == ".npy":
-            array = np.load(path, allow_pickle=False, mmap_mode="r")
-        elif path.suffix == ".mat":
-            array = _read_mat(path)
-        else:
-            raise BlindSRError(f"a kernel is read from .mat or .npy, not from '{path.suffix}'")
-    except BlindSRError:
-        raise
-    except Exception as error:  # the parsers of foreign formats raise whatever they like
-        raise BlindSRError(
-            f"not a readable {path.suffix} file ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-        ) from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise BlindSRError("the file does not hold an array of numbers")
-    _check_count(array.size)
-    return np.asarray(array, dtype=np.float64)
+def gaussian_array(precision: Array, size: int, *, center: ArrayLike) -> Array:
+    """Gaussians ``exp(-x^T precision x / 2)`` on a square grid; not normalised.
+
+    Parameters
+    ----------
+    precision
+        (..., 2, 2), the inverse of the covariance, in pixels to the power of -2, over (row, column).
+    size
+        Side of the grid.
+    center
+        (..., 2): row and column of each maximum, in pixels from the first.
+
+    Returns
+    -------
+    (..., size, size).
+    """
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), axis=-1)
+    offset = grid - np.asarray(center)[..., None, None, :]
+    gaussians: Array = np.exp(-0.5 * np.einsum("...yxi,...ij,...yxj->...yx", offset, precision, offset))
+    return gaussians
+
+
+def precision_of(variances: Array, angles: ArrayLike) -> Array:
+    """Inverse covariances (..., 2, 2) of Gaussians, by the variances (..., 2) of their axes and the first one's angle (...)."""
+    cos, sin = np.cos(angles), np.sin(angles)
+    axes = np.stack([np.stack([cos, -sin], axis=-1), np.stack([sin, cos], axis=-1)], axis=-2)
+    precision: Array = (axes * (1 / variances)[..., None, :]) @ np.swapaxes(axes, -1, -2)
+    return precision
+
+
+def nonnegative_kernel(factor: Array, target: Array) -> Array:
+    """The array k >= 0, summing to 1, that best solves the normal equations ``A k = b`` (least squares).
+
+    Parameters
+    ----------
+    factor
+        The lower Cholesky factor of A, (n^2, n^2).
+    target
+        ``factor^-1 b``, (n^2,).
+
+    Returns
+    -------
+    (n, n): the minimum of ``k^T A k - 2 k^T b`` over k >= 0, then divided by its sum.
+    """
+    from scipy.optimize import nnls
+
+    taps: Array = nnls(factor.T, target)[0]
+    side = math.isqrt(len(taps))
+    kernel: Array = (taps / taps.sum()).reshape(side, side)
+    return kernel

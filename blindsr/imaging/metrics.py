@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,15 +11,72 @@ from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel, center_of_mass
+from blindsr.imaging.reader import peak_of
+from blindsr.imaging.resize import check_image
 
-PROTOCOL = {"channel": "Y", "data_range": 255, "higher_is_better": True}
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of a row that tables show.
+
+    Attributes
+    ----------
+    name
+        In results and on the command line.
+    title
+        Heading of its column in a table.
+    unit
+        "1" for a pure number.
+    higher_is_better
+        None for what is not ranked: seconds.
+    format
+        Format specification of a value in a table.
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool | None
+    format: str
+
+    @property
+    def measures_quality(self) -> bool:
+        """Whether it compares with a ground truth (an HR image or a true kernel), rather than counting seconds."""
+        return self.higher_is_better is not None
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr", "PSNR (dB)", "dB", True, ".2f"),
+        Metric("ssim", "SSIM", "1", True, ".4f"),
+        Metric("kernel_l2", "kernel error", "1", False, ".3f"),
+        Metric("kernel_correlation", "kernel correlation", "1", True, ".3f"),
+        Metric("seconds_estimate", "kernel (s)", "s", None, ".1f"),
+        Metric("seconds_upscale", "SR (s)", "s", None, ".1f"),
+    )
+}
+"""All metrics by name, in the order of a table's columns. A new metric is a new entry here, and a step that computes it."""
+
+PROTOCOL = {"channel": "Y", "data_range": 255}
+"""How PSNR and SSIM are measured, for results to say so."""
+
 SSIM_SETTINGS = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
 SSIM_WINDOW_PX = 11
 
 
 def luma(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Y of BT.601 in 16..235 (float64, not rounded) of an 8- or 16-bit RGB image of shape (H, W, 3)."""
-    rgb = image.astype(np.float64) * (255 / np.iinfo(image.dtype).max)
+    """Y of BT.601 in 16..235 (float64, not rounded) of an RGB image (H, W, 3): uint8, uint16, or floats in [0, 1].
+
+    Raises
+    ------
+    BlindSRError
+        For images of another type, and floats outside [0, 1].
+    """
+    peak = 1 if image.dtype.kind == "f" else peak_of(image.dtype)
+    if peak == 1 and not (image.min() >= 0 and image.max() <= 1):
+        raise BlindSRError(f"float images must lie in [0, 1], not {image.min():.4g} to {image.max():.4g}; scale or clip them first")
+    rgb = image.astype(np.float64) * (255 / peak)
     luma: NDArray[np.float64] = 16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255
     return luma
 
@@ -28,13 +87,24 @@ def psnr_y(sr: NDArray[Any], hr: NDArray[Any], *, shave: int) -> float:
     Parameters
     ----------
     sr, hr
-        uint8 or uint16 RGB images of one shape (H, W, 3).
+        RGB images of one shape (H, W, 3): uint8, uint16, or floats in [0, 1], which are not rounded.
     shave
         Pixels left out at each side; the protocol's is the scale.
 
     Returns
     -------
     ``10 log10(255^2 / MSE)`` on Y; infinite for equal images.
+
+    Raises
+    ------
+    BlindSRError
+        If the images have different shapes, nothing is left after shaving, or their type or range is another.
+
+    Examples
+    --------
+    >>> hr = np.full((16, 16, 3), 0.5)
+    >>> round(psnr_y(hr + 0.01, hr, shave=2), 2)
+    41.32
     """
     y_sr, y_hr = _shaved_luma(sr, hr, shave)
     error = np.mean(np.square(y_sr - y_hr))
@@ -67,6 +137,12 @@ def kernel_errors(estimated: Kernel, true: Kernel) -> dict[str, float]:
         |estimated - true| / |true|; 0 is best.
     ``kernel_correlation``
         The largest normalised cross-correlation over all shifts; 1 is best.
+
+    Examples
+    --------
+    >>> errors = kernel_errors(Kernel.gaussian(1.0, scale=2), Kernel.gaussian(1.44, scale=2))
+    >>> {name: round(value, 3) for name, value in errors.items()}
+    {'kernel_l2': 0.273, 'kernel_correlation': 0.985}
     """
     from scipy.signal import correlate
 
@@ -91,6 +167,8 @@ def _centered(array: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 
 def _shaved_luma(sr: NDArray[Any], hr: NDArray[Any], shave: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    check_image(sr)
+    check_image(hr)
     if sr.shape != hr.shape or sr.ndim != 3 or sr.shape[2] != 3:
         raise BlindSRError(f"only RGB images of one size can be compared, not {sr.shape} with {hr.shape}")
     inner = slice(shave, -shave or None)

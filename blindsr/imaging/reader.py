@@ -1,13 +1,10 @@
-"""Image files to and from RGB: depth, alpha, orientation, colour profile."""
+"""Reading of image files as RGB (depth, alpha, orientation, colour profile), and conversion between depths."""
 
 from __future__ import annotations
 
 import io
 import logging
-import os
-import struct
 import warnings
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
-from blindsr.imaging.files import write_whole
+from blindsr.imaging.resize import rounded
 
 Image: TypeAlias = NDArray[np.float32]
 """An array of shape (H, W, 3), RGB, in [0, 1]."""
@@ -26,13 +23,10 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 GRAY_NOTE = "grayscale: repeated in the three channels"
 SAME_COLOUR = 3  # levels of 255
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_HEADER = 33  # bytes: the signature, and the chunk IHDR
-PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-MAX_PIXELS = 178_956_970  # where Pillow, too, takes a file for a decompression bomb
-LARGE_PIXELS = 48_000_000
-MOST_PIXELS_PER_BYTE = 30
-"""A large file with more is nearly empty, a decompression bomb; the worst compressed photographs have about 10."""
+MAX_PIXELS = 178_956_970
+"""Larger images are refused before they are decoded; Pillow has the same limit, against decompression bombs."""
+
+TOO_LARGE = f"over {MAX_PIXELS // 10**6} megapixels; crop it first"
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def read_image(path: str | Path) -> Picture:
     """Read the first frame of an image file as upright RGB.
 
     Grayscale is repeated in the three channels, transparency dropped, CMYK, palettes and colour profiles other than sRGB
-    converted to sRGB, EXIF orientation applied. Whatever was done is said in `Picture.notes`.
+    converted to sRGB, EXIF orientation applied. `Picture.notes` says what was done.
 
     Raises
     ------
@@ -70,7 +64,7 @@ def read_image(path: str | Path) -> Picture:
     try:
         data = path.read_bytes()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damage that decoders get over, and of size, which is looked at below
+            warnings.simplefilter("ignore")  # of damage that decoders tolerate, and of sizes below the limit
             picture = _read_tiff(data) if data[:4] in TIFF_MAGIC else None
             if picture is None:
                 with Image.open(io.BytesIO(data), formats=FORMATS) as file:
@@ -78,7 +72,7 @@ def read_image(path: str | Path) -> Picture:
     except UnidentifiedImageError:
         raise BlindSRError(f"{path}: not an image in a format that can be read ({', '.join(s[1:] for s in SUFFIXES)})") from None
     except Image.DecompressionBombError:
-        raise BlindSRError(f"{path}: over {MAX_PIXELS // 10**6} megapixels; crop it first") from None
+        raise BlindSRError(f"{path}: {TOO_LARGE}") from None
     except BlindSRError as error:
         raise BlindSRError(f"{path}: {error}") from None
     except MemoryError:
@@ -89,65 +83,50 @@ def read_image(path: str | Path) -> Picture:
     return picture
 
 
-def write_png(path: Path, pixels: NDArray[Any], text: tuple[str, str] | None = None) -> None:
-    """Write uint8 or uint16 RGB pixels (H, W, 3) as a PNG, whole or not at all; `text` is a keyword and what it says, in ASCII."""
-    import cv2
-
-    encoded = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
-    if text:
-        chunk = b"tEXt" + "\0".join(text).encode("ascii")
-        chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-        encoded = encoded[:PNG_HEADER] + chunk + encoded[PNG_HEADER:]
-    write_whole(path, lambda part: part.write_bytes(encoded))
-
-
-def png_text(path: Path) -> tuple[str, str] | None:
-    """The text that `write_png` put into a file; None where there is none."""
-    try:
-        with path.open("rb") as file:
-            (size,), kind = struct.unpack(">I", file.read(PNG_HEADER + 4)[PNG_HEADER:]), file.read(4)
-            keyword, _, said = file.read(min(size, 1000)).decode("ascii").partition("\0")
-    except (OSError, ValueError, struct.error):
-        return None
-    return (keyword, said) if kind == b"tEXt" else None
-
-
-def png_is_cut_short(path: Path) -> bool:
-    """Whether a PNG file lacks its end."""
-    try:
-        with path.open("rb") as file:
-            file.seek(-len(PNG_END), os.SEEK_END)
-            return file.read() != PNG_END
-    except OSError:
-        return True
-
-
-def verify_png(path: Path) -> None:
-    """Read a PNG file and compare all its checksums; `ValueError` says what is wrong with it."""
-    with path.open("rb") as file:
-        if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
-            raise ValueError("not a PNG file")
-        kind = b""
-        while kind != b"IEND":
-            head = file.read(8)
-            size = int.from_bytes(head[:4], "big")
-            kind, chunk, checksum = head[4:], file.read(size), file.read(4)
-            if len(checksum) < 4:
-                raise ValueError("cut short")
-            if zlib.crc32(kind + chunk) != int.from_bytes(checksum, "big"):
-                raise ValueError(f"its checksum is wrong in the chunk before byte {file.tell()}")
-
-
 def to_float(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """uint8 or uint16 pixels as float32 in [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    """uint8 or uint16 pixels as float32 in [0, 1]; floats as float32, as they are.
+
+    Raises
+    ------
+    BlindSRError
+        For other types, whose range is not known.
+
+    Examples
+    --------
+    >>> to_float(np.array([0, 51, 255], np.uint8)).tolist()
+    [0.0, 0.20000000298023224, 1.0]
+    """
+    if pixels.dtype.kind == "f":
+        return pixels.astype(np.float32, copy=False)
+    return pixels.astype(np.float32) / np.float32(peak_of(pixels.dtype))
 
 
-def to_depth(image: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
-    """A float image clipped to [0, 1] and rounded to uint8 or uint16."""
-    peak = np.iinfo(dtype).max
+def to_depth(image: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """A float image clipped to [0, 1] and rounded to uint8 or uint16.
+
+    Examples
+    --------
+    >>> to_depth(np.array([-0.1, 0.5, 1.2], np.float32), np.uint8).tolist()
+    [0, 128, 255]
+    """
+    if image.dtype.kind != "f":
+        raise BlindSRError(f"to_depth takes floats in [0, 1], not {image.dtype}; convert them by to_float first")
+    peak = peak_of(np.dtype(dtype))
     pixels: NDArray[Any] = np.floor(np.clip(image, 0, 1) * peak + np.float32(0.5)).astype(dtype)
     return pixels
+
+
+def peak_of(dtype: Any) -> int:
+    """White in an image of this type: 255 or 65535.
+
+    Raises
+    ------
+    BlindSRError
+        For other types than uint8 and uint16.
+    """
+    if dtype not in (np.uint8, np.uint16):
+        raise BlindSRError(f"pixels must be uint8, uint16, or floats in [0, 1], not {dtype}; convert them first")
+    return 255 if dtype == np.uint8 else 65535
 
 
 def crop_to_multiple(image: NDArray[Any], scale: int) -> NDArray[Any]:
@@ -157,15 +136,16 @@ def crop_to_multiple(image: NDArray[Any], scale: int) -> NDArray[Any]:
 
 
 def _read_tiff(data: bytes) -> Picture | None:
-    """A TIFF of more than 8 bits, or None for the others: Pillow knows their many kinds, but not these."""
+    """A TIFF of more than 8 bits, or None for others, which Pillow reads."""
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells of all that is odd; what matters, it raises
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it warns of harmless oddities; what matters, it raises
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         if not page.dtype or page.dtype.itemsize == 1:
             return None
-        _check_size(page.imagewidth * page.imagelength, data)
+        if page.imagewidth * page.imagelength > MAX_PIXELS:
+            raise BlindSRError(TOO_LARGE)
         if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
             kind = tifffile.PHOTOMETRIC(page.photometric).name
             raise BlindSRError(f"a TIFF of {page.bitspersample} bits in {kind} cannot be read; save it as RGB")
@@ -174,20 +154,15 @@ def _read_tiff(data: bytes) -> Picture | None:
         notes = [f"the first of {len(file.pages)} frames is used"] if len(file.pages) > 1 else []
         if 34675 in page.tags:
             notes.append("its colour profile is not applied to more than 8 bits")
-        pixels = _tiff_pixels(page, data)
+        pixels = _tiff_pixels(page)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
-    return Picture(_as_rgb(pixels, notes), notes)
+    return Picture(as_rgb(pixels, notes), notes)
 
 
-def _tiff_pixels(page: Any, data: bytes) -> NDArray[Any]:
+def _tiff_pixels(page: Any) -> NDArray[Any]:
     """The page's pixels, upright: (H, W) or (H, W, C)."""
-    try:
-        pixels: NDArray[Any] = page.asarray()
-    except ValueError as error:
-        if "imagecodecs" not in str(error) or page.planarconfig != 1:
-            raise
-        return _decoded_by_opencv(data)  # knows LZW, and turns the image itself
+    pixels: NDArray[Any] = page.asarray()
     if page.axes.startswith("S"):
         pixels = np.moveaxis(pixels, 0, -1)
     if pixels.ndim not in (2, 3) or pixels.shape[:2] != (page.imagelength, page.imagewidth):
@@ -195,26 +170,42 @@ def _tiff_pixels(page: Any, data: bytes) -> NDArray[Any]:
     return _upright(pixels, int(page.tags.valueof(274, 1)))
 
 
-def _check_size(pixels: int, data: bytes) -> None:
-    """Refuse, before it is decoded, what would fill the memory to no purpose."""
-    if pixels > MAX_PIXELS:
-        raise BlindSRError(f"over {MAX_PIXELS // 10**6} megapixels; crop it first")
-    if pixels > max(LARGE_PIXELS, MOST_PIXELS_PER_BYTE * len(data)):
-        raise BlindSRError(f"{pixels / 1e6:.0f} megapixels in {len(data) / 1e6:.1f} MB: a decompression bomb, or nearly empty")
-
-
 def _read_other(file: Any, data: bytes) -> Picture:
-    _check_size(file.width * file.height, data)
     notes = [f"the first of {file.n_frames} frames is used"] if getattr(file, "n_frames", 1) > 1 else []
+    deep = _deep_pixels(file, data)
     file.load()
     orientation = file.getexif().get(0x0112, 1)  # after loading: Pillow turns TIFFs itself
-    if file.format == "PPM" or (file.format == "PNG" and data[24] == 16):  # IHDR's depth; Pillow would cut them to 8 bit
+    if deep is not None:
         if file.info.get("icc_profile"):
             notes.append("its colour profile is not applied to more than 8 bits")
-        pixels = _as_rgb(_decoded_by_opencv(data), notes)
-    else:
-        pixels = _shallow_pixels(file, notes)
-    return Picture(_upright(pixels, orientation), notes)
+        deep = as_rgb(deep, notes)
+    return Picture(_upright(_shallow_pixels(file, notes) if deep is None else deep, orientation), notes)
+
+
+def _deep_pixels(file: Any, data: bytes) -> NDArray[Any] | None:
+    """The pixels (H, W) or (H, W, C) of a PNG or PPM of more than 8 bits, which Pillow would reduce to 8; None for others."""
+    if file.format == "PNG" and data[24] == 16:  # the depth in IHDR
+        import imagecodecs
+
+        pixels: NDArray[Any] = imagecodecs.png_decode(data)
+        return pixels
+    if file.format == "PPM" and file.mode == "RGB":
+        return _deep_ppm(file, data)
+    if file.format == "PPM" and file.mode in ("I", "F"):
+        return np.asarray(file).astype(np.uint16 if file.mode == "I" else np.float32)
+    return None
+
+
+def _deep_ppm(file: Any, data: bytes) -> NDArray[np.uint16] | None:
+    """A PPM of three channels with values over 255, binary or in text; None for others."""
+    codec, _, offset, arguments = file.tile[0]
+    peak = arguments[1] if codec in ("ppm", "ppm_plain") else 255
+    if peak <= 255:
+        return None
+    count = 3 * file.width * file.height
+    values = np.frombuffer(data, ">u2", count, offset) if codec == "ppm" else np.array(data[offset:].split()[:count], np.uint16)
+    pixels = values.reshape(file.height, file.width, 3)
+    return pixels.astype(np.uint16) if peak == 65535 else rounded(pixels * (65535 / peak), np.uint16)
 
 
 def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
@@ -223,7 +214,7 @@ def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
     if file.mode in ("RGBA", "LA", "PA"):
         if file.getchannel("A").getextrema()[0] < 255:
             notes.append("its transparency is dropped")
-        file = _with_profile(file.convert("RGB" if file.mode != "LA" else "L"), file.info)
+        file = file.convert("RGB" if file.mode != "LA" else "L")
     if file.mode in ("L", "1"):
         if file.info.get("icc_profile"):
             notes.append("its colour profile is ignored")
@@ -232,12 +223,6 @@ def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
     if file.mode != "RGB":
         notes.append(f"{file.mode} converted to sRGB")
     return np.asarray(_to_srgb(file, notes))
-
-
-def _with_profile(file: Any, info: dict[str, Any]) -> Any:
-    if "icc_profile" in info:
-        file.info["icc_profile"] = info["icc_profile"]
-    return file
 
 
 def _to_srgb(file: Any, notes: list[str]) -> Any:
@@ -262,7 +247,7 @@ def _to_srgb(file: Any, notes: list[str]) -> Any:
 
 
 def _changes_nothing(convert: Any) -> bool:
-    """Whether a colour transform from RGB to RGB is one from sRGB to sRGB, but for rounding: whatever its profile is called."""
+    """Whether a colour transform from RGB to RGB changes no colour by more than rounding, as from sRGB to sRGB."""
     from PIL import Image, ImageCms
 
     levels = np.linspace(0, 255, 9).astype(np.uint8)
@@ -271,24 +256,7 @@ def _changes_nothing(convert: Any) -> bool:
     return bool(np.abs(after.astype(int) - cube).max() <= SAME_COLOUR)
 
 
-def _decoded_by_opencv(data: bytes) -> NDArray[Any]:
-    """A PNG or PPM as it is stored, or a TIFF upright: (H, W) or (H, W, C), with R before B."""
-    import cv2
-
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        pixels: NDArray[Any] | None = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-        )
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if pixels is None:
-        raise BlindSRError("damaged, or of a kind that cannot be read; save it as an 8- or 16-bit RGB PNG")
-    return pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-
-
-def _as_rgb(pixels: NDArray[Any], notes: list[str]) -> NDArray[Any]:
+def as_rgb(pixels: NDArray[Any], notes: list[str]) -> NDArray[Any]:
     """Decoded pixels (H, W) or (H, W, C) as uint8 or uint16 RGB (H, W, 3)."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels > 4:

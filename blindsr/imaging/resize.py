@@ -1,19 +1,31 @@
-"""MATLAB's bicubic resizing, and downscaling by an SR kernel."""
+"""MATLAB's bicubic resizing."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.imaging.cubic import CUBIC_RADIUS, cubic
+from blindsr.errors import BlindSRError
 
-if TYPE_CHECKING:
-    from blindsr.imaging.kernel import Kernel
+CUBIC_RADIUS = 2
+"""Pixels of the coarser grid that the cubic reaches to either side."""
 
-__all__ = ["CUBIC_RADIUS", "bicubic", "cubic", "downscale"]
+
+def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keys' cubic convolution kernel with a = -0.5 (IEEE Trans. ASSP 29(6), 1981).
+
+    Examples
+    --------
+    >>> cubic(np.array([0.0, 0.5, 1.0, 1.5, 2.0])).tolist()
+    [1.0, 0.5625, 0.0, -0.0625, 0.0]
+    """
+    x = np.abs(x)
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x <= 1, near, np.where(x < CUBIC_RADIUS, far, 0.0))
 
 
 def bicubic(image: NDArray[Any], *, scale: float | None = None, shape: tuple[int, int] | None = None) -> NDArray[Any]:
@@ -30,46 +42,50 @@ def bicubic(image: NDArray[Any], *, scale: float | None = None, shape: tuple[int
     Returns
     -------
     An array of the image's dtype. On uint8 it equals MATLAB's (versions that replicate borders) bit for bit.
+
+    Raises
+    ------
+    BlindSRError
+        If `image` is not an image of numbers, or the result would be empty.
+
+    Examples
+    --------
+    >>> bicubic(np.full((6, 8, 3), 200, np.uint8), scale=0.5).shape
+    (3, 4, 3)
     """
     if (scale is None) == (shape is None):
         raise TypeError("bicubic needs either scale or shape")
+    check_image(image)
     for axis in (0, 1):
         size_in = image.shape[axis]
-        size_out = shape[axis] if shape else math.ceil(size_in * (scale or 1))
+        size_out = shape[axis] if shape else math.ceil(size_in * (scale or 0))
+        if size_out < 1:
+            raise BlindSRError(f"the result would have {size_out} pixels on an axis; give a larger scale or shape")
         factor = size_out / size_in if shape else float(scale or 1)
         image = _resize_axis(image, axis, size_out, factor)
     return image
 
 
-def downscale(image: NDArray[np.float32], kernel: Kernel) -> NDArray[np.float32]:
-    """Degrade by an SR kernel: ``correlate(image, kernel)[::scale, ::scale]`` for each channel.
+def check_image(image: Any) -> None:
+    """Check that `image` is an array (H, W) or (H, W, C) of floats or integers.
 
-    Parameters
-    ----------
-    image
-        (H, W) or (H, W, C), float. Its borders are mirrored, the edge pixel repeated (scipy's ``reflect``).
-    kernel
-        Its array and scale are used, aligned or not.
-
-    Returns
-    -------
-    (ceil(H / scale), ceil(W / scale)[, C]) of the image's dtype; neither rounded nor clipped.
+    Raises
+    ------
+    BlindSRError
+        It says what is expected.
     """
-    s = kernel.scale
-    rows, columns = kernel.shape
-    height, width = (math.ceil(size / s) for size in image.shape[:2])
-    border = [(rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)][: image.ndim]
-    padded = np.pad(image, border, mode="symmetric")
-    # One copy for each phase of the sub-sampling grid, so that every tap below reads contiguous rows.
-    phases = [[np.ascontiguousarray(padded[i::s, j::s]) for j in range(s)] for i in range(s)]
-    out = np.zeros((height, width, *image.shape[2:]), image.dtype)
-    term = np.empty_like(out)
-    for (i, j), weight in np.ndenumerate(kernel.array):
-        if weight:
-            source = phases[i % s][j % s][i // s : i // s + height, j // s : j // s + width]
-            np.multiply(source, image.dtype.type(weight), out=term)
-            out += term
-    return out
+    if not isinstance(image, np.ndarray) or image.dtype.kind not in "fiu":
+        what = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise BlindSRError(f"an image must be a numpy array of floats in [0, 1] or of integers, not {what}; convert it first")
+    if image.ndim not in (2, 3) or not image.size:
+        raise BlindSRError(f"an image must be of shape (H, W) or (H, W, C) and not empty; its shape is {image.shape}")
+
+
+def rounded(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Values rounded to the nearest integer (halves up), and clipped to the range of an integer type."""
+    limits = np.iinfo(dtype)
+    pixels: NDArray[Any] = np.clip(np.floor(values + 0.5), limits.min, limits.max).astype(dtype)
+    return pixels
 
 
 def _resize_axis(image: NDArray[Any], axis: int, size_out: int, scale: float) -> NDArray[Any]:
@@ -79,7 +95,7 @@ def _resize_axis(image: NDArray[Any], axis: int, size_out: int, scale: float) ->
     moved = np.moveaxis(image, axis, 0)
     result = (weights @ moved.reshape(moved.shape[0], -1)).reshape(size_out, *moved.shape[1:])
     if image.dtype.kind != "f":
-        result = np.clip(np.floor(result + 0.5), 0, np.iinfo(image.dtype).max).astype(image.dtype)
+        result = rounded(result, image.dtype)
     return np.ascontiguousarray(np.moveaxis(result, 0, axis))
 
 

@@ -1,14 +1,14 @@
-"""Data on disk as items: HR folder, LR images, DIV2KRK layout, built-in samples."""
+"""Data sets as named items: a folder of HR images, LR images, a set in DIV2KRK's layout, sample photographs."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blindsr.components.registry import suggestion
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, suggestion
 from blindsr.imaging.reader import SUFFIXES
 
 SAMPLES = ("astronaut", "chelsea", "coffee")
@@ -17,12 +17,12 @@ SAMPLES = ("astronaut", "chelsea", "coffee")
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a dataset: the files that are there of it.
+    """One image of a dataset, and its files.
 
     Attributes
     ----------
     id
-        Its name in results: a file name without its ending, unique in the dataset.
+        Its name in results, unique in the dataset: the file's name, usually without its ending.
     lr, hr
         Image files. Where there is only `hr`, the LR image is made by a degradation.
     kernel, half_kernel
@@ -60,13 +60,19 @@ def sample(names: Sequence[str]) -> Dataset:
 
 
 def hr_folder(folder: Path) -> Dataset:
-    """Every image of a folder as an HR image."""
+    """Every image of a folder as an HR image; raises as `lr_images` does."""
     files = _images_in(folder)
     return Dataset(_label(folder), tuple(Item(name, hr=path) for name, path in _named(files)))
 
 
 def lr_images(paths: Sequence[Path]) -> Dataset:
-    """LR images without truth: files, folders, or both."""
+    """LR images without HR images: files, folders, or both.
+
+    Raises
+    ------
+    BlindSRError
+        If one is missing, or two would have the same id.
+    """
     if not paths:
         raise BlindSRError("no LR images were named")
     files = [file for path in paths for file in (_images_in(path) if path.is_dir() else [_existing(path)])]
@@ -77,13 +83,13 @@ def lr_images(paths: Sequence[Path]) -> Dataset:
 def div2krk(folder: Path, scale: int) -> Dataset:
     """A set in DIV2KRK's layout, as its archive unpacks.
 
-    ``lr_xS/im_N.png`` are needed; ``gt/img_N_gt.png`` and ``gt_k_xS/kernel_N.mat`` may be absent, but as whole folders only.
-    They may lie one folder deeper.
+    ``lr_xS/im_N.png`` are needed; the folders ``gt`` with ``img_N_gt.png`` and ``gt_k_xS`` with ``kernel_N.mat`` may be absent.
+    All of them may lie one folder deeper.
 
     Raises
     ------
     BlindSRError
-        If there is no LR folder for this scale, or a file is missing that its neighbours have.
+        If there is no LR folder for this scale, or a folder that is there lacks the file of an LR image.
     """
     if not folder.is_dir():
         raise BlindSRError(f"{folder}: no such folder")
@@ -112,7 +118,7 @@ def div2krk(folder: Path, scale: int) -> Dataset:
 
 
 def _unpacked(folder: Path) -> Path:
-    """The folder with the set: this one, or the only one in it that is of the layout, as archives often unpack."""
+    """The folder with the set: this one, or the only folder in it with the layout, as archives often unpack."""
     if any(folder.glob("lr_x*")):
         return folder
     inner = [
@@ -141,20 +147,19 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _named(files: Iterable[Path]) -> list[tuple[str, Path]]:
-    """Files with an id each: the stem, or the whole name, or a numbered one where the others are taken."""
+    """Files with an id each: the stem, or the whole name where several have that stem."""
     files = list(dict.fromkeys(files))
-    stems = [path.stem for path in files]
-    taken: dict[str, Path] = {}
+    stems = Counter(path.stem for path in files)
+    named: dict[str, Path] = {}
     for path in files:
-        name = _safe(path.stem if stems.count(path.stem) == 1 else path.name)
-        number = 2
-        while name in taken:
-            name, number = _safe(f"{path.name} ({number})"), number + 1
-        taken[name] = path
-    return list(taken.items())
+        name = _safe(path.stem if stems[path.stem] == 1 else path.name)
+        if name in named:
+            raise BlindSRError(f"{named[name]} and {path}: both would be called '{name}' in the result; rename one of them")
+        named[name] = path
+    return list(named.items())
 
 
 def _safe(name: str) -> str:
-    """A name that HDF5 and every file system takes: names that are not UTF-8 are escaped, and `.` stands for nothing else."""
+    """The name as HDF5 and every file system takes it: bytes that are not UTF-8 are escaped, ``.`` and ``..`` are extended."""
     text = name.encode(errors="backslashreplace").decode()
     return text if text.strip(".") else f"{text}_"

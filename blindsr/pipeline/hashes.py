@@ -1,41 +1,85 @@
-"""SHA-256 of files, remembered by their size and time stamps, and facts about contents."""
+"""SHA-256 of files, computed once a run, and kept between runs with facts about contents."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, TypeAdapter
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.files import explained, sha256, write_whole
 
-FILE = "hashes.json"
-FACTS = "facts"
 SETTLED_SECONDS = 2.0
-"""A file that changed less long ago is not remembered: it could change once more within its time stamp's resolution."""
+"""A stamp younger than this is not trusted: the file could change once more within the resolution of its time stamps."""
+
+T = TypeVar("T")
+Stamp = tuple[int, int, int, int]
+"""Size in bytes, modification and change time in nanoseconds, and inode of a file."""
+
+
+@dataclass(frozen=True)
+class HashedFile:
+    """A file as it was when the run was planned: its SHA-256 in hexadecimal and, where it can be trusted, its stamp."""
+
+    path: Path
+    sha256: str
+    stamp: Stamp | None = field(default=None, compare=False)
+
+    def check(self) -> None:
+        """Compare the file with what it was. It is read again only if its stamp differs.
+
+        Raises
+        ------
+        BlindSRError
+            If its bytes are others now, or it cannot be read.
+        """
+        settled = self.stamp is not None and self.stamp == _stamp(self.path)
+        if not settled and sha256(self.path) != self.sha256:
+            raise BlindSRError(f"{self.path}: changed since the run began; run again")
+
+
+def check_unchanged(files: Iterable[HashedFile]) -> None:
+    """`HashedFile.check` each of some files."""
+    for file in files:
+        file.check()
+
+
+class _Memory(BaseModel):
+    """What is kept between runs."""
+
+    model_config = ConfigDict(strict=True)
+
+    files: dict[str, tuple[Stamp, str]] = {}
+    facts: dict[str, list[FiniteFloat]] = {}
 
 
 class Hashes:
-    """What `sha256` gives, computed once for each state of a file.
+    """Hashes of files, each computed once in the life of this object.
 
     Parameters
     ----------
     file
-        Where they are kept between runs (JSON); None: nowhere. One that cannot be read is taken for empty.
+        Where hashes and facts are kept between runs (JSON); None: nowhere. A file that cannot be read counts as empty.
     """
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._known: dict[str, Any] = _read(file) if file else {}
-        self._seen: dict[Path, str] = {}
+        self._memory = (read_side_file(file, _Memory) if file else None) or _Memory()
+        self._seen: dict[Path, HashedFile] = {}
         self._changed = False
 
     def of(self, path: Path) -> str:
-        """The SHA-256 of a file's bytes, in hexadecimal: the same for the whole life of this object.
+        """The SHA-256 of a file's bytes, in hexadecimal; raises as `file` does."""
+        return self.file(path).sha256
+
+    def file(self, path: Path) -> HashedFile:
+        """The file with its hash: the same for the whole life of this object.
 
         Raises
         ------
@@ -47,45 +91,47 @@ class Hashes:
         return self._seen[path]
 
     def fact(self, content: str, count: int, compute: Callable[[], Sequence[float]]) -> tuple[float, ...]:
-        """So many numbers that depend on contents only, of which `content` holds the hashes; computed once for each."""
-        facts = self._known.setdefault(FACTS, {})
-        try:
-            found = tuple(map(float, facts[content]))
-        except (KeyError, TypeError, ValueError, OverflowError):
-            found = ()
-        if len(found) != count or not all(map(math.isfinite, found)):
-            found = tuple(map(float, compute()))
-            facts[content] = found
+        """`count` numbers that depend only on the contents whose hashes `content` holds; computed once for each `content`."""
+        if len(self._memory.facts.get(content, ())) != count:
+            self._memory.facts[content] = list(map(float, compute()))
             self._changed = True
-        return found
+        return tuple(self._memory.facts[content])
 
     def save(self) -> None:
-        """Keep them for the next run, if that is possible: they are a convenience, no result."""
+        """Keep everything for the next run, if the file can be written: it is a convenience, not a result."""
         if self._file and self._changed:
             with contextlib.suppress(BlindSRError):
-                text = json.dumps(self._known)
+                text = self._memory.model_dump_json()
                 write_whole(self._file, lambda part: part.write_text(text))
                 self._changed = False
 
-    def _look_up(self, path: Path) -> str:
+    def _look_up(self, path: Path) -> HashedFile:
+        stamp = _stamp(path)
         with explained(path):
-            absolute = str(path.absolute())
-            state = path.stat()
-        stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
-        known = self._known.get(absolute)
-        if isinstance(known, list) and known[:-1] == stamp and isinstance(known[-1], str):
-            return known[-1]
+            absolute = os.fsencode(path.absolute()).decode(errors="backslashreplace")  # JSON takes no lone surrogates
+        known = self._memory.files.get(absolute)
+        if known and known[0] == stamp:
+            return HashedFile(path, known[1], stamp)
         digest = sha256(path)
-        if time.time() - max(state.st_mtime, state.st_ctime) > SETTLED_SECONDS:
-            self._known[absolute] = [*stamp, digest]
-            self._changed = True
-        return digest
+        if time.time() - max(stamp[1:3]) / 1e9 <= SETTLED_SECONDS:
+            return HashedFile(path, digest)
+        self._memory.files[absolute] = (stamp, digest)
+        self._changed = True
+        return HashedFile(path, digest, stamp)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_side_file(file: Path, content: type[T]) -> T | None:
+    """The content of a JSON file that a program keeps beside its results; None if it is absent, unreadable or of another shape.
+
+    `content` is any type that pydantic validates, strictly: a model, a dataclass, ``dict[str, float]``.
+    """
     try:
-        known = json.loads(file.read_bytes()) if file.is_file() else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
-    sound = isinstance(known, dict) and isinstance(known.get(FACTS, {}), dict)
-    return known if sound else {}
+        return TypeAdapter(content).validate_json(file.read_bytes(), strict=True)
+    except (OSError, ValueError):  # pydantic's ValidationError is a ValueError
+        return None
+
+
+def _stamp(path: Path) -> Stamp:
+    with explained(path):
+        state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino

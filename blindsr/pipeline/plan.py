@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+import numpy as np
+from numpy.typing import NDArray
 
 from blindsr.components.builtin import External, Given, GroundTruth
-from blindsr.components.interfaces import Component
+from blindsr.components.interfaces import Component, Degradation, KernelEstimator, NonBlindSR
 from blindsr.errors import BlindSRError
-from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention
+from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention, Kernel
 from blindsr.pipeline.datasets import Dataset, Item
 from blindsr.pipeline.hashes import Hashes
-from blindsr.pipeline.loader import Method, Pipeline
-from blindsr.pipeline.steps import (
-    VERSIONS,
-    Absent,
-    ImageFile,
-    Input,
-    KernelFile,
-    PlannedItem,
-    PlannedRow,
-    Step,
-    StepKind,
-    StepOutput,
-)
-
-ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
+from blindsr.pipeline.keys import StepMaker, shipped_weights
+from blindsr.pipeline.schema import Method, Pipeline
+from blindsr.pipeline.steps import Absent, ImageFile, Input, KernelFile, PlannedItem, PlannedRow, Step, StepKind, StepOutput
 
 
 @dataclass
 class Plan:
-    """The steps in an order in which each comes after all that it needs, and the rows that they make.
+    """What a run consists of.
 
-    `weights` are the networks that the methods load: path, sha256, and the licence where the plugin ships them.
+    Attributes
+    ----------
+    steps
+        By their keys, each after all that it needs.
+    items, rows
+        What the result will hold.
+    weights
+        The networks that the methods load: ``path``, ``sha256``, and ``licence`` where the plugin ships them.
+    left_out, remarks
+        For the user: the methods that are left out and why, and what is odd about the inputs.
     """
 
     pipeline: Pipeline
@@ -62,12 +59,12 @@ class Plan:
 
 
 def make_plan(pipeline: Pipeline, dataset: Dataset, hashes: Hashes | None = None) -> Plan:
-    """Lay out every step of a pipeline on a dataset; `hashes` are those of an earlier run, which need not be computed again.
+    """Lay out every step of a pipeline on a dataset; `hashes` knows the files that were hashed before.
 
     Raises
     ------
     BlindSRError
-        If a file is missing or a given kernel unreadable, so that nothing starts that cannot end.
+        If a file is missing, a given kernel unreadable, or a parameter cannot be part of a key: before anything is computed.
     """
     plan = Plan(pipeline, dataset, left_out=list(pipeline.left_out))
     planner = _Planner(plan, hashes or Hashes())
@@ -79,14 +76,62 @@ def make_plan(pipeline: Pipeline, dataset: Dataset, hashes: Hashes | None = None
     return plan
 
 
+def single_step(
+    kind: StepKind, component: Component, scale: int, inputs: Mapping[str, Input | Path | Kernel | NDArray[Any]], *, seed: int = 0,
+    hashes: Hashes | None = None,
+) -> Step:  # fmt: skip
+    """One component on one image outside a pipeline: the step, with its key and seeds, that a pipeline would have for it.
+
+    Parameters
+    ----------
+    kind, inputs
+        ``degrade`` with the HR image as ``hr``, ``estimate`` with the LR image as ``lr``, ``upscale`` with ``lr`` and ``kernel``.
+        A path means an image file. Arrays and kernels are known by their numbers, so their steps are not those of files.
+    seed
+        The pipeline's seed, or its ``data_seed`` where `kind` is ``degrade``.
+
+    Raises
+    ------
+    BlindSRError
+        If the component only makes sense in a pipeline, a file cannot be read, a parameter cannot be part of a key, or the
+        component's own files are wrong.
+    """
+    if not isinstance(component, (Degradation, KernelEstimator, NonBlindSR)):
+        raise BlindSRError(f"'{component.name}' is for pipelines; for a single image, choose another from `blindsr plugins`")
+    hashes = hashes or Hashes()
+    step = StepMaker(scale, hashes).step(
+        kind, component, {role: _input(value, hashes) for role, value in inputs.items()}, seed=seed
+    )
+    for source in step.inputs.values():
+        if isinstance(source, Absent):
+            raise BlindSRError(source.message)
+    return step
+
+
+def _input(value: Input | Path | Kernel | NDArray[Any], hashes: Hashes) -> Input:
+    if isinstance(value, Path):
+        return ImageFile.of(hashes.file(value))
+    if isinstance(value, Kernel):
+        half = _input(value.half, hashes) if value.half else None
+        assert half is None or isinstance(half, KernelFile)
+        return KernelFile(Path("<kernel>"), _array_digest(value.array), scale=value.scale, to_scale=value.scale, half=half)
+    if isinstance(value, np.ndarray):
+        return ImageFile(Path("<array>"), _array_digest(value))
+    return value
+
+
+def _array_digest(array: NDArray[Any]) -> str:
+    header = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.sha256(header + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
 class _Planner:
     def __init__(self, plan: Plan, hashes: Hashes) -> None:
         self.plan = plan
         self.pipeline = plan.pipeline
         self.hashes = hashes
+        self.maker = StepMaker(self.pipeline.scale, hashes)
         self.read: set[KernelFile] = set()
-        self.identities: dict[int, dict[str, Any]] = {}
-        self.files: dict[int, dict[str, str]] = {}
 
     def add(self, item: Item) -> None:
         planned = self._inputs(item)
@@ -109,7 +154,8 @@ class _Planner:
                 continue
             given = (getattr(component, name) for name in type(component).model_fields)
             found |= {value: "" for value in given if isinstance(value, Path) and value.is_file()}
-            found |= component.shipped_weights(self.pipeline.scale)
+            with contextlib.suppress(BlindSRError):  # its steps fail, and say why
+                found |= shipped_weights(component, self.pipeline.scale)
         self.plan.weights = [{"path": str(p), "sha256": self.hashes.of(p), "licence": licence} for p, licence in found.items()]
 
     def _inputs(self, item: Item) -> PlannedItem:
@@ -164,12 +210,13 @@ class _Planner:
         return StepOutput(self._step("estimate", planned.item.id, method.kernel, {"lr": planned.lr}, seed=seed), "kernel")
 
     def _image(self, path: Path) -> ImageFile:
-        return ImageFile(path, self.hashes.of(path))
+        return ImageFile.of(self.hashes.file(path))
 
     def _kernel(
         self, path: Path, scale: int, to_scale: int, convention: Convention = "kernelgan", half: KernelFile | None = None
     ) -> KernelFile:
-        file = KernelFile(path, self.hashes.of(path), scale, to_scale, convention, half)
+        known = self.hashes.file(path)
+        file = KernelFile(path, known.sha256, known.stamp, scale=scale, to_scale=to_scale, convention=convention, half=half)
         if file not in self.read:
             self.read.add(file)
             # So that a wrong kernel is reported before anything starts.
@@ -181,53 +228,7 @@ class _Planner:
                 )
         return file
 
-    def _content(self, value: Any, files: dict[str, str]) -> Any:
-        """A parameter's value as JSON knows it, files and folders by their bytes; they are noted in `files`."""
-        if isinstance(value, Path) and value.is_dir():
-            inside = sorted(path for path in value.rglob("*") if path.is_file())
-            files |= {str(path.absolute()): self.hashes.of(path) for path in inside}
-            return {"folder": [[path.relative_to(value).as_posix(), self.hashes.of(path)] for path in inside]}
-        if isinstance(value, Path):
-            files[str(value.absolute())] = self.hashes.of(value)
-            return {"file": self.hashes.of(value)}
-        if isinstance(value, BaseModel):
-            return {name: self._content(getattr(value, name), files) for name in type(value).model_fields}
-        if isinstance(value, Mapping):
-            return {str(key): self._content(inner, files) for key, inner in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self._content(inner, files) for inner in (sorted(value) if isinstance(value, set | frozenset) else value)]
-        plain = isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))
-        return value if plain else repr(value)
-
     def _step(self, kind: StepKind, item: str, component: Component | None, inputs: Mapping[str, Input], *, seed: int = 0) -> str:
-        identity: dict[str, Any] = {"kind": kind, "version": VERSIONS[kind]}
-        if component:
-            identity |= self._identity(component)
-            identity["seed"] = seed if component.stochastic else None
-        identity["inputs"] = {role: _input_key(source) for role, source in inputs.items()}
-        key = _digest(identity | {"scale": self.pipeline.scale})
-        if key not in self.plan.steps:
-            kernel_seed = _digest(identity) if kind == "degrade" else ""
-            label = component.name if component else kind
-            files = self.files[id(component)] if component else {}
-            self.plan.steps[key] = Step(key, kind, component, self.pipeline.scale, dict(inputs), kernel_seed, item, label, files)
-        return key
-
-    def _identity(self, component: Component) -> dict[str, Any]:
-        """What of a component is part of the keys."""
-        if id(component) not in self.identities:  # the pipeline keeps them all alive, so their numbers stay theirs
-            files = self.files[id(component)] = {}
-            parameters = {name: self._content(getattr(component, name), files) for name in type(component).model_fields}
-            identity: dict[str, Any] = {"component": [component.name, component.version, parameters]}
-            if shipped := component.shipped_weights(self.pipeline.scale):
-                identity["weights"] = sorted(self.hashes.of(path) for path in shipped)
-            self.identities[id(component)] = identity
-        return self.identities[id(component)]
-
-
-def _input_key(source: Input) -> str:
-    return f"made:{source.key}:{source.what}" if isinstance(source, StepOutput) else source.key
-
-
-def _digest(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(ENCODER.encode(identity).encode()).hexdigest()
+        """The key of a step, which becomes part of the plan."""
+        step = self.maker.step(kind, component, inputs, seed=seed, item=item)
+        return self.plan.steps.setdefault(step.key, step).key

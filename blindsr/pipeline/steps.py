@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from blindsr.components.interfaces import Component
 from blindsr.errors import BlindSRError
-from blindsr.imaging.files import sha256
 from blindsr.imaging.kernel import Convention, Kernel
 from blindsr.imaging.reader import Picture, read_image
 from blindsr.pipeline.datasets import Item
-from blindsr.pipeline.loader import Method
+from blindsr.pipeline.hashes import HashedFile
+from blindsr.pipeline.schema import Method
 
 StepKind = Literal["degrade", "register", "estimate", "upscale", "external", "score"]
 
@@ -21,22 +21,59 @@ VERSIONS: Mapping[StepKind, int] = {"degrade": 1, "register": 1, "estimate": 1, 
 """Raised when a kind of step changes its results; they are part of the steps' keys."""
 
 
+class ImageCache:
+    """Decoded images by the SHA-256 of their files, the most recently used ones; their pixels are read-only.
+
+    Parameters
+    ----------
+    max_bytes
+        How many bytes of pixels are kept.
+    """
+
+    def __init__(self, max_bytes: int = 256 * 2**20) -> None:
+        self.max_bytes = max_bytes
+        self._pictures: OrderedDict[str, Picture] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, sha256: str, decode: Callable[[], Picture]) -> Picture:
+        """The image of that file, decoded if it is not kept."""
+        if sha256 in self._pictures:
+            self._pictures.move_to_end(sha256)
+            return self._pictures[sha256]
+        picture = decode()
+        picture.pixels.flags.writeable = False
+        if picture.pixels.nbytes <= self.max_bytes:
+            self._pictures[sha256] = picture
+            self._bytes += picture.pixels.nbytes
+            while self._bytes > self.max_bytes:
+                self._bytes -= self._pictures.popitem(last=False)[1].pixels.nbytes
+        return picture
+
+
 @dataclass(frozen=True)
-class ImageFile:
+class ImageFile(HashedFile):
     """An input that is an image file, known by its bytes."""
 
-    path: Path
-    sha256: str
+    @classmethod
+    def of(cls, file: HashedFile) -> ImageFile:
+        """The image in a file."""
+        return cls(file.path, file.sha256, file.stamp)
 
     @property
     def key(self) -> str:
         """What stands for it in the keys of steps."""
         return f"image:{self.sha256}"
 
-    def read(self) -> Picture:
-        """The image, if the file is still the one that was planned with."""
-        _unchanged(self.path, self.sha256)
-        return read_image(self.path)
+    def read(self, cache: ImageCache | None = None) -> Picture:
+        """The image, from `cache` if it is there.
+
+        Raises
+        ------
+        BlindSRError
+            If it cannot be read, or its bytes are not those that the run was planned with.
+        """
+        self.check()
+        return cache.get(self.sha256, lambda: read_image(self.path)) if cache else read_image(self.path)
 
 
 @dataclass(frozen=True)
@@ -51,12 +88,20 @@ class Absent:
         return f"absent:{self.message}"
 
 
-@dataclass(frozen=True)
-class KernelFile:
-    """An input that is a kernel file, and how to read it; `half` is the file of the x2 kernel that goes with a x4 one."""
+@dataclass(frozen=True, kw_only=True)
+class KernelFile(HashedFile):
+    """An input that is a kernel file, and how to read it.
 
-    path: Path
-    sha256: str
+    Attributes
+    ----------
+    scale, to_scale
+        The scale that the file is for, and the one that the kernel is wanted for.
+    convention
+        The tool whose convention the file follows.
+    half
+        The file of the x2 kernel that goes with this x4 one.
+    """
+
     scale: int
     to_scale: int
     convention: Convention = "kernelgan"
@@ -69,8 +114,14 @@ class KernelFile:
         return f"{own}:{self.half.key}" if self.half else own
 
     def read(self) -> Kernel:
-        """The kernel, if the file is still the one that was planned with; composed, where it is for x2 and x4 is wanted."""
-        _unchanged(self.path, self.sha256)
+        """The kernel; composed, where it is for x2 and x4 is wanted.
+
+        Raises
+        ------
+        BlindSRError
+            If it cannot be read, or its bytes are not those that the run was planned with.
+        """
+        self.check()
         kernel = Kernel.load(self.path, scale=self.scale, convention=self.convention)
         if self.half:
             half = self.half.read()
@@ -97,8 +148,16 @@ Input = ImageFile | KernelFile | StepOutput | Absent
 class Step:
     """A small pure computation.
 
-    `item` and `label` say in a few words, for people, what it is about; they are no part of the key. `files` are those that its
-    component itself reads, with their SHA-256.
+    Attributes
+    ----------
+    key
+        The SHA-256 of all that its result depends on, in hexadecimal; it seeds the generators of stochastic components.
+    kernel_seed
+        The same without the scale, for degradations: it seeds the kernel, which is one for all scales of an image.
+    item, label
+        What it is about, for people: the item's name, and the component's or the kind; not part of the key.
+    files
+        The files that its component itself reads.
     """
 
     key: str
@@ -109,7 +168,7 @@ class Step:
     kernel_seed: str
     item: str
     label: str
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[HashedFile, ...] = ()
 
     @property
     def needs(self) -> set[str]:
@@ -149,8 +208,3 @@ class PlannedItem:
     def source(self) -> ImageFile:
         """The file that it comes from: the LR image, or the HR image that one is made of."""
         return next(image for image in (self.lr, self.hr) if isinstance(image, ImageFile))
-
-
-def _unchanged(path: Path, digest: str) -> None:
-    if sha256(path) != digest:
-        raise BlindSRError(f"{path}: changed since the run began; run again")

@@ -1,94 +1,164 @@
-"""A YAML text as plain values that know where they stand."""
+"""A YAML text as plain values, the place of each in the text, and messages that show it."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
-from blindsr.components.registry import suggestion
-from blindsr.errors import BlindSRError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, StreamMark
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+from blindsr.components.paths import CallerText
+from blindsr.errors import BlindSRError, printable, suggestion
+
+MAX_EXCERPT_LENGTH = 100
+"""Characters of a line that an excerpt shows."""
 
 Location = tuple[str | int, ...]
 """The keys and indices that lead to a value."""
 
+Settings = Mapping[str, Any] | Sequence[str]
+"""Values by their dotted paths, or ``path=value`` strings whose values are YAML."""
+
 
 class Source:
-    """A YAML text, and where each of its values stands."""
+    """A YAML text and what the caller changed in it.
+
+    Attributes
+    ----------
+    values
+        Its content: a mapping of plain values.
+
+    Raises
+    ------
+    BlindSRError
+        If it is not YAML 1.2, has tags other than those of plain values, or is not a mapping.
+    """
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.text = text
-        self.labels: dict[Location, str] = {}  # what was set from outside the file, and by which option
-
-    def values(self) -> dict[str, Any]:
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import MarkedYAMLError
-
+        self._labels: dict[Location, str] = {}  # what the caller changed, and what such places are called
+        yaml = YAML(typ="safe", pure=True)
         try:
-            values = YAML(typ="safe", pure=True).load(StringIO(self.text))
-            self._tree = YAML(typ="rt", pure=True).load(StringIO(self.text))
+            self._tree: Node | None = yaml.compose(StringIO(text))
+            self.values: dict[str, Any] = yaml.constructor.construct_document(self._tree) if self._tree else {}
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
             problem = (error.problem or "not valid YAML").splitlines()[0]
-            raise BlindSRError(f"{self.path}{place}: {problem}") from None
-        except Exception as error:  # the parser raises what it likes
+            raise self._error(mark, problem) from None
+        except Exception as error:  # the parser raises exceptions of many types
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "nested too deeply"
             raise BlindSRError(f"{self.path}: not valid YAML: {reason}") from None
-        if not isinstance(values, dict):
+        if not isinstance(self.values, dict) or self._tree is None:
             raise BlindSRError(f"{self.path}:1:1: a pipeline is a mapping of fields (name, scale, data, methods, ...)")
-        return values
 
-    def set(self, values: dict[str, Any], setting: str) -> None:
-        """Apply one ``path=value``; keys with dots in them are found, too."""
-        from ruamel.yaml import YAML
+    def set(self, path: str, value: Any) -> None:
+        """Change the value at a dotted path; keys with dots in them are found, too."""
+        self._labels[_set(self.values, path, value)] = "setting "
 
-        dotted, equals, text = setting.partition("=")
-        if not equals or not dotted:
-            raise BlindSRError(f"--set {_short(setting)}: write path=value, such as scale=4")
+    def replace(self, field: str, value: Any) -> None:
+        """Replace a top-level field by an argument of that name."""
+        self.values[field] = value
+        self._labels[field,] = ""
+
+    def problem(self, location: Location, what: str, *, of_key: bool = False, beside: Location = ()) -> tuple[str, str]:
+        """The message ``file:line:column: place: what``, or ``setting place: what``, and an excerpt of the text.
+
+        Parameters
+        ----------
+        of_key
+            Whether the key at `location` is at fault, not its value.
+        beside
+            What to show of the text where nothing is at `location`.
+        """
+        shown = beside or location
+        place = ".".join(map(str, location))
+        labels = [self._labels[shown[:end]] for end in range(1, len(shown) + 1) if shown[:end] in self._labels]
+        if labels:
+            return f"{labels[-1]}{place}: {what}", ""
+        mark = self._mark(shown, of_key)
+        return f"{_position(self.path, mark)}: {place}: {what}", self._excerpt(mark)
+
+    def _error(self, mark: StreamMark | None, what: str) -> BlindSRError:
+        if mark is None:
+            return BlindSRError(f"{self.path}: {what}")
+        return BlindSRError(f"{_position(self.path, mark)}: {what}", excerpts=[self._excerpt(mark)])
+
+    def _mark(self, location: Location, of_key: bool) -> StreamMark:
+        node = cast("Node", self._tree)
+        mark = node.start_mark
+        for depth, part in enumerate(location):
+            key, value = _child(node, part)
+            if value is None:
+                break
+            node = value
+            mark = (key if of_key and depth == len(location) - 1 and key else value).start_mark
+        return cast("StreamMark", mark)
+
+    def _excerpt(self, mark: StreamMark) -> str:
+        """The line of a mark, and below it a caret at the mark's column."""
+        lines = self.text.splitlines()
+        if mark.line >= len(lines):
+            return ""
+        start = max(0, mark.column - MAX_EXCERPT_LENGTH // 2)
+        line = printable(lines[mark.line].replace("\t", " "))[start : start + MAX_EXCERPT_LENGTH]
+        return f"    {line}\n    {' ' * (mark.column - start)}^"
+
+
+def parsed_settings(settings: Settings) -> dict[str, Any]:
+    """Values by their dotted paths.
+
+    >>> parsed_settings(["methods.KernelGAN.sr=zssr", "seeds=[0, 1]"])
+    {'methods.KernelGAN.sr': 'zssr', 'seeds': [0, 1]}
+    """
+    if isinstance(settings, Mapping):
+        return dict(settings)
+    found = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise BlindSRError(f"setting {_short(setting)}: write path=value, such as scale=4")
+        yaml = YAML(typ="safe", pure=True)
+        yaml.Constructor = _CallerConstructor
         try:
-            value = YAML(typ="safe", pure=True).load(StringIO(text))
-        except Exception:  # the parser raises what it likes
-            raise BlindSRError(f"--set {_short(setting)}: the value is not valid YAML") from None
-        parts = dotted.split(".")
-        node, location = values, cast("Location", ())
-        while True:
-            key, parts = _longest_key(node, parts)
-            if location == ("methods",) and parts and key not in node:
-                raise BlindSRError(f"--set {_short(setting)}: there is no method '{key}'{suggestion(key, map(str, node))}")
-            location = (*location, key)
-            if not parts:
-                break
-            child = node.get(key)
-            if isinstance(child, str):  # a component by its name alone
-                child = {child: {}}
-            node[key] = copy.copy(child) if isinstance(child, dict) else {}
-            node = node[key]
-        node[key] = value
-        self.labels[location] = f"--set {dotted}"
-
-    def place(self, location: Location, *, of_key: bool = False) -> str:
-        """``file:line:column`` of a value (or of its key), or the option that set it."""
-        for end in range(len(location), 0, -1):
-            if location[:end] in self.labels:
-                return self.labels[location[:end]]
-        node = self._tree
-        line, column = 0, 0
-        for depth, key in enumerate(location):
-            try:
-                mark = node.lc.key(key) if of_key and depth == len(location) - 1 else _value_mark(node, key)
-                node = node[key]
-            except (AttributeError, KeyError, IndexError, TypeError):
-                break
-            line, column = mark
-        return f"{self.path}:{line + 1}:{column + 1}"
+            found[path] = yaml.load(StringIO(text))
+        except Exception:  # the parser raises exceptions of many types
+            raise BlindSRError(f"setting {_short(setting)}: the value is not valid YAML") from None
+    return found
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."
+class _CallerConstructor(SafeConstructor):
+    """Makes texts that know that they are not from the pipeline's file."""
+
+    def construct_yaml_str(self, node: Any) -> CallerText:
+        return CallerText(super().construct_yaml_str(node))
+
+
+_CallerConstructor.add_constructor("tag:yaml.org,2002:str", _CallerConstructor.construct_yaml_str)
+
+
+def _set(values: dict[str, Any], path: str, value: Any) -> Location:
+    """Change the value at a dotted path, without changing mappings that other places share; where it lies now."""
+    node, parts, location = values, path.split("."), cast("Location", ())
+    while True:
+        key, parts = _longest_key(node, parts)
+        if location == ("methods",) and parts and key not in node:
+            raise BlindSRError(f"setting {_short(path)}: there is no method '{key}'{suggestion(key, map(str, node))}")
+        location = (*location, key)
+        if not parts:
+            node[key] = value
+            return location
+        child = node.get(key)
+        if isinstance(child, str):  # a component by its name alone
+            child = {child: {}}
+        node[key] = copy.copy(child) if isinstance(child, dict) else {}
+        node = node[key]
 
 
 def _longest_key(node: Mapping[str, Any], parts: list[str]) -> tuple[str, list[str]]:
@@ -98,7 +168,18 @@ def _longest_key(node: Mapping[str, Any], parts: list[str]) -> tuple[str, list[s
     return parts[0], parts[1:]
 
 
-def _value_mark(node: Any, key: Any) -> tuple[int, int]:
-    place = node.lc
-    mark: tuple[int, int] = place.item(key) if isinstance(node, list) else place.value(key)
-    return mark
+def _child(node: Node, part: str | int) -> tuple[Node | None, Node | None]:
+    """The key (of a mapping) and the value that `part` means in a node; None if there is none."""
+    if isinstance(node, MappingNode):
+        return next(((key, value) for key, value in reversed(node.value) if key.value == str(part)), (None, None))
+    if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return None, node.value[part]
+    return None, None
+
+
+def _position(path: Path, mark: StreamMark) -> str:
+    return f"{path}:{mark.line + 1}:{mark.column + 1}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""Lines laid out as in a paper: a sheet for each set of images, a row for each method, its scales side by side."""
+"""The layout of tables, as in a paper: a sheet for each set of images, a row for each method, its scales side by side."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from blindsr.errors import BlindSRError
-from blindsr.pipeline.published import METRICS as PUBLISHED_METRICS
-from blindsr.pipeline.published import PublishedRow, PublishedTable
-from blindsr.report.captions import mixed, notes, title
-from blindsr.report.columns import DEFAULT, Column
-from blindsr.report.lines import Line
-from blindsr.report.merge import Entry, entries
+from blindsr.imaging.metrics import Metric
+from blindsr.pipeline.published import PUBLISHED_METRICS, PublishedRow, PublishedTable
+from blindsr.report.captions import notes, places_with_different_images, title
+from blindsr.report.columns import DEFAULT, displayed
+from blindsr.report.merge import MergedRow, merged_rows
 from blindsr.report.ranking import Mark, marks
+from blindsr.report.summary import MethodSummary
 
 DASH = "–"
-Field = tuple[Column, ...]
+Field = tuple[Metric, ...]
 """Columns that share a cell: PSNR / SSIM where one follows the other, else one alone."""
 
 
 @dataclass(frozen=True)
-class Part:
+class Number:
     """A number as it is displayed."""
 
     text: str
@@ -33,12 +33,16 @@ class Part:
 class Cell:
     """One or two numbers, and a remark behind them."""
 
-    parts: tuple[Part, ...] = (Part(DASH),)
+    numbers: tuple[Number, ...] = (Number(DASH),)
     remark: str = ""
+
+    def to_text(self, style: Callable[[Number], str] = lambda number: number.text) -> str:
+        """The cell as a text, each number as `style` gives it."""
+        return " / ".join(map(style, self.numbers)) + (f" {self.remark}" if self.remark else "")
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """The texts and the cells of a row; `group` is equal for rows that belong together."""
 
     group: tuple[str, int]
@@ -54,109 +58,130 @@ class Sheet:
     text_heads: tuple[str, ...]
     scales: tuple[int, ...]
     heads: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SheetRow, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def scaled_heads(self) -> list[str]:
+        """The headings of the numbers, with the scale before them if there are several scales."""
+        several = len(self.scales) > 1
+        return [f"x{scale} {head}" if several else head for scale in self.scales for head in self.heads]
 
-def sheets(lines: Sequence[Line], columns: Sequence[Column] = DEFAULT, against: Sequence[PublishedTable] = ()) -> list[Sheet]:
-    """Lay lines out, a sheet for each set of images, in the order of first appearance.
 
-    Best and second best are marked among complete measured rows of the same items, those that know the true kernel left out. With
+@dataclass(frozen=True)
+class Comparison:
+    """What a table compares: summaries of results in these columns, and published tables beside them.
+
+    Best and second best are marked among complete rows over the same images; rows that know the true kernel are left out. With
     `against`, each PSNR and SSIM has the published number and the difference (measured - published) beside it, and published rows
-    that nobody measured here follow those of their type.
+    that were not measured follow those of their type.
 
     Raises
     ------
     BlindSRError
-        If `against` has nothing to stand beside.
+        If `against` has nothing to be compared with.
     """
-    if against and any(line.item for line in lines):
-        raise BlindSRError("--against: published numbers are means over a set; leave out --per-item")
-    if against and not {column.name for column in columns} & set(PUBLISHED_METRICS):
-        raise BlindSRError("--against: only PSNR and SSIM were published; add psnr or ssim to --columns")
-    found: dict[str, list[Line]] = {}
-    for line in lines:
-        found.setdefault(line.origin.data, []).append(line)
-    return [_Layout(data, of_data, tuple(columns), tuple(against)).sheet() for data, of_data in found.items()]
+
+    summaries: Sequence[MethodSummary]
+    columns: Sequence[Metric] = DEFAULT
+    against: Sequence[PublishedTable] = ()
+
+    def __post_init__(self) -> None:
+        if self.against and any(summary.item for summary in self.summaries):
+            raise BlindSRError("`against`: published numbers are means over a set; leave out `per_item`")
+        if self.against and not {column.name for column in self.columns} & set(PUBLISHED_METRICS):
+            raise BlindSRError("`against`: only PSNR and SSIM were published; add psnr or ssim to `columns`")
+
+    def sheets(self) -> list[Sheet]:
+        """A sheet for each set of images, in the order of first appearance."""
+        found: dict[str, list[MethodSummary]] = {}
+        for summary in self.summaries:
+            found.setdefault(summary.origin.data, []).append(summary)
+        return [_Layout(data, of_data, tuple(self.columns), tuple(self.against)).sheet() for data, of_data in found.items()]
+
+    def notes(self) -> list[str]:
+        """The notes of all sheets."""
+        return list(dict.fromkeys(note for sheet in self.sheets() for note in sheet.notes))
 
 
 @dataclass
 class _Layout:
     data: str
-    lines: Sequence[Line]
-    columns: tuple[Column, ...]
+    summaries: Sequence[MethodSummary]
+    columns: tuple[Metric, ...]
     against: tuple[PublishedTable, ...]
     fields: list[Field] = field(init=False)
     scales: tuple[int, ...] = field(init=False)
     published: dict[str, PublishedRow] = field(init=False)
-    entries: list[Entry] = field(init=False)
-    texts: dict[str, Callable[[Entry], str]] = field(init=False)
-    mixed: set[tuple[int, str]] = field(init=False)
+    merged: list[MergedRow] = field(init=False)
+    texts: dict[str, Callable[[MergedRow], str]] = field(init=False)
+    unranked: set[tuple[int, str]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.fields = _fields(self.columns)
-        self.scales = tuple(sorted({line.scale for line in self.lines}))
+        self.scales = tuple(sorted({summary.scale for summary in self.summaries}))
         self.published = {row.key: row for table in self.against for row in table.rows}
-        self.entries = entries(self.lines, self.published.values())
-        self.texts = _texts(self.entries)
-        self.mixed = mixed(self.lines)
+        self.merged = merged_rows(self.summaries, self.published.values())
+        self.texts = _texts(self.merged)
+        self.unranked = places_with_different_images(self.summaries)
 
     def sheet(self) -> Sheet:
         ranks = {(scale, column.name): self._marks(scale, column) for scale in self.scales for column in self.columns}
         rows = []
-        for n, entry in enumerate(self.entries):
+        for n, row in enumerate(self.merged):
             found = {place: ranked[n] for place, ranked in ranks.items()}
-            cells = tuple(cell for scale in self.scales for cell in self._cells(entry, scale, found))
-            rows.append(Row((entry.item, entry.type), tuple(text(entry) for text in self.texts.values()), cells))
+            cells = tuple(cell for scale in self.scales for cell in self._cells(row, scale, found))
+            rows.append(SheetRow((row.item, row.type), tuple(text(row) for text in self.texts.values()), cells))
         heads = tuple(head for each in self.fields for head in self._heads(each))
-        remarks = notes(self.data, self.lines, self.columns, self.against)
-        return Sheet(title(self.data, self.lines), tuple(self.texts), self.scales, heads, tuple(rows), tuple(remarks))
+        remarks = notes(self.data, self.summaries, self.columns, self.against)
+        return Sheet(title(self.data, self.summaries), tuple(self.texts), self.scales, heads, tuple(rows), tuple(remarks))
 
     def _heads(self, columns: Field) -> list[str]:
-        heads = [" / ".join(column.heading for column in columns)]
+        heads = [" / ".join(column.title for column in columns)]
         return [*heads, "published", "difference"] if self._compared(columns) else heads
 
     def _compared(self, columns: Field) -> bool:
         return bool(self.against) and columns[0].name in PUBLISHED_METRICS
 
-    def _cells(self, entry: Entry, scale: int, ranks: dict[tuple[int, str], Mark]) -> list[Cell]:
-        line, cells = entry.at.get(scale), []
+    def _cells(self, row: MergedRow, scale: int, ranks: dict[tuple[int, str], Mark]) -> list[Cell]:
+        summary, cells = row.at.get(scale), []
         for columns in self.fields:
-            remark = f"({line.done} of {line.total})" if line and not line.complete and columns is self.fields[0] else ""
-            cells.append(_cell(tuple(Part(_number(line, column), ranks[scale, column.name]) for column in columns), remark))
+            incomplete = summary and not summary.complete and columns is self.fields[0]
+            remark = f"({summary.done} of {summary.total})" if summary and incomplete else ""
+            cells.append(_cell(tuple(Number(_number(summary, column), ranks[scale, column.name]) for column in columns), remark))
             if self._compared(columns):
-                row = self.published.get(entry.published)
-                cells += _comparison(columns, line, row.scores.get(scale, {}) if row else {})
+                published = self.published.get(row.published)
+                cells += _compared(columns, summary, published.scores.get(scale, {}) if published else {})
         return cells
 
-    def _marks(self, scale: int, column: Column) -> list[Mark]:
+    def _marks(self, scale: int, column: Metric) -> list[Mark]:
         """The marks of a column of numbers, among the rows of each item."""
-        found = [Mark.NONE] * len(self.entries)
+        found = [Mark.NONE] * len(self.merged)
         if column.higher_is_better is None:
             return found
         rows_of: dict[str, list[int]] = {}
-        for n, entry in enumerate(self.entries):
-            rows_of.setdefault(entry.item, []).append(n)
+        for n, row in enumerate(self.merged):
+            rows_of.setdefault(row.item, []).append(n)
         for item, rows in rows_of.items():
-            if (scale, item) in self.mixed:
+            if (scale, item) in self.unranked:
                 continue
-            values = [_competing(self.entries[n].at.get(scale), column) for n in rows]
+            values = [_competing(self.merged[n].at.get(scale), column) for n in rows]
             for n, mark in zip(rows, marks(values, higher_is_better=column.higher_is_better), strict=True):
                 found[n] = mark
         return found
 
 
-def _texts(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
+def _texts(found: Sequence[MergedRow]) -> dict[str, Callable[[MergedRow], str]]:
     """The text columns: heading, and how to fill it; item and type only where there are some."""
-    texts: dict[str, Callable[[Entry], str]] = {}
-    if any(entry.item for entry in found):
-        texts["item"] = lambda entry: entry.item
-    if any(entry.type for entry in found):
-        texts["type"] = lambda entry: str(entry.type or DASH)
-    return texts | {"method": lambda entry: entry.title}
+    texts: dict[str, Callable[[MergedRow], str]] = {}
+    if any(row.item for row in found):
+        texts["item"] = lambda row: row.item
+    if any(row.type for row in found):
+        texts["type"] = lambda row: str(row.type or DASH)
+    return texts | {"method": lambda row: row.title}
 
 
-def _fields(columns: Sequence[Column]) -> list[Field]:
+def _fields(columns: Sequence[Metric]) -> list[Field]:
     fields: list[Field] = []
     for column in columns:
         if fields and fields[-1] == DEFAULT[:1] and column == DEFAULT[1]:
@@ -166,33 +191,34 @@ def _fields(columns: Sequence[Column]) -> list[Field]:
     return fields
 
 
-def _competing(line: Line | None, column: Column) -> float:
-    """The number with which a line competes, as displayed; NaN if it does not."""
-    return column.shown(line.means[column.name].mean) if line and line.complete and not line.knows_kernel else np.nan
+def _competing(summary: MethodSummary | None, column: Metric) -> float:
+    """The number by which a summary is ranked, as displayed; NaN if it is not ranked."""
+    ranked = summary and summary.complete and not summary.knows_kernel
+    return displayed(summary.means[column.name].mean, column) if summary and ranked else np.nan
 
 
-def _cell(parts: tuple[Part, ...], remark: str = "") -> Cell:
-    return Cell(remark=remark) if all(part.text == DASH for part in parts) else Cell(parts, remark)
+def _cell(numbers: tuple[Number, ...], remark: str = "") -> Cell:
+    return Cell(remark=remark) if all(number.text == DASH for number in numbers) else Cell(numbers, remark)
 
 
-def _comparison(columns: Field, line: Line | None, scores: Mapping[str, float]) -> tuple[Cell, Cell]:
-    """The published numbers, and what the measured ones have more."""
+def _compared(columns: Field, summary: MethodSummary | None, scores: Mapping[str, float]) -> tuple[Cell, Cell]:
+    """The published numbers, and the differences of the measured numbers from them."""
     theirs = [scores.get(column.name, np.nan) for column in columns]
-    more = [line.means[column.name].mean - number if line else np.nan for column, number in zip(columns, theirs, strict=True)]
-    published = tuple(Part(_text(f"{number:{column.form}}")) for column, number in zip(columns, theirs, strict=True))
-    return _cell(published), _cell(tuple(Part(_difference(number, column)) for column, number in zip(columns, more, strict=True)))
+    more = [summary.means[column.name].mean - number if summary else np.nan for column, number in zip(columns, theirs, strict=True)]
+    published = tuple(Number(_text(f"{number:{column.format}}")) for column, number in zip(columns, theirs, strict=True))
+    return _cell(published), _cell(tuple(Number(_difference(number, column)) for column, number in zip(columns, more, strict=True)))
 
 
-def _number(line: Line | None, column: Column) -> str:
-    """A mean with its spread, as people write them; a dash where there is none."""
-    if not line or np.isnan(line.means[column.name].mean):
+def _number(summary: MethodSummary | None, column: Metric) -> str:
+    """A mean with its spread; a dash where there is none."""
+    if not summary or np.isnan(summary.means[column.name].mean):
         return DASH
-    mean = line.means[column.name]
-    return _text(f"{mean.mean:{column.form}}" + ("" if np.isnan(mean.spread) else f" ± {mean.spread:{column.form}}"))
+    mean = summary.means[column.name]
+    return _text(f"{mean.mean:{column.format}}" + ("" if np.isnan(mean.spread) else f" ± {mean.spread:{column.format}}"))
 
 
-def _difference(number: float, column: Column) -> str:
-    return _text(f"{column.shown(number) + 0.0:+{column.form}}")  # + 0.0: no minus before a zero
+def _difference(number: float, column: Metric) -> str:
+    return _text(f"{displayed(number, column) + 0.0:+{column.format}}")  # + 0.0: no minus before a zero
 
 
 def _text(number: str) -> str:

@@ -1,4 +1,4 @@
-"""Lines of one set of images merged into rows: the same method of the same series of runs at several scales is one row."""
+"""Summaries merged into rows of a table: a method of one series of runs at several scales is one row."""
 
 from __future__ import annotations
 
@@ -7,57 +7,57 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blindsr.pipeline.published import PublishedRow
-from blindsr.report.lines import Line
-from blindsr.storage.result import FILE
+from blindsr.report.summary import MethodSummary
+from blindsr.storage.result import RESULT_FILE
 
 UNTYPED_LAST = 99
 Series = tuple[str, str]
-"""A pipeline's name, and the folder of its results where files of that pipeline would otherwise claim the same place."""
+"""A pipeline's name, and the folder of its results where several files of that pipeline have the same scale."""
 
 
 @dataclass
-class Entry:
-    """A row to be: what it is called, its line at each scale, and the published row that it answers to.
+class MergedRow:
+    """A row: its title, its summary at each scale, and the key of the published row to compare with.
 
-    Without any line it is that published row itself.
+    A row without any summary is that published row itself.
     """
 
     item: str
     type: int
     title: str
     published: str
-    at: dict[int, Line] = field(default_factory=dict)
+    at: dict[int, MethodSummary] = field(default_factory=dict)
 
 
-def entries(lines: Sequence[Line], published: Iterable[PublishedRow] = ()) -> list[Entry]:
-    """Rows grouped by item, then type (none: last), in the order of first appearance, then published rows that have no line.
+def merged_rows(summaries: Sequence[MethodSummary], published: Iterable[PublishedRow] = ()) -> list[MergedRow]:
+    """Rows sorted by item, then type (none: last), in the order of first appearance, then published rows without a summary.
 
-    Numbers are never combined: files that hold the same method at the same scale give a row each, named by what tells them apart.
+    Numbers are never combined: files with the same method at the same scale give a row each, with titles that distinguish them.
     """
-    series = _series(lines)
-    titles = _titles(lines, series)
-    rows: dict[tuple[str, int, str, Series], Entry] = {}
-    for line in lines:
-        of = series[line.origin.path]
-        place = (line.item, line.type, line.method, of)
-        entry = rows.setdefault(place, Entry(line.item, line.type, titles[line.method, of], line.published))
-        entry.at[line.scale] = line
+    series = _series(summaries)
+    titles = _titles(summaries, series)
+    rows: dict[tuple[str, int, str, Series], MergedRow] = {}
+    for summary in summaries:
+        of = series[summary.origin.path]
+        place = (summary.item, summary.type, summary.method, of)
+        row = rows.setdefault(place, MergedRow(summary.item, summary.type, titles[summary.method, of], summary.published))
+        row.at[summary.scale] = summary
     found = list(rows.values())
-    measured, scales = {line.published for line in lines}, {line.scale for line in lines}
+    measured, scales = {summary.published for summary in summaries}, {summary.scale for summary in summaries}
     found += [
-        Entry("", row.type or 0, f"{row.method} (published)", row.key)
+        MergedRow("", row.type or 0, f"{row.method} (published)", row.key)
         for row in published
         if row.key not in measured and scales & row.scores.keys()
     ]
-    items = {item: n for n, item in enumerate(dict.fromkeys(entry.item for entry in found))}
-    return sorted(found, key=lambda entry: (items[entry.item], entry.type or UNTYPED_LAST))
+    items = {item: n for n, item in enumerate(dict.fromkeys(row.item for row in found))}
+    return sorted(found, key=lambda row: (items[row.item], row.type or UNTYPED_LAST))
 
 
-def _series(lines: Iterable[Line]) -> dict[Path, Series]:
+def _series(summaries: Iterable[MethodSummary]) -> dict[Path, Series]:
     """Which series of runs each file belongs to: those of one pipeline's name, unless two of them hold the same scale."""
     pipelines: dict[str, dict[Path, set[int]]] = {}
-    for line in lines:
-        pipelines.setdefault(line.origin.pipeline, {}).setdefault(line.origin.path, set()).add(line.scale)
+    for summary in summaries:
+        pipelines.setdefault(summary.origin.pipeline, {}).setdefault(summary.origin.path, set()).add(summary.scale)
     found: dict[Path, Series] = {}
     for pipeline, files in pipelines.items():
         for places in (dict.fromkeys(files, ""), {path: _folder(path) for path in files}, {path: str(path) for path in files}):
@@ -70,18 +70,18 @@ def _series(lines: Iterable[Line]) -> dict[Path, Series]:
 
 def _folder(path: Path) -> str:
     """The folder that a run was told to write to: ``OUT`` of ``OUT/NAME-DATA-xSCALE/result.h5``."""
-    return str(path.parent.parent if path.name == FILE else path)
+    return str(path.parent.parent if path.name == RESULT_FILE else path)
 
 
-def _titles(lines: Iterable[Line], series: dict[Path, Series]) -> dict[tuple[str, Series], str]:
-    """What each method of each series is called: its name, and what tells it from others of that name."""
+def _titles(summaries: Iterable[MethodSummary], series: dict[Path, Series]) -> dict[tuple[str, Series], str]:
+    """The title of each method of each series: its name, and what distinguishes it from others of that name."""
     named: dict[str, dict[Series, None]] = {}
-    for line in lines:
-        named.setdefault(line.method, {})[series[line.origin.path]] = None
+    for summary in summaries:
+        named.setdefault(summary.method, {})[series[summary.origin.path]] = None
     titles = {}
     for method, of in named.items():
         several = len({pipeline for pipeline, _ in of}) > 1
         for pipeline, folder in of:
-            apart = ", ".join(text for text in (pipeline if several else "", folder) if text)
-            titles[method, (pipeline, folder)] = f"{method} [{apart}]" if apart and len(of) > 1 else method
+            distinct = ", ".join(text for text in (pipeline if several else "", folder) if text)
+            titles[method, (pipeline, folder)] = f"{method} [{distinct}]" if distinct and len(of) > 1 else method
     return titles

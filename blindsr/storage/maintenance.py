@@ -1,33 +1,26 @@
-"""Care of a folder of results: is all of it whole, and what of it does nobody need?"""
+"""Maintenance of an output folder: find damaged files, and files that no result needs."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
-from blindsr.execution.forecast import FILE as TIMINGS
 from blindsr.imaging.files import explained
-from blindsr.imaging.reader import verify_png
-from blindsr.pipeline.hashes import FILE as HASHES
+from blindsr.imaging.writer import verify_png
 from blindsr.storage.hdf5 import opened, verify
-from blindsr.storage.manifest import FILE as CONTENTS
-from blindsr.storage.manifest import KEY, Contents
-from blindsr.storage.result import FILE as RESULT
+from blindsr.storage.output_folder import OutputFolder, ResultFolder
 from blindsr.storage.result import open_result
 from blindsr.storage.step_store import read_step
 
-STEPS = "steps"
-PROGRESS = ".progress"
-STEP_FILE = re.compile(rf"{KEY.pattern}\.h5(\.part|\.corrupt)?")
+STEP_FILE = re.compile(r"[0-9a-f]{64}\.h5(\.part|\.corrupt)?")
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file or folder that can go, and its size in bytes."""
+    """A file that can be removed, and its size in bytes."""
 
     path: Path
     size: int
@@ -35,60 +28,53 @@ class Leftover:
     def remove(self) -> None:
         """Delete it."""
         with explained(self.path):
-            if self.path.is_dir():
-                shutil.rmtree(self.path)
-            else:
-                self.path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
 
-def leftovers(out: Path) -> list[Leftover]:
-    """What no result in the folder needs: steps of no result, files set aside as damaged, and what killed runs left behind.
+def leftovers(output: OutputFolder) -> list[Leftover]:
+    """What no result in the folder needs: steps of no result, files set aside as damaged, and files of killed runs.
 
-    Call it under `blindsr.storage.lock.locked`. Every result counts whose folder is there, finished or not.
+    Call it while the folder is locked. Every result counts whose folder is there, finished or not.
 
     Raises
     ------
     BlindSRError
-        If a result does not say which steps are its own: nothing is known to be superfluous then.
+        If the folder holds no results of blindsr, or a manifest cannot be read, so that nothing is known to be superfluous.
     """
-    ours = [path for path in (out / STEPS).glob("*") if STEP_FILE.fullmatch(path.name) and path.is_file()]
-    if not ours and not _result_folders(out):
-        raise BlindSRError(f"{out}: holds no results of blindsr")
-    needed: set[str] = set()
-    for folder in _result_folders(out):
-        needed |= set(Contents.read(folder).steps)
-    unneeded = [path for path in ours if path.suffix != ".h5" or path.stem not in needed]
-    torn = [folder / f"{name}.part" for folder in _result_folders(out) for name in (RESULT, CONTENTS)]
-    torn += [out / f"{name}.part" for name in (HASHES, TIMINGS)]
-    pictures = [path for folder in _result_folders(out) for path in (folder / "images").rglob("*.png.part")]
-    torn = [path for path in (*torn, *pictures) if path.is_file()]
-    found = dict.fromkeys(sorted([*unneeded, *torn, *((out / PROGRESS,) if (out / PROGRESS).exists() else ())]))
-    return [Leftover(path, _size(path)) for path in found]
+    results = output.result_folders()
+    steps = [path for path in output.steps.folder.glob("*") if STEP_FILE.fullmatch(path.name) and path.is_file()]
+    if not steps and not results:
+        raise BlindSRError(f"{output.path}: holds no results of blindsr")
+    needed = {f"{key}.h5" for folder in results for key in folder.manifest().steps}
+    unneeded = [path for path in steps if path.name not in needed]
+    written = [output.hashes_file, output.timings_file, *(file for r in results for file in (r.result_file, r.manifest_file))]
+    parts = [path.with_name(f"{path.name}.part") for path in written]
+    parts += [path for folder in results for path in folder.images.rglob("*.png.part")]
+    unneeded += [path for path in parts if path.is_file()]
+    return [Leftover(path, path.stat().st_size) for path in sorted(unneeded)]
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file that was read to its end; `problem` is empty where all was well."""
+    """A file that was read to its end; `problem` is empty where it is sound."""
 
     path: Path
     problem: str
 
 
-def check(path: Path) -> Iterator[Checked]:
-    """Read all steps, results and images of a folder of results (or one result), every checksum of them; nothing is changed.
+def check_files(path: Path) -> Iterator[Checked]:
+    """Read every step, result and image in an output folder, in a result's folder, or one file. Nothing is changed.
 
     Raises
     ------
     BlindSRError
         If there is nothing to check.
     """
-    if path.is_file():
-        files = [path]
-    else:
-        folders = [path] if (path / RESULT).is_file() else sorted(path.glob("*/"))
-        files = [*sorted((path / STEPS).glob("*.h5")), *(folder / RESULT for folder in folders)]
-        files += [picture for folder in folders for picture in sorted((folder / "images").rglob("*.png"))]
-        files = [file for file in files if file.is_file()]
+    output, result = OutputFolder(path), ResultFolder(path)
+    results = [result] if result.result_file.is_file() else [ResultFolder(folder) for folder in sorted(path.glob("*/"))]
+    files = [path, *sorted(output.steps.folder.glob("*.h5")), *(folder.result_file for folder in results)]
+    files += [image for folder in results for image in sorted(folder.images.rglob("*.png"))]
+    files = [file for file in files if file.is_file()]
     if not files:
         raise BlindSRError(f"{path}: no such file, nor a folder with results of blindsr")
     for file in files:
@@ -97,7 +83,7 @@ def check(path: Path) -> Iterator[Checked]:
 
 def _problem(file: Path) -> str:
     try:
-        if file.absolute().parent.name == STEPS:
+        if STEP_FILE.fullmatch(file.name):
             with opened(file, "blindsr-step") as opened_file:
                 verify(opened_file)
             read_step(file, file.stem)
@@ -107,16 +93,7 @@ def _problem(file: Path) -> str:
             with open_result(file) as result:
                 verify(result.file)
                 result.verify()
-    except Exception as error:  # a damaged or hostile file can make h5py raise anything
+    except Exception as error:  # h5py raises exceptions of many types for damaged files
         text = str(error).removeprefix(f"{file}: ").strip()
         return text.splitlines()[0] if text else type(error).__name__
     return ""
-
-
-def _result_folders(out: Path) -> list[Path]:
-    return [path for path in sorted(out.iterdir()) if (path / CONTENTS).is_file() or (path / RESULT).is_file()]
-
-
-def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)

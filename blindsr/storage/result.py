@@ -1,267 +1,157 @@
-"""The consolidated result: its writer and its reader. docs/file-format.md specifies the file."""
+"""The reader of the consolidated result. docs/file-format.md specifies the file."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.errors import BlindSRError
-from blindsr.imaging.files import write_whole
+from blindsr.errors import BlindSRError, shortened, suggestion
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.metrics import PROTOCOL
-from blindsr.pipeline.outcome import Failure
-from blindsr.pipeline.plan import Plan
-from blindsr.pipeline.steps import ImageFile, Input, KernelFile, PlannedItem, PlannedRow, StepOutput
-from blindsr.storage.hdf5 import (
-    copy_image,
-    dataset,
-    get_kernel,
-    get_text,
-    new_file,
-    opened,
-    put_array,
-    put_curve,
-    put_image,
-    put_kernel,
-    read,
-    set_attributes,
-)
-from blindsr.storage.step_store import Done, StepStore
+from blindsr.imaging.metrics import METRICS
+from blindsr.storage.hdf5 import dataset, get_kernel, get_text, opened, read
 
-FILE = "result.h5"
-UNITS = {"psnr": "dB", "residual_stored": "levels of 255", "residual_moved": "levels of 255"}
-METRICS = {"psnr": True, "ssim": True, "kernel_l2": False, "kernel_correlation": True}
-"""The metrics of a row, and whether more is better."""
-TEXTS = ("item", "method", "published", "error")
-INTEGERS = ("type", "scale", "seed")
-COLUMNS = (*TEXTS, *INTEGERS, *METRICS, "seconds_estimate", "seconds_upscale")
+RESULT_FILE = "result.h5"
+TEXT_COLUMNS = ("item", "method", "published", "error")
+INTEGER_COLUMNS = ("type", "scale", "seed")
+SUMMARY_COLUMNS = (*TEXT_COLUMNS, *INTEGER_COLUMNS, *METRICS)
+SECONDS = "seconds_"
 T = TypeVar("T")
 
 
-def write_result(
-    path: Path,
-    plan: Plan,
-    steps: StepStore,
-    failures: Mapping[str, Failure],
-    provenance: Mapping[str, Any],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
-    """Consolidate all that is finished of a plan into one file; `progress` hears how many of its items and rows are written.
-
-    It is written step by step to the disk beside its place and then renamed, so its size is not bounded by memory.
-    """
-
-    def write(part: Path) -> None:
-        with new_file(part, "blindsr-result") as file:
-            set_attributes(file, {"data": plan.dataset.name, "git_revision": provenance.get("git_revision", "")})
-            group = file.create_group("provenance")
-            set_attributes(group, {k: v for k, v in provenance.items() if k != "git_revision"})
-            writer = _ResultWriter(file, steps, failures)
-            parts = len(plan.items) + len(plan.rows)
-            for number, planned in enumerate(plan.items, 1):
-                writer.item(planned)
-                progress(number, parts)
-            for number, row in enumerate(plan.rows, 1 + len(plan.items)):
-                writer.row(row, plan.pipeline.scale)
-                progress(number, parts)
-            writer.summary()
-
-    write_whole(path, write)
-
-
-@dataclass
-class _ResultWriter:
-    file: h5py.File
-    steps: StepStore
-    failures: Mapping[str, Failure]
-    table: list[dict[str, Any]] = field(default_factory=list)
-
-    def item(self, planned: PlannedItem) -> None:
-        group = self.file.create_group(f"items/{planned.item.id}")
-        notes: list[str] = []
-        for name, image in (("lr", planned.lr), ("hr", planned.hr)):
-            if isinstance(image, ImageFile):
-                with contextlib.suppress(BlindSRError):  # unreadable, or changed meanwhile: its steps have failed, and say so
-                    picture = image.read()
-                    notes += picture.notes
-                    put_image(group, f"images/{name}", picture.pixels)
-            elif isinstance(image, StepOutput) and (done := self._done(image.key)):
-                copy_image(self.steps.path(image.key), f"arrays/{image.what}", group.require_group("images"), name)
-        set_attributes(
-            group, {"input": str(planned.source.path), "sha256": planned.source.sha256, "notes": "; ".join(dict.fromkeys(notes))}
-        )
-        if planned.true and (kernel := self._kernel_of(planned.true)):
-            node = put_kernel(group, "kernel/true", kernel)
-            if isinstance(planned.true, StepOutput) and (done := self._done(planned.true.key)):
-                set_attributes(node, done.outcome.values)
-
-    def row(self, row: PlannedRow, scale: int) -> None:
-        methods = self.file.require_group(f"items/{row.item}/methods")
-        name = next((n for n, node in methods.items() if get_text(node, "name") == row.method.name), str(len(methods)))
-        method = methods.require_group(name)
-        set_attributes(method, {"name": row.method.name, "type": row.method.type or 0, "published": row.method.published or ""})
-        if row.kernel:
-            set_attributes(method, {"kernel": row.method.kernel.name, "kernel_version": row.method.kernel.version})
-        set_attributes(method, {"sr": row.method.sr.name, "sr_version": row.method.sr.version})
-        group = method.create_group(str(row.seed))
-        if row.kernel and (kernel := self._kernel_of(row.kernel)):
-            put_kernel(group, "kernel/estimated", kernel)
-        metrics, seconds, warnings = self._steps(row, group, scale)
-        failed = next((self.failures[key] for key in row.steps if key in self.failures), None)
-        if failed:
-            set_attributes(group, {"error": failed.message, "traceback": failed.traceback})
-        set_attributes(group.require_group("seconds"), seconds)
-        set_attributes(group.require_group("warnings"), {str(n): text for n, text in enumerate(warnings)})
-        columns = {"item": row.item, "method": row.method.name, "type": row.method.type or 0, "scale": scale, "seed": row.seed}
-        numbers = {name: metrics.get(name, np.nan) for name in METRICS}
-        times = {f"seconds_{kind}": seconds.get(kind, np.nan) for kind in ("estimate", "upscale")}
-        self.table.append(
-            columns | numbers | times | {"published": row.method.published or "", "error": failed.message if failed else ""}
-        )
-
-    def _steps(self, row: PlannedRow, group: h5py.Group, scale: int) -> tuple[dict[str, float], dict[str, float], list[str]]:
-        """Copy what the row's own steps gave."""
-        metrics: dict[str, float] = {}
-        seconds: dict[str, float] = {}
-        warnings: list[str] = []
-        for kind, key in (("estimate", row.estimate), ("upscale", row.upscale), ("score", row.score)):
-            done = self._done(key)
-            if not done:
-                continue
-            warnings += done.outcome.warnings
-            for name, curve in done.outcome.curves.items():
-                put_curve(group, f"{kind}/{name}", curve)
-            if "sr" in done.outcome.arrays:
-                copy_image(self.steps.path(str(key)), "arrays/sr", group.require_group("images"), "sr")
-                set_attributes(group, {"device": done.device, "threads": done.threads})
-            if kind == "score":
-                metrics = done.outcome.values
-            elif kind == "estimate" or row.kernel:  # nobody knows how long an image took that was made elsewhere
-                seconds[kind] = done.outcome.seconds
-        for name, value in metrics.items():
-            about = {"value": value, "unit": UNITS.get(name, "1"), "higher_is_better": METRICS[name]}
-            about |= PROTOCOL | {"shave": scale} if name in ("psnr", "ssim") else {}
-            set_attributes(group.require_group(f"metrics/{name}"), about)
-        return metrics, seconds, warnings
-
-    def summary(self) -> None:
-        group = self.file.create_group("summary")
-        for name in self.table[0]:
-            column = [row[name] for row in self.table]
-            if isinstance(column[0], str):
-                encoded = [text.encode(errors="backslashreplace") for text in column]
-                kind = h5py.string_dtype("utf-8", max(1, *map(len, encoded)))
-                put_array(group, name, np.array(encoded, dtype=kind))
-            else:
-                put_array(group, name, np.array(column))
-
-    def _done(self, key: str | None) -> Done | None:
-        return self.steps.load(key) if key and key in self.steps else None
-
-    def _kernel_of(self, source: Input) -> Kernel | None:
-        if isinstance(source, KernelFile):
-            with contextlib.suppress(BlindSRError):  # gone since the plan was made: its steps have failed, and say so
-                return source.read()
-            return None
-        done = self._done(source.key) if isinstance(source, StepOutput) else None
-        return done.outcome.kernel if done else None
-
-
 class Result:
-    """A consolidated result file, open for reading; also a context manager.
+    """A result, open for reading; also a context manager. Images are (H, W, 3) arrays, uint8 or uint16.
 
-    The columns of the summary, one value for each (item, method, seed), are in `columns`; `data` is the name of its data, `config`
-    holds all settings of its pipeline; `file` is the HDF5 file itself.
+    A row is what one method made of one item with one seed. Where a method takes `seed`, it may be left out: it is the first then.
+    All methods raise `BlindSRError` for an item, a method or a seed that is not in the result, for damaged parts of the file,
+    and after `close`.
+
+    Attributes
+    ----------
+    path
+        The file.
+    data
+        The name of the images' set.
+    config
+        All settings of the pipeline, by name.
+    rows
+        The rows, as (item, method, seed), and the place of each in `columns`.
+    columns
+        The summary: one array a column, one value a row. Numbers that are absent are NaN.
+    file
+        The HDF5 file itself.
+
+    Examples
+    --------
+    >>> with open_result("runs/kernelgan_zssr-sample-astronaut-x2") as result:  # doctest: +SKIP
+    ...     sr = result.sr("astronaut", "KernelGAN + ZSSR")
+    ...     print(result.to_pandas()[["method", "psnr", "ssim"]])
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stack = contextlib.ExitStack()
-        self._numbers: dict[str, dict[str, str]] = {}  # of each item's methods
+        self._groups: dict[str, dict[str, str]] = {}  # of each item: its methods' groups
         try:
             self.file: h5py.File = self._stack.enter_context(opened(path, "blindsr-result"))
-            self.columns: dict[str, NDArray[Any]] = {name: _column(self.file, name) for name in COLUMNS}
+            self.columns: dict[str, NDArray[Any]] = {name: _column(self.file, name) for name in SUMMARY_COLUMNS}
             if len({column.shape for column in self.columns.values()}) > 1 or not len(self.columns["item"]):
                 raise ValueError("its summary's columns are empty or differ in length")
             self.config = _config(self.file)
             self.data = get_text(self.file, "data") or re.sub(r"-x\d$", "", path.parent.name.removeprefix(f"{self.pipeline}-"))
-        except Exception as error:  # a damaged or hostile file can make h5py raise anything
+        except Exception as error:  # h5py raises exceptions of many types for damaged files
             self._stack.close()
             raise BlindSRError(f"{path}: not a readable result file ({_reason(error)})") from None
+        names = (map(str, self.columns["item"]), map(str, self.columns["method"]), map(int, self.columns["seed"]))
+        self.rows = {row: n for n, row in enumerate(zip(*names, strict=True))}
+        kinds = zip(("item", "method", "seed"), zip(*self.rows, strict=True), strict=True)
+        self._names: dict[str, dict[Any, None]] = {"image": {"lr": None, "hr": None}}
+        self._names |= {kind: dict.fromkeys(found) for kind, found in kinds}
 
-    @property
-    def pipeline(self) -> str:
-        """The name of its pipeline, empty where it does not say."""
-        name = self.config.get("name")
-        return name if isinstance(name, str) else ""
-
-    def settings(self, method: str) -> Mapping[str, Any]:
-        """A method's part of `config` (``kernel``, ``sr``, ``published``, ...), empty where the file says nothing of it."""
-        methods = self.config.get("methods")
-        settings = methods.get(method) if isinstance(methods, dict) else None
-        return settings if isinstance(settings, dict) else {}
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
 
     def __enter__(self) -> Result:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stack.close()
+        self.close()
+
+    def __repr__(self) -> str:
+        names = "; ".join(f"{kind} {shortened([*map(str, self._names[kind])])}" for kind in ("item", "method", "seed"))
+        return f"<Result {self.path}: {self.pipeline} on {self.data}; {names}{'' if self.file else '; closed'}>"
+
+    @property
+    def pipeline(self) -> str:
+        """The name of the pipeline, empty where the file does not say."""
+        name = self.config.get("name")
+        return name if isinstance(name, str) else ""
 
     @property
     def items(self) -> list[str]:
-        """Item ids, in order."""
-        return list(dict.fromkeys(map(str, self.columns["item"])))
+        """Names of the items, in order."""
+        return list(self._names["item"])
 
     @property
     def methods(self) -> list[str]:
-        """Method names, in order."""
-        return list(dict.fromkeys(map(str, self.columns["method"])))
+        """Names of the methods, in order."""
+        return list(self._names["method"])
 
-    def made_of(self, item: str) -> str:
-        """What tells an item's images from others: the SHA-256 of the file, and how LR images were made of HR ones."""
-        data = self.config.get("data")
-        stored = isinstance(data, dict) and data.keys() & {"lr", "div2krk"}
-        made = [] if stored else [self.config.get(name) for name in ("degradation", "data_seed")]
-        return json.dumps([self.source(item)[1], *made])
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in order."""
+        return list(self._names["seed"])
+
+    def settings(self, method: str) -> Mapping[str, Any]:
+        """A method's part of `config` (``kernel``, ``sr``, ``published``, ...), empty where the file does not have it."""
+        self._check("method", method)
+        methods = self.config.get("methods")
+        settings = methods.get(method) if isinstance(methods, dict) else None
+        return settings if isinstance(settings, dict) else {}
 
     def source(self, item: str) -> tuple[str, str]:
-        """The file that an item was read from, as it was named, and its SHA-256."""
-        node = self._read(f"items/{item}", lambda file, place: (get_text(file[place], "input"), get_text(file[place], "sha256")))
+        """The path of the file that an item was read from, and its SHA-256."""
+        node = self._read(self._item(item), lambda file, place: (get_text(file[place], "input"), get_text(file[place], "sha256")))
         if node is None:
-            raise BlindSRError(f"{self.path}: items/{item}: is missing")
+            raise BlindSRError(f"{self.path}: {self._item(item)}: is missing")
         return node
 
-    def image(self, item: str, which: str) -> NDArray[Any] | None:
-        """The ``lr`` or ``hr`` image of an item (H, W, 3), uint8 or uint16; None where there is none."""
-        return self._array(f"items/{item}/images/{which}")
+    def identity(self, item: str) -> str:
+        """What distinguishes an item's images from others: the SHA-256 of its file, and how LR images were made of HR ones."""
+        data = self.config.get("data")
+        stored = isinstance(data, dict) and data.keys() & {"lr", "div2krk"}
+        degradation = [] if stored else [self.config.get(name) for name in ("degradation", "data_seed")]
+        return json.dumps([self.source(item)[1], *degradation])
 
-    def sr(self, item: str, method: str, seed: int) -> NDArray[Any] | None:
-        """The SR image of a row, likewise."""
-        return self._array(f"{self._row(item, method, seed)}/images/sr")
+    def image(self, item: str, which: Literal["lr", "hr"]) -> NDArray[Any] | None:
+        """The LR or the HR image of an item; None where there is none."""
+        self._check("image", which)
+        return self._read(f"{self._item(item)}/images/{which}", _pixels)
 
-    def has_sr(self, item: str, method: str, seed: int) -> bool:
+    def sr(self, item: str, method: str, seed: int | None = None) -> NDArray[Any] | None:
+        """The SR image of a row; None where its steps failed or are not done."""
+        return self._read(f"{self._row(item, method, seed)}/images/sr", _pixels)
+
+    def has_sr(self, item: str, method: str, seed: int | None = None) -> bool:
         """Whether a row has its SR image."""
-        try:
-            return f"{self._row(item, method, seed)}/images/sr" in self.file
-        except Exception as error:
-            raise BlindSRError(f"{self.path}: items/{item}: damaged ({_reason(error)})") from None
+        return self._read(f"{self._row(item, method, seed)}/images/sr", lambda file, place: True) or False
 
-    def kernel(self, item: str, method: str | None = None, seed: int = 0) -> Kernel | None:
-        """The kernel that a method used on an item, or without a method the item's true kernel."""
-        place = f"items/{item}/kernel/true" if method is None else f"{self._row(item, method, seed)}/kernel/estimated"
+    def kernel(self, item: str, method: str | None = None, seed: int | None = None) -> Kernel | None:
+        """The kernel that a method used on an item; without a method the item's true kernel. None where there is none."""
+        place = f"{self._item(item)}/kernel/true" if method is None else f"{self._row(item, method, seed)}/kernel/estimated"
         return self._read(place, get_kernel)
 
-    def curves(self, item: str, method: str, seed: int) -> dict[str, NDArray[np.float64]]:
-        """Curves by name, each of (step, value) rows."""
+    def curves(self, item: str, method: str, seed: int | None = None) -> dict[str, NDArray[np.float64]]:
+        """The curves of a row by name, such as ``upscale/loss``: arrays (n, 2) of step and value."""
 
         def get(file: h5py.File, place: str) -> dict[str, NDArray[np.float64]]:
             names = [f"{kind}/{name}" for kind in file[place] for name in file[f"{place}/{kind}"]]
@@ -269,8 +159,33 @@ class Result:
 
         return self._read(f"{self._row(item, method, seed)}/curves", get) or {}
 
+    def metrics(self, item: str, method: str, seed: int | None = None) -> dict[str, float]:
+        """The metrics of a row by name, without those that are absent."""
+        return {name: value for name, value in self._numbers(item, method, seed).items() if not name.startswith(SECONDS)}
+
+    def seconds(self, item: str, method: str, seed: int | None = None) -> dict[str, float]:
+        """The wall-clock seconds of a row's steps: ``estimate`` and ``upscale``, without those that are absent."""
+        numbers = self._numbers(item, method, seed)
+        return {name.removeprefix(SECONDS): value for name, value in numbers.items() if name.startswith(SECONDS)}
+
+    def warnings(self, item: str, method: str, seed: int | None = None) -> list[str]:
+        """The warnings of a row's steps."""
+
+        def get(file: h5py.File, place: str) -> list[str]:
+            return [get_text(file[place], name) for name in sorted(file[place].attrs, key=int)]
+
+        return self._read(f"{self._row(item, method, seed)}/warnings", get) or []
+
+    def to_pandas(self) -> Any:
+        """The summary as a ``pandas.DataFrame``: one line for each row."""
+        try:
+            pandas = import_module("pandas")
+        except ImportError:
+            raise BlindSRError("to_pandas needs the package pandas; install it with: pip install pandas") from None
+        return pandas.DataFrame(self.columns)
+
     def verify(self) -> None:
-        """Read all that a result is of, as its other methods give it: beyond checksums, also shapes and types.
+        """Read everything that the other methods give: this tests shapes and types, beyond the checksums.
 
         Raises
         ------
@@ -279,29 +194,72 @@ class Result:
         """
         for item in self.items:
             self.source(item)
-            for which in ("lr", "hr"):
-                self.image(item, which)
+            self.image(item, "lr")
+            self.image(item, "hr")
             self.kernel(item)
-        for item, method, seed in zip(*(self.columns[name] for name in ("item", "method", "seed")), strict=True):
-            self.sr(item, method, seed)
-            self.kernel(item, method, seed)
-            self.curves(item, method, seed)
+        for row in self.rows:
+            self.sr(*row)
+            self.kernel(*row)
+            self.curves(*row)
+            self.warnings(*row)
 
-    def _row(self, item: str, method: str, seed: int) -> str:
+    def _check(self, kind: str, name: object) -> None:
+        if name not in self._names[kind]:
+            known = list(map(str, self._names[kind]))
+            hint = suggestion(str(name), known) or f"; it has {shortened(known)}"
+            raise BlindSRError(f"{self.path}: no {kind} '{name}'{hint}")
+
+    def _item(self, item: str) -> str:
+        self._check("item", item)
+        return f"items/{item}"
+
+    def _key(self, item: str, method: str, seed: int | None) -> tuple[str, str, int]:
+        """The key of a row, with the first seed where none is named."""
+        self._check("item", item)
+        self._check("method", method)
+        if seed is None:
+            seed = next((s for s in self.seeds if (item, method, s) in self.rows), self.seeds[0])
+        self._check("seed", seed)
+        if (item, method, seed) not in self.rows:
+            raise BlindSRError(f"{self.path}: method '{method}' was not run on item '{item}' with seed {seed}")
+        return item, method, seed
+
+    def _row(self, item: str, method: str, seed: int | None) -> str:
+        """The place of a row in the file."""
+        item, method, seed = self._key(item, method, seed)
         methods = f"items/{item}/methods"
-        if item not in self._numbers:
+        if item not in self._groups:
             named = self._read(methods, lambda file, place: {get_text(node, "name"): n for n, node in file[place].items()})
-            self._numbers[item] = named or {}
-        return f"{methods}/{self._numbers[item].get(method)}/{seed}"
+            self._groups[item] = named or {}
+        return f"{methods}/{self._groups[item].get(method)}/{seed}"
 
-    def _array(self, place: str) -> NDArray[Any] | None:
-        return self._read(place, _pixels)
+    def _numbers(self, item: str, method: str, seed: int | None) -> dict[str, float]:
+        row = self.rows[self._key(item, method, seed)]
+        return {name: float(self.columns[name][row]) for name in METRICS if not np.isnan(self.columns[name][row])}
 
     def _read(self, place: str, get: Callable[[h5py.File, str], T]) -> T | None:
+        """What `get` makes of a place in the file, None where there is no such place."""
+        if not self.file:
+            raise BlindSRError(f"{self.path}: this result is closed; open it again with open_result")
         try:
             return get(self.file, place) if place in self.file else None
-        except Exception as error:
+        except Exception as error:  # h5py raises exceptions of many types for damaged files
             raise BlindSRError(f"{self.path}: {place}: damaged ({_reason(error)})") from None
+
+
+def open_result(path: str | Path) -> Result:
+    """Open a result: ``result.h5``, or the folder that holds it.
+
+    Raises
+    ------
+    BlindSRError
+        If it is missing, no result of blindsr, damaged, or of a version that this blindsr cannot read.
+    """
+    path = Path(path)
+    path = path / RESULT_FILE if path.is_dir() else path
+    if not path.is_file():
+        raise BlindSRError(f"{path}: no such file")
+    return Result(path)
 
 
 def _pixels(file: h5py.File, place: str) -> NDArray[Any]:
@@ -314,14 +272,10 @@ def _pixels(file: h5py.File, place: str) -> NDArray[Any]:
 def _column(file: h5py.File, name: str) -> NDArray[Any]:
     node = dataset(file, f"summary/{name}")
     values: NDArray[Any] = node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]
-    if values.ndim != 1 or values.dtype.kind not in _kinds(name):
-        raise ValueError(f"its column '{name}' is not what it should be")
+    kinds = "O" if name in TEXT_COLUMNS else "iu" if name in INTEGER_COLUMNS else "f"  # of numpy's types
+    if values.ndim != 1 or values.dtype.kind not in kinds:
+        raise ValueError(f"its column '{name}' has the wrong type or shape")
     return values
-
-
-def _kinds(name: str) -> str:
-    """The kinds of numpy's types that a column may have."""
-    return "O" if name in TEXTS else "iu" if name in INTEGERS else "f"
 
 
 def _config(file: h5py.File) -> dict[str, Any]:
@@ -335,42 +289,3 @@ def _config(file: h5py.File) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def open_result(path: str | Path) -> Result:
-    """Open a result: ``result.h5``, or the folder that holds it.
-
-    Raises
-    ------
-    BlindSRError
-        If it is missing, no result of blindsr, damaged, or of a version that this blindsr cannot read.
-    """
-    path = Path(path)
-    path = path / FILE if path.is_dir() else path
-    if not path.is_file():
-        raise BlindSRError(f"{path}: no such file")
-    return Result(path)
-
-
-def provenance(plan: Plan, plugins: Sequence[Mapping[str, str]], device: str, threads: int) -> dict[str, Any]:
-    """What made a result, as the attributes of ``/provenance``."""
-    return {
-        "pipeline_yaml": plan.pipeline.text,
-        "resolved_config": json.dumps(plan.pipeline.resolved()),
-        "plugins": json.dumps(list(plugins)),
-        "device": device,
-        "threads": threads,
-        "seeds": json.dumps(list(plan.pipeline.seeds)),
-        "weights": json.dumps(plan.weights),
-        "left_out": "; ".join(plan.left_out),
-        "git_revision": _git_revision(),
-    }
-
-
-def _git_revision() -> str:
-    """The revision of the checkout that blindsr runs from, or nothing: read from .git, without running git."""
-    git = Path(__file__).parents[2] / ".git"
-    with contextlib.suppress(OSError):
-        head = (git / "HEAD").read_text().strip()
-        return (git / head[5:]).read_text().strip() if head.startswith("ref: ") else head
-    return ""

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
-from blindsr.imaging.files import explained, write_whole
+from blindsr.imaging.files import bring_to_disk, explained, write_whole
 from blindsr.pipeline.outcome import Outcome
-from blindsr.storage.hdf5 import get_kernel, get_text, new_file, opened, put_array, put_curve, put_kernel, read, set_attributes
+from blindsr.storage.hdf5 import (
+    file_image,
+    get_attribute,
+    get_attributes,
+    get_kernel,
+    opened,
+    put_array,
+    put_curve,
+    put_kernel,
+    set_attributes,
+)
 
 HOLDS = {
     "degrade": ("arrays/lr", "kernel"),
@@ -55,25 +69,38 @@ class StepStore:
     def __contains__(self, key: str) -> bool:
         return self.path(key).is_file()
 
+    def stamp(self, key: str) -> tuple[int, ...]:
+        """The size and the time stamp of a step's file, which differ once the step was computed again; empty if it is not done."""
+        try:
+            state = self.path(key).stat()
+        except OSError:
+            return ()
+        return state.st_size, state.st_mtime_ns
+
     def save(self, key: str, kind: str, done: Done) -> None:
-        """Write a finished step."""
+        """Write a finished step. Call `sync` once the last one is saved."""
+        about = {"key": key, "kind": kind, "device": done.device, "threads": done.threads, "seconds": done.outcome.seconds}
 
-        def write(path: Path) -> None:
-            with new_file(path, "blindsr-step") as file:
-                set_attributes(
-                    file,
-                    {"key": key, "kind": kind, "device": done.device, "threads": done.threads, "seconds": done.outcome.seconds},
-                )
-                set_attributes(file.create_group("values"), done.outcome.values)
-                set_attributes(file.create_group("warnings"), {str(n): text for n, text in enumerate(done.outcome.warnings)})
-                for name, array in done.outcome.arrays.items():
-                    put_array(file, f"arrays/{name}", array)
-                for name, curve in done.outcome.curves.items():
-                    put_curve(file, name, curve)
-                if done.outcome.kernel:
-                    put_kernel(file, "kernel", done.outcome.kernel)
+        def write(file: h5py.File) -> None:
+            set_attributes(file, about)
+            set_attributes(file.create_group("values"), done.outcome.values)
+            set_attributes(file.create_group("warnings"), {str(n): text for n, text in enumerate(done.outcome.warnings)})
+            for name, array in done.outcome.arrays.items():
+                put_array(file, f"arrays/{name}", array)
+            for name, curve in done.outcome.curves.items():
+                put_curve(file, name, curve)
+            if done.outcome.kernel:
+                put_kernel(file, "kernel", done.outcome.kernel)
 
-        write_whole(self.path(key), write)
+        image = file_image("blindsr-step", write)
+        # The folder is synced once for all: a power failure before that can cost whole steps of the last seconds, never parts.
+        write_whole(self.path(key), lambda part: part.write_bytes(image), sync_folder=False)
+
+    def sync(self) -> None:
+        """Bring the names of all saved files to the disk."""
+        if self.folder.is_dir():
+            with explained(self.folder):
+                bring_to_disk(self.folder)
 
     def load(self, key: str) -> Done:
         """Read a finished step.
@@ -98,17 +125,24 @@ class StepStore:
 def read_step(path: Path, key: str) -> Done:
     """Read a step file; all that is wrong with it, h5py and the checks raise as they like."""
     with opened(path, "blindsr-step") as file:
-        if get_text(file, "key") != key:
+        kind, device, threads = (get_attribute(file, name) for name in ("kind", "device", "threads"))
+        if get_attribute(file, "key") != key:
             raise ValueError("holds another step")
-        for place in HOLDS[get_text(file, "kind")]:
+        for place in HOLDS[kind]:
             if place not in file:
                 raise ValueError(f"{place} is missing")
+        warnings = get_attributes(file["warnings"])
         outcome = Outcome(
-            {name: read(file, f"arrays/{name}") for name in file.get("arrays", {})},
+            _arrays(file, "arrays"),
             get_kernel(file, "kernel") if "kernel" in file else None,
-            {name: float(value) for name, value in file["values"].attrs.items()},
-            {name: read(file, f"curves/{name}") for name in file.get("curves", {})},
-            [get_text(file["warnings"], name) for name in sorted(file["warnings"].attrs, key=int)],
-            float(file.attrs["seconds"]),
+            {name: float(value) for name, value in get_attributes(file["values"]).items()},
+            _arrays(file, "curves"),
+            [warnings[name] for name in sorted(warnings, key=int)],
+            float(get_attribute(file, "seconds")),
+            device,
         )
-        return Done(outcome, get_text(file, "device"), int(file.attrs["threads"]))
+        return Done(outcome, device, int(threads))
+
+
+def _arrays(file: h5py.File, place: str) -> dict[str, NDArray[Any]]:
+    return {name: node[()] for name, node in file[place].items()} if place in file else {}

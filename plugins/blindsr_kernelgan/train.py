@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blindsr.errors import BlindSRError
-from blindsr.imaging.kernel import Kernel
+from blindsr.api import BlindSRError, Kernel
 from blindsr_kernelgan.crops import DISCRIMINATOR_CROP_PX, GENERATOR_CROP_PX, draw_crops, training_area
 from blindsr_kernelgan.discriminator import Discriminator
 from blindsr_kernelgan.generator import LinearGenerator, windows
 from blindsr_kernelgan.losses import BICUBIC_EVERY, BicubicSchedule, KernelLosses, bicubic_kernel, finished
 
 if TYPE_CHECKING:
-    from blindsr.components.interfaces import Image, RunContext
+    from blindsr.api import Image, RunContext
 
 BETAS = (0.5, 0.999)
 RATE_EVERY = 750

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
+from blindsr.api import nonnegative_kernel
 from blindsr_michaeli_irani.patches import CHUNK, PATCH_PX, coarse_shape, windows
 
 ROUNDING = 1e-12
@@ -84,6 +84,4 @@ def smooth_kernel(matrix: NDArray[np.float64], right: NDArray[np.float64], penal
     total = total + SUM_WEIGHT * scale + ROUNDING * SUM_WEIGHT * scale * len(total) * np.eye(len(total))
     factor = torch.linalg.cholesky(torch.from_numpy(total))
     target = torch.linalg.solve_triangular(factor, torch.from_numpy(right + SUM_WEIGHT * scale)[:, None], upper=False)
-    taps = nnls(factor.T.numpy(), target[:, 0].numpy())[0]
-    kernel: NDArray[np.float64] = (taps / taps.sum()).reshape(size, size)
-    return kernel
+    return nonnegative_kernel(factor.numpy(), target[:, 0].numpy())

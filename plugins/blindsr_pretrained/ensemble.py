@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from itertools import product
 
 import torch
+
+from blindsr.api import SYMMETRIES, Symmetry
 
 
 def ensembled(network: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor) -> torch.Tensor:
@@ -17,10 +18,8 @@ def ensembled(network: Callable[[torch.Tensor], torch.Tensor], image: torch.Tens
     Source: Lim et al., CVPR workshops 2017, section 4.3, after Timofte et al., CVPR 2016.
     """
 
-    def through(mirrored: bool, turns: int) -> torch.Tensor:
-        turned = torch.rot90(image.flip(-1) if mirrored else image, turns, (-2, -1))
-        result = torch.rot90(network(turned.clone(memory_format=torch.contiguous_format)), -turns, (-2, -1))
-        return result.flip(-1) if mirrored else result
+    def through(symmetry: Symmetry) -> torch.Tensor:
+        turned = symmetry.apply(image, axes=(-2, -1)).clone(memory_format=torch.contiguous_format)
+        return symmetry.undo(network(turned), axes=(-2, -1))
 
-    symmetries = product((False, True), range(4))
-    return reduce(torch.Tensor.add_, (through(mirrored, turns) for mirrored, turns in symmetries)).div_(8)
+    return reduce(torch.Tensor.add_, map(through, SYMMETRIES)).div_(len(SYMMETRIES))

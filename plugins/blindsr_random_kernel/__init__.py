@@ -18,7 +18,7 @@ blindsr_api = 1
 
 
 class RandomKernel(Degradation):
-    """A kernel of its own for every image; the x4 kernel is the x2 kernel applied twice.
+    """Draws a kernel for each image; the x4 kernel is the x2 kernel applied twice.
 
     Source: Bell-Kligler et al., KernelGAN (NeurIPS 2019), section 5.1, with the settings of the published DIV2KRK.
     """
@@ -50,22 +50,21 @@ class RandomKernel(Degradation):
     def sample_kernel(self, scale: int, rng: np.random.Generator) -> Kernel:
         import numpy as np
 
+        from blindsr.api import gaussian_array, precision_of
+
         if scale not in (2, 4):
             raise BlindSRError(f"random_kernel makes kernels for scales 2 and 4, not {scale}")
         variances = rng.uniform(self.min_variance, self.max_variance, 2)
         angle = rng.uniform(-np.pi, np.pi)
         factors = 1 + rng.uniform(-self.noise, self.noise, (self.size, self.size))
-        axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        precision = axes @ np.diag(1 / variances) @ axes.T
-        offset = np.arange(self.size) - (self.size // 2 + 0.5)  # aligned for x2
-        grid = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1)
-        array = np.exp(-0.5 * np.einsum("...i,ij,...j", grid, precision, grid)) * factors
+        aligned = self.size // 2 + 0.5  # for x2
+        array = gaussian_array(precision_of(variances, angle), self.size, center=(aligned, aligned)) * factors
         kernel = _realigned(array / array.sum())
         return kernel if scale == 2 else kernel.composed()
 
 
 def _realigned(array: np.ndarray) -> Kernel:
-    """Undo the shift that the noise made, keeping the size: what leaves the frame is cut, as in DIV2KRK."""
+    """Undo the shift of the centre of mass by the noise. The size stays, and what leaves the frame is cut, as in DIV2KRK."""
     import numpy as np
     from scipy import ndimage
 
@@ -78,5 +77,5 @@ def _realigned(array: np.ndarray) -> Kernel:
 
 @hookimpl
 def blindsr_degradations() -> Iterable[type[Degradation]]:
-    """Hand over the degradation."""
+    """The random kernel."""
     return [RandomKernel]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.api import Kernel
+from blindsr.api import Kernel, nonnegative_kernel
 from blindsr_srmd.stretching import aligned_array, framed
 
 Array = NDArray[np.float64]
@@ -24,12 +24,9 @@ def equivalent_blur(kernel: Kernel, side: int) -> Array:
     It is a correlation, as all of blindsr's kernels. The bicubic kernel's second moment is zero, so the blur keeps the
     SR kernel's covariance; what of it lies outside `side` is lost. Of the bicubic kernel itself it is a single pixel.
     """
-    from scipy.optimize import nnls
-
     matrix, triangle, reach = _system(kernel.scale, side)
     wanted = framed(aligned_array(kernel), reach)
-    blur, _ = nnls(triangle.T, np.linalg.solve(triangle, matrix.T @ wanted.ravel()))
-    return (blur / blur.sum()).reshape(side, side)
+    return nonnegative_kernel(triangle, np.linalg.solve(triangle, matrix.T @ wanted.ravel()))
 
 
 @lru_cache(maxsize=4)

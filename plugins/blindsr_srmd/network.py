@@ -68,4 +68,5 @@ def _bicubic_taps(scale: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     phases = (np.arange(scale) + 0.5) / scale - 0.5
     rows = cubic(phases[:, None] - offsets)
     rows = rows / rows.sum(1, keepdims=True)
-    return np.einsum("ai,bj->abij", rows, rows).reshape(scale**2, 1, 5, 5).astype(np.float32)
+    taps: np.ndarray[Any, np.dtype[np.float32]] = np.einsum("ai,bj->abij", rows, rows).reshape(scale**2, 1, 5, 5).astype(np.float32)
+    return taps

@@ -1,4 +1,4 @@
-"""A kernel as a few coefficients: its projection on the principal components of many."""
+"""Kernels as a few coefficients: projections on principal components."""
 
 from __future__ import annotations
 
@@ -29,22 +29,9 @@ class KernelBasis:
     mean: Array
 
     def coefficients(self, array: NDArray[Any]) -> Array:
-        """Of one kernel array (n, n) of any odd size, cut or padded around its middle and normalised; shape (coefficients,)."""
+        """The coefficients of a kernel array (n, n) of any odd size, which is cut or padded around its middle and normalised."""
         inside = framed(array, self.mean.shape[0])
         return np.tensordot(self.basis, inside - self.mean, axes=2)
-
-    @classmethod
-    def fitted(cls, kernels: NDArray[Any], count: int) -> KernelBasis:
-        """The principal components of kernels (N, side, side), scaled so that the first one's coefficients have variance 1."""
-        flat = kernels.reshape(len(kernels), -1).astype(np.float64)
-        mean = flat.mean(0)
-        covariance = (flat - mean).T @ (flat - mean) / len(flat)
-        variances, vectors = np.linalg.eigh(covariance)
-        components = vectors[:, ::-1][:, :count].T / np.sqrt(variances[-1])
-        largest = np.abs(components).argmax(1)
-        components *= np.sign(components[np.arange(count), largest])[:, None]  # else the linear algebra library's choice
-        side = kernels.shape[1]
-        return cls(components.reshape(count, side, side), mean.reshape(side, side))
 
 
 def framed(array: NDArray[Any], side: int) -> Array:
@@ -56,9 +43,10 @@ def framed(array: NDArray[Any], side: int) -> Array:
         pairs.append((slice(side // 2 - half, side // 2 + half + 1), slice(size // 2 - half, size // 2 + half + 1)))
     (rows_to, rows_from), (columns_to, columns_from) = pairs
     out[rows_to, columns_to] = array[rows_from, columns_from]
-    return out / out.sum()
+    inside: Array = out / out.sum()
+    return inside
 
 
 def aligned_array(kernel: Kernel) -> Array:
-    """The array of a kernel, aligned, as the networks were trained on; how far it was off is for the SR image to follow."""
+    """The array of a kernel, aligned, as the networks were trained on; the SR image is shifted by the misalignment instead."""
     return kernel.array if max(map(abs, kernel.misalignment_px)) < 1e-3 else kernel.align().array

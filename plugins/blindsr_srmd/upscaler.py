@@ -1,4 +1,4 @@
-"""Applying a network that has been told its kernel."""
+"""Upscaling by a network that is conditioned on a kernel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from blindsr.api import CUBIC_RADIUS, Kernel, bicubic, downscale
+from blindsr.api import Kernel, back_project, back_projection_reach_px
 from blindsr_srmd.checkpoints import Model
 from blindsr_srmd.equivalent_blur import equivalent_blur
 from blindsr_srmd.network import REACH_PX, SRMDNet
@@ -47,10 +47,10 @@ class SRMDUpscaler:
 
     @property
     def halo(self) -> int:
-        """LR pixels of context."""
+        """LR pixels around a tile that can change its result."""
         moved_px = max(map(abs, self.kernel.misalignment_px)) + SPLINE_REACH_PX if self._moves else 0
-        each = CUBIC_RADIUS + math.ceil(max(self.kernel.shape) // 2 / self.kernel.scale)
-        return REACH_PX + math.ceil(moved_px / self.kernel.scale) + self.back_projections * each
+        corrected_px = self.back_projections * back_projection_reach_px(self.kernel)
+        return REACH_PX + math.ceil(moved_px / self.kernel.scale) + corrected_px
 
     @property
     def _moves(self) -> bool:
@@ -63,7 +63,8 @@ class SRMDUpscaler:
         side = model.basis.mean.shape[0]
         array = equivalent_blur(kernel, side)[::-1, ::-1] if model.centered else aligned_array(kernel)
         maps = [*model.basis.coefficients(array), *([noise / 255] if model.noise_map else [])]
-        network = model.network.to(device, memory_format=torch.channels_last)
+        network = model.network.to(device)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         return cls(network, torch.tensor([maps], dtype=torch.float32, device=device), device, kernel, back_projections)
 
     def __call__(self, tile: Image) -> Image:
@@ -73,6 +74,4 @@ class SRMDUpscaler:
             sr: Image = self.network(lr, self.maps)[0].float().permute(1, 2, 0).cpu().numpy()
         if self._moves:
             sr = ndimage.shift(sr, (*self.kernel.misalignment_px, 0), order=3, mode="nearest")
-        for _ in range(self.back_projections):
-            sr = np.clip(sr + bicubic(tile - downscale(sr, self.kernel), scale=self.kernel.scale), 0, 1)
-        return sr
+        return back_project(sr, tile, self.kernel, times=self.back_projections)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr_zssr.symmetry import ALL, Symmetry
+from blindsr.api import SYMMETRIES, Symmetry
 
 if TYPE_CHECKING:
     from blindsr.api import Image
@@ -20,8 +20,8 @@ AS_IT_IS, ONLY_TURNED = 0.05, 0.10
 SCALES = (0.9, 1.0)
 AXES_DIFFERENCE = 0.25
 SHEAR = 0.1
-FATHER_PX = 128
-SMALLEST_FATHER_PX = 16
+MAX_FATHER_PX = 128
+MIN_FATHER_PX = 16
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Fathers:
         kind = rng.random()
         if kind >= AS_IT_IS + ONLY_TURNED:
             return self._warped(image, rng)
-        top, left = (int(rng.integers(max(size - FATHER_PX, 0) + 1)) for size in image.shape[:2])
-        father = image[top : top + FATHER_PX, left : left + FATHER_PX]
+        top, left = (int(rng.integers(max(size - MAX_FATHER_PX, 0) + 1)) for size in image.shape[:2])
+        father = image[top : top + MAX_FATHER_PX, left : left + MAX_FATHER_PX]
         if kind >= AS_IT_IS:
             father = self.symmetries[int(rng.integers(len(self.symmetries)))].apply(father)
         return np.ascontiguousarray(father)
@@ -54,7 +54,7 @@ class Fathers:
         scale = rng.uniform(*SCALES)
         to_source = np.linalg.inv(self._matrix(rng, scale))
         height, width = image.shape[:2]
-        side = max(SMALLEST_FATHER_PX, min(FATHER_PX, int(scale * min(height, width))))
+        side = max(MIN_FATHER_PX, min(MAX_FATHER_PX, int(scale * min(height, width))))
         center = np.array([rng.uniform(0, width - 1), rng.uniform(0, height - 1)])
         offset = center - to_source @ np.full(2, (side - 1) / 2)
         warped = cv2.warpAffine(
@@ -73,7 +73,7 @@ class Fathers:
         across, down = (scale * max(0.5, 1 + sign * difference / 2) for sign in (1, -1))
         matrix = np.array([[1, shear_x], [shear_y, 1]]) @ np.diag([across, down])
         angle, mirrored = rng.uniform(0, 2 * math.pi), rng.random() < 0.5
-        if len(self.symmetries) == len(ALL):
+        if len(self.symmetries) == len(SYMMETRIES):
             rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
             matrix = rotation @ np.diag([-1.0 if mirrored else 1.0, 1.0]) @ matrix
         return matrix

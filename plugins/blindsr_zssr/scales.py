@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blindsr.api import BlindSRError, Kernel
-from blindsr_zssr import symmetry
+from blindsr.api import IDENTITY, SYMMETRIES, BlindSRError, Kernel, symmetries_of
 from blindsr_zssr.augmentation import Fathers
 from blindsr_zssr.network import initial
 from blindsr_zssr.pairs import Batch, Pair, batch_of
@@ -16,8 +14,9 @@ from blindsr_zssr.upscaler import ZSSRUpscaler
 
 if TYPE_CHECKING:
     from blindsr.api import Image, RunContext
+    from blindsr_zssr import ZSSR
 
-SMALLEST_PX = 16
+MIN_SIDE_PX = 16
 CROPS = 2
 POOL = 32
 MUON_RATE = 1e-3
@@ -25,20 +24,8 @@ MUON_RATE_AUGMENTED = 2e-3
 """Ever new fathers gain from larger steps (0.1 dB, two images of Set5); on one fixed pair they can break a training."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The parameters of the ``zssr`` component, documented there."""
-
-    iterations: int
-    noise: float
-    back_projections: int
-    augment: bool
-    self_ensemble: bool
-    x4: str
-
-
-def fit(lr: Image, kernel: Kernel, settings: Settings, run: RunContext) -> ZSSRUpscaler:
-    """Train on `lr` (H, W, 3), float32, in [0, 1].
+def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpscaler:
+    """Train on `lr` (H, W, 3), float32, in [0, 1], as the component's parameters say.
 
     For x4 the weights of the training with the x2 kernel carry over to one with the x4 kernel, and with augmentation the x2 result
     joins the fathers (Shocher et al., CVPR 2018, section 3.2). The cascade leaves the second training out and applies the
@@ -46,18 +33,18 @@ def fit(lr: Image, kernel: Kernel, settings: Settings, run: RunContext) -> ZSSRU
     applies twice, it lost 0.9 and 0.2 dB.
     """
     height, width = lr.shape[:2]
-    if min(height, width) < SMALLEST_PX:
+    if min(height, width) < MIN_SIDE_PX:
         raise BlindSRError(
-            f"zssr learns from the image itself and needs at least {SMALLEST_PX} pixels a side, not {width} x {height}; "
+            f"zssr learns from the image itself and needs at least {MIN_SIDE_PX} pixels a side, not {width} x {height}; "
             "use sr: bicubic for an image this small"
         )
     half = kernel.half if kernel.scale == 4 and settings.x4 != "direct" else None
     taught = [half] if half and settings.x4 == "cascade" else [half, kernel] if half else [kernel]
     applied = (half, kernel) if half and settings.x4 == "cascade" else (kernel,)
-    symmetries = tuple(each for each in symmetry.ALL if all(each in symmetry.of_kernel(k) for k in (*taught, kernel)))
+    symmetries = tuple(each for each in SYMMETRIES if all(each in symmetries_of(k) for k in (*taught, kernel)))
     if settings.self_ensemble and len(symmetries) == 1:
         run.warn("zssr: self_ensemble changes nothing here: no flip or quarter turn leaves the kernel as it is")
-    ensemble = symmetries if settings.self_ensemble else (symmetry.IDENTITY,)
+    ensemble = symmetries if settings.self_ensemble else (IDENTITY,)
     network = initial(run.torch_rng, run.device)
     fathers = [lr]
     for number, each in enumerate(taught):

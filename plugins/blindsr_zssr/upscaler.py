@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from blindsr.api import CUBIC_RADIUS, Kernel, bicubic, downscale
+from blindsr.api import CUBIC_RADIUS, Kernel, Symmetry, back_project, back_projection_reach_px, bicubic
 from blindsr_zssr.network import REACH_PX, Network
-from blindsr_zssr.symmetry import Symmetry
 
 if TYPE_CHECKING:
     from blindsr.api import Image
@@ -22,7 +21,7 @@ class ZSSRUpscaler:
     """Upscales tiles of the image that `network` was trained on. All in float32, so that tiles equal the whole.
 
     With two kernels, x2 and x4, the network enlarges its own x2 result once more: it has learned to undo a downscaling by
-    2, and downscaling by the x4 kernel is doing that twice.
+    2, and the x4 kernel downscales by 2 twice.
     """
 
     network: Network
@@ -40,7 +39,7 @@ class ZSSRUpscaler:
         for kernel in self.kernels:
             # What this step reads, in pixels of the step before, of which there are `done` to an LR pixel.
             reach += math.ceil((CUBIC_RADIUS + math.ceil(REACH_PX * done / kernel.scale)) / done)
-            back_projections.append(CUBIC_RADIUS + math.ceil(max(kernel.shape) // 2 / kernel.scale))
+            back_projections.append(back_projection_reach_px(kernel))
             done = kernel.scale
         if len(self.symmetries) > 1:
             back_projections.append(back_projections[-1])
@@ -51,14 +50,14 @@ class ZSSRUpscaler:
         results = [s.undo(self._once(np.ascontiguousarray(s.apply(tile)))) for s in self.symmetries]
         if len(results) == 1:
             return np.ascontiguousarray(results[0])
-        return back_projected(np.median(np.stack(results), axis=0), tile, self.kernels[-1], times=self.back_projections)
+        return back_project(np.median(np.stack(results), axis=0), tile, self.kernels[-1], times=self.back_projections)
 
     def _once(self, tile: Image) -> Image:
         sr, done = tile, 1
         for kernel in self.kernels:
             interpolated = bicubic(sr, scale=kernel.scale // done)
             sr = np.clip(interpolated + self._residual(interpolated), 0, 1)
-            sr = back_projected(sr, tile, kernel, times=self.back_projections)
+            sr = back_project(sr, tile, kernel, times=self.back_projections)
             done = kernel.scale
         return sr
 
@@ -67,13 +66,3 @@ class ZSSRUpscaler:
             planes = torch.from_numpy(interpolated).to(self.device).permute(2, 0, 1)[None]
             residual: Image = self.network(planes)[0].permute(1, 2, 0).cpu().numpy()
         return residual
-
-
-def back_projected(sr: Image, lr: Image, kernel: Kernel, *, times: int) -> Image:
-    """`sr` made to agree with `lr`: ``sr <- clip(sr + bicubic(lr - downscale(sr)))``, `times` times.
-
-    Source: Irani and Peleg, CVGIP 53(3), 1991, as used by Shocher et al., CVPR 2018, section 3.2.
-    """
-    for _ in range(times):
-        sr = np.clip(sr + bicubic(lr - downscale(sr, kernel), scale=kernel.scale), 0, 1)
-    return sr

@@ -22,9 +22,9 @@ from torch import nn
 from torch.nn.utils import spectral_norm
 
 from blindsr.errors import BlindSRError
+from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import kernel_errors
-from blindsr.imaging.resize import downscale
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 TAPS = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256  # the cubic with a = -0.5 at +-.25, .75, 1.25 and 1.75, halved

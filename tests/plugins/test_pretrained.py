@@ -24,8 +24,10 @@ from pydantic import ValidationError
 from blindsr.components.weights import Weights
 from blindsr.errors import BlindSRError
 from blindsr.execution import tiling
-from blindsr.execution.perform import Task, perform
+from blindsr.execution.perform import perform
+from blindsr.execution.tasks import Task
 from blindsr.imaging.kernel import Kernel
+from blindsr.pipeline.outcome import StepInputs
 
 MEAN = 255 * torch.tensor([0.4488, 0.4371, 0.4040])
 Shapes = dict[str, tuple[int, ...]]
@@ -365,11 +367,11 @@ def test_edsrs_halo_is_no_larger_than_its_reach(tmp_path: Path) -> None:
 def test_rcan_sees_the_whole_image_while_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     method, run = RCAN(checkpoint=saved(tmp_path / "rcan.pt", weights(rcan_layout(2))), self_ensemble=False), Run()
     lr = picture(40, 50)
-    monkeypatch.setattr(rcan, "WHOLE_PX", 40 * 50)
+    monkeypatch.setattr(rcan, "MAX_WHOLE_PX", 40 * 50)
     assert fitted(method, 2, lr, run).halo is None
     assert run.warnings == []
 
-    monkeypatch.setattr(rcan, "WHOLE_PX", 40 * 50 - 1)
+    monkeypatch.setattr(rcan, "MAX_WHOLE_PX", 40 * 50 - 1)
     upscaler = fitted(method, 2, lr, run)
     assert upscaler.halo == 32
     assert len(run.warnings) == 1
@@ -386,7 +388,7 @@ def test_a_step_of_a_pipeline(tmp_path: Path) -> None:
         {"checkpoint": saved(tmp_path / "edsr.pt", state).name, "self_ensemble": True}, context={"base": tmp_path}
     )
     lr = np.zeros((7, 9, 3), np.uint8)
-    outcome = perform(Task("upscale", method, 2, {"lr": lr, "kernel": Kernel.bicubic(2)}, seed="ab", kernel_seed="cd"))
+    outcome = perform(Task("upscale", method, 2, StepInputs(lr=lr, kernel=Kernel.bicubic(2)), seed="ab", kernel_seed="cd"))
     assert outcome.warnings == []
     np.testing.assert_array_equal(outcome.arrays["sr"], np.broadcast_to(np.uint8([114, 111, 103]), (14, 18, 3)))
 
@@ -589,7 +591,7 @@ def test_how_spandrels_networks_are_cut(spandrel: Any, monkeypatch: pytest.Monke
         class architecture:  # noqa: N801
             name = "SwinIR"
 
-    monkeypatch.setattr(foreign, "WHOLE_PX", 99)
+    monkeypatch.setattr(foreign, "MAX_WHOLE_PX", 99)
     small, large = picture(9, 11), picture(10, 10)
     for tiling_of_it, halo, warnings in (("SUPPORTED", 32, 0), ("DISCOURAGED", 32, 1), ("INTERNAL", None, 0)):
         Model.tiling = spandrel.ModelTiling[tiling_of_it]  # type: ignore[attr-defined]

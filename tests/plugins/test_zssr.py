@@ -12,14 +12,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from blindsr_zssr import ZSSR, augmentation, optimizer, pairs, scales, symmetry
+from blindsr_zssr import ZSSR, augmentation, optimizer, pairs, scales
 from blindsr_zssr.network import initial
-from blindsr_zssr.upscaler import ZSSRUpscaler, back_projected
+from blindsr_zssr.upscaler import ZSSRUpscaler
 
 from blindsr.errors import BlindSRError
+from blindsr.imaging.downscaling import back_project, downscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import psnr_y
-from blindsr.imaging.resize import bicubic, downscale
+from blindsr.imaging.resize import bicubic
+from blindsr.imaging.symmetries import IDENTITY, SYMMETRIES, Symmetry, symmetries_of
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the images of {SHARED}")
@@ -73,7 +75,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip((smooth - 0.5) * 6 + 0.5, 0, 1).astype(np.float32)
 
 
-def random_upscaler(kernel: Kernel, back_projections: int, symmetries: tuple[symmetry.Symmetry, ...]) -> ZSSRUpscaler:
+def random_upscaler(kernel: Kernel, back_projections: int, symmetries: tuple[Symmetry, ...]) -> ZSSRUpscaler:
     network = initial(torch.Generator().manual_seed(1), "cpu")
     kernels = (kernel.half, kernel) if kernel.half else (kernel,)
     return ZSSRUpscaler(network, kernels, "cpu", back_projections, symmetries)
@@ -82,17 +84,15 @@ def random_upscaler(kernel: Kernel, back_projections: int, symmetries: tuple[sym
 @pytest.mark.parametrize(
     ("kernel", "back_projections", "symmetries"),
     [
-        pytest.param(skewed(2), 2, (symmetry.IDENTITY,), id="x2"),
-        pytest.param(skewed(2), 0, (symmetry.IDENTITY,), id="x2-without-back-projection"),
-        pytest.param(gaussian(3), 1, (symmetry.IDENTITY,), id="x3"),
-        pytest.param(skewed(2).composed(), 2, (symmetry.IDENTITY,), id="x4"),
-        pytest.param(Kernel.bicubic(2), 3, symmetry.ALL, id="x2-full"),
-        pytest.param(Kernel.bicubic(4), 1, symmetry.ALL, id="x4-full"),
+        pytest.param(skewed(2), 2, (IDENTITY,), id="x2"),
+        pytest.param(skewed(2), 0, (IDENTITY,), id="x2-without-back-projection"),
+        pytest.param(gaussian(3), 1, (IDENTITY,), id="x3"),
+        pytest.param(skewed(2).composed(), 2, (IDENTITY,), id="x4"),
+        pytest.param(Kernel.bicubic(2), 3, SYMMETRIES, id="x2-full"),
+        pytest.param(Kernel.bicubic(4), 1, SYMMETRIES, id="x4-full"),
     ],
 )
-def test_a_tile_with_its_halo_equals_the_whole(
-    kernel: Kernel, back_projections: int, symmetries: tuple[symmetry.Symmetry, ...]
-) -> None:
+def test_a_tile_with_its_halo_equals_the_whole(kernel: Kernel, back_projections: int, symmetries: tuple[Symmetry, ...]) -> None:
     upscaler = random_upscaler(kernel, back_projections, symmetries)
     halo, s, kept = upscaler.halo, kernel.scale, 9
     assert halo is not None
@@ -110,7 +110,7 @@ def test_a_tile_with_its_halo_equals_the_whole(
 
 
 def test_the_halo_is_no_larger_than_the_network_needs() -> None:
-    upscaler = random_upscaler(skewed(2), 0, (symmetry.IDENTITY,))
+    upscaler = random_upscaler(skewed(2), 0, (IDENTITY,))
     lr = picture(41, 41)
     changed = lr.copy()
     changed[:, 20:] = 1 - changed[:, 20:]
@@ -120,39 +120,43 @@ def test_the_halo_is_no_larger_than_the_network_needs() -> None:
 
 
 def test_the_kernels_symmetries() -> None:
-    half_turn = symmetry.Symmetry(False, 2)
-    assert len(symmetry.of_kernel(Kernel.bicubic(2))) == 8
-    assert len(symmetry.of_kernel(Kernel.bicubic(3))) == 8
-    assert len(symmetry.of_kernel(Kernel.bicubic(4))) == 8
+    half_turn = Symmetry(False, 2)
+    assert len(symmetries_of(Kernel.bicubic(2))) == 8
+    assert len(symmetries_of(Kernel.bicubic(3))) == 8
+    assert len(symmetries_of(Kernel.bicubic(4))) == 8
     # The odd array of an even scale cannot hold the aligned Gaussian evenly: a support of 41 makes the cut-off negligible.
-    assert set(symmetry.of_kernel(gaussian(2, size=41))) == {symmetry.IDENTITY, half_turn}
-    assert len(symmetry.of_kernel(gaussian(2, size=41, angle=0))) == 4
-    assert symmetry.of_kernel(skewed(2)) == (symmetry.IDENTITY,)
+    assert set(symmetries_of(gaussian(2, size=41))) == {IDENTITY, half_turn}
+    assert len(symmetries_of(gaussian(2, size=41, angle=0))) == 4
+    assert symmetries_of(skewed(2)) == (IDENTITY,)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_downscaling_commutes_with_the_symmetries_that_are_found(scale: int) -> None:
     kernel, image = gaussian(scale, size=41), picture(24 * scale, 20 * scale)
-    for each in symmetry.of_kernel(kernel):
+    for each in symmetries_of(kernel):
         turned = each.undo(downscale(np.ascontiguousarray(each.apply(image)), kernel))
         assert np.abs(turned - downscale(image, kernel)).max() < 2e-3
-    quarter_turn = symmetry.Symmetry(False, 1)
+    quarter_turn = Symmetry(False, 1)
     turned = quarter_turn.undo(downscale(np.ascontiguousarray(quarter_turn.apply(image)), kernel))
     assert np.abs(turned - downscale(image, kernel)).max() > 2e-2
 
 
 def test_a_symmetry_is_undone() -> None:
     image = picture(5, 7)
-    assert len({each.apply(image).tobytes() for each in symmetry.ALL}) == 8
-    for each in symmetry.ALL:
+    assert len({each.apply(image).tobytes() for each in SYMMETRIES}) == 8
+    for each in SYMMETRIES:
         np.testing.assert_array_equal(each.undo(each.apply(image)), image)
+        planes = torch.from_numpy(image).permute(2, 0, 1)[None]  # torch's usual layout
+        turned = each.apply(planes, axes=(-2, -1))
+        np.testing.assert_array_equal(turned[0].permute(1, 2, 0).numpy(), each.apply(image))
+        assert torch.equal(each.undo(turned, axes=(-2, -1)), planes)
 
 
 def test_back_projection_brings_the_result_closer_to_the_lr_image() -> None:
     kernel, hr = skewed(2), picture(96, 80)
     lr = downscale(hr, kernel)
     sr = bicubic(lr, scale=2)
-    misses = [float(np.abs(downscale(back_projected(sr, lr, kernel, times=n), kernel) - lr).mean()) for n in (0, 2, 10)]
+    misses = [float(np.abs(downscale(back_project(sr, lr, kernel, times=n), kernel) - lr).mean()) for n in (0, 2, 10)]
     assert misses[1] < 0.5 * misses[0]
     assert misses[2] < 0.5 * misses[1]
 
@@ -189,14 +193,14 @@ def test_orthogonalisation_levels_the_singular_values() -> None:
 
 def test_fathers_of_an_unsymmetric_kernel_are_neither_flipped_nor_turned() -> None:
     ramp = np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], (64, 64, 3)).copy()
-    fathers = augmentation.Fathers([ramp], (symmetry.IDENTITY,))
+    fathers = augmentation.Fathers([ramp], (IDENTITY,))
     rng = np.random.default_rng(0)
     drawn = [fathers.draw(rng) for _ in range(60)]
     middles = [father[len(father) // 4 : -len(father) // 4] for father in drawn]
     slopes = [float(np.median(np.diff(middle.mean((0, 2))))) for middle in middles]
     # A crop at the image's border shows it mirrored; nothing else may fall from left to right.
     assert np.mean(np.array(slopes) > 0) > 0.7
-    free = augmentation.Fathers([ramp], symmetry.ALL)
+    free = augmentation.Fathers([ramp], SYMMETRIES)
     slopes = [float(np.median(np.diff(free.draw(rng).mean((0, 2))))) for _ in range(60)]
     assert np.mean(np.array(slopes) > 1e-3) < 0.6
 
@@ -260,7 +264,7 @@ def test_a_self_ensemble_without_symmetries_is_warned_of() -> None:
     run.warn = warnings.append  # type: ignore[method-assign]
     upscaler = ZSSR(iterations=1, self_ensemble=True).fit(picture(20, 20), skewed(2), run)
     assert isinstance(upscaler, ZSSRUpscaler)
-    assert upscaler.symmetries == (symmetry.IDENTITY,)
+    assert upscaler.symmetries == (IDENTITY,)
     assert len(warnings) == 1
     assert "self_ensemble changes nothing" in warnings[0]
 

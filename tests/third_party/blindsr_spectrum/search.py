@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from blindsr.api import BlindSRError, Kernel, downscale
+from blindsr.api import BlindSRError, Image, Kernel, RunContext, downscale
 
 
 def gaussian(sigma: float, scale: int) -> Kernel:
@@ -14,12 +14,12 @@ def gaussian(sigma: float, scale: int) -> Kernel:
     return Kernel(array / array.sum(), scale)
 
 
-def best_gaussian(lr, scale, candidates, run):
+def best_gaussian(lr: Image, scale: int, candidates: int, run: RunContext) -> Kernel:
     """The Gaussian whose downscaled image differs least from `lr` in the strength of its gradients."""
     strength = _gradient_strength(lr)
     if strength == 0:
         raise BlindSRError("the image is flat, so its blur leaves no trace; choose one with detail")
-    best, least = None, np.inf
+    best, least = gaussian(scale / 2, scale), np.inf
     for number, sigma in enumerate(np.linspace(0.4, 2.5, candidates) * scale / 2):
         kernel = gaussian(sigma, scale)
         difference = abs(np.log(_gradient_strength(downscale(lr, kernel)) / strength))
@@ -30,5 +30,5 @@ def best_gaussian(lr, scale, candidates, run):
     return best
 
 
-def _gradient_strength(image):
+def _gradient_strength(image: Image) -> float:
     return float(np.abs(np.diff(image, axis=0)).mean() + np.abs(np.diff(image, axis=1)).mean())

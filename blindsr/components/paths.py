@@ -1,0 +1,51 @@
+"""Parameters that are files or folders, and where relative paths in them start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+MISSING = "missing_path"
+"""The type of the validation error for an `InputFile` or `InputFolder` that is not there."""
+
+
+class CallerText(str):
+    """A text that the caller gave, not the pipeline's file: as a relative path it starts at the working directory."""
+
+
+def home_expanded(path: str | Path) -> Path:
+    """The path with a leading ``~`` or ``~user`` replaced, where there is such a user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def _resolved(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path):
+        raise ValueError("must be a path")
+    base = "." if isinstance(value, CallerText) else (info.context or {}).get("base", ".")
+    return (Path(base) / home_expanded(value)).resolve()
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise PydanticCustomError(MISSING, "no such file: {path}", {"path": str(path)})
+    return path
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise PydanticCustomError(MISSING, "no such folder: {path}", {"path": str(path)})
+    return path
+
+
+InputFile = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_file)]
+"""A parameter that is a file. Relative paths start at the pipeline's folder; the file's bytes, not its name, are part of
+the step's key."""
+
+InputFolder = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_folder)]
+"""A parameter that is a folder, likewise relative to the pipeline's."""

@@ -1,0 +1,102 @@
+"""A worker process: computes the tasks that come through its pipe, and sends back progress and outcomes.
+
+Nothing heavy is imported before the environment is set that numpy and torch read as they load.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing import connection, parent_process
+from typing import Any
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+PROGRESS_SECONDS = 0.2
+"""Time between two messages about the progress of a task."""
+READY, BEGUN, PROGRESS, ENDED = "ready", "begun", "progress", "ended"
+"""The kinds of message that a worker sends: (kind, content), pickled."""
+
+
+def serve(pipe: connection.Connection, threads: int, gpu: str) -> None:
+    """Compute tasks until the pipe is closed at its other end; `gpu` is the one to use, as ``CUDA_VISIBLE_DEVICES`` names it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _redirect_output()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=pipe.close)  # or what a plugin forks would keep the pipe open
+    with contextlib.suppress(EOFError, OSError):  # the parent closed the pipe
+        _serve(pipe)
+
+
+def _serve(pipe: connection.Connection) -> None:
+    lock = threading.Lock()  # a plugin may report progress from threads of its own
+
+    def send(kind: str, content: Any = None) -> None:
+        data = pickle.dumps((kind, content), pickle.HIGHEST_PROTOCOL)
+        with lock:
+            pipe.send_bytes(data)
+
+    send(READY)
+    while True:
+        data = pipe.recv_bytes()
+        ended = _ended(data, send)
+        try:
+            send(ENDED, ended)
+        except OSError:
+            raise
+        except Exception as error:  # a plugin's kernel of a class of its own, say
+            from blindsr.errors import described
+            from blindsr.pipeline.outcome import Failure
+
+            reason = f"the outcome cannot be sent back from its worker ({described(error)})"
+            send(ENDED, Failure(reason, traceback.format_exc()))
+
+
+def _ended(data: bytes, send: Callable[..., None]) -> Any:
+    """The `Outcome` or `Failure` of a pickled task."""
+    from blindsr.errors import described
+    from blindsr.execution.perform import attempt
+    from blindsr.pipeline.outcome import Failure
+
+    try:
+        task = pickle.loads(data)  # noqa: S301 - from the parent, through a pipe that nobody else has
+    except Exception as error:
+        return Failure(f"the step cannot be sent to a worker ({described(error)})", traceback.format_exc())
+    send(BEGUN)
+    due = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal due
+        now = time.monotonic()
+        if now >= due or done == total:
+            due = now + PROGRESS_SECONDS
+            send(PROGRESS, (done, total))
+
+    try:
+        return attempt(task, progress)
+    except KeyboardInterrupt as error:  # raised by a plugin: the worker itself ignores the signal
+        return Failure(described(error), traceback.format_exc())
+
+
+def _redirect_output() -> None:
+    """Have what plugins print on standard output, from Python or C, go to standard error."""
+    sys.stdout = sys.stderr
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent:
+        connection.wait([parent.sentinel])
+        os._exit(1)

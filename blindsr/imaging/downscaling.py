@@ -1,0 +1,98 @@
+"""Downscaling by an SR kernel, and back-projection, which corrects an SR image by what its downscaling lacks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.errors import BlindSRError
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.reader import to_depth, to_float
+from blindsr.imaging.resize import CUBIC_RADIUS, bicubic, check_image, rounded
+
+
+def downscale(image: NDArray[Any], kernel: Kernel) -> NDArray[Any]:
+    """Degrade by an SR kernel: ``correlate(image, kernel)[::scale, ::scale]`` for each channel.
+
+    Parameters
+    ----------
+    image
+        (H, W) or (H, W, C), float or integer. Its borders are mirrored, the edge pixel repeated (scipy's ``reflect``).
+    kernel
+        Its array and scale are used, aligned or not.
+
+    Returns
+    -------
+    (ceil(H / scale), ceil(W / scale)[, C]) of the image's dtype. Floats are neither rounded nor clipped; integers are both.
+
+    Raises
+    ------
+    BlindSRError
+        If `image` is not an image of numbers.
+
+    Examples
+    --------
+    >>> from blindsr.api import Kernel
+    >>> int(downscale(np.full((8, 8), 255, np.uint8), Kernel.bicubic(2)).min())
+    255
+    """
+    check_image(image)
+    if image.dtype.kind != "f":
+        return rounded(downscale(image.astype(np.float64), kernel), image.dtype)
+    s = kernel.scale
+    rows, columns = kernel.shape
+    height, width = (math.ceil(size / s) for size in image.shape[:2])
+    border = [(rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)][: image.ndim]
+    padded = np.pad(image, border, mode="symmetric")
+    # One copy for each phase of the sub-sampling grid, so that every tap below reads contiguous rows.
+    phases = [[np.ascontiguousarray(padded[i::s, j::s]) for j in range(s)] for i in range(s)]
+    out = np.zeros((height, width, *image.shape[2:]), image.dtype)
+    term = np.empty_like(out)
+    for (i, j), weight in np.ndenumerate(kernel.array):
+        if weight:
+            source = phases[i % s][j % s][i // s : i // s + height, j // s : j // s + width]
+            np.multiply(source, image.dtype.type(weight), out=term)
+            out += term
+    return out
+
+
+def back_project(sr: NDArray[Any], lr: NDArray[Any], kernel: Kernel, *, times: int = 1) -> NDArray[Any]:
+    """Make `sr` agree with `lr`: ``sr <- clip(sr + bicubic(lr - downscale(sr, kernel)), 0, 1)``, `times` times.
+
+    Source: Irani and Peleg, CVGIP 53(3), 1991, as used by Shocher et al., CVPR 2018, section 3.2.
+
+    Parameters
+    ----------
+    sr, lr
+        (scale H, scale W[, C]) and (H, W[, C]), float in [0, 1], or uint8 or uint16.
+    times
+        0 or more.
+
+    Returns
+    -------
+    The corrected SR image, of the dtype of `sr`.
+
+    Raises
+    ------
+    BlindSRError
+        If the sizes do not fit the kernel's scale, or an image is of another type.
+    """
+    check_image(sr)
+    check_image(lr)
+    if sr.shape != (kernel.scale * lr.shape[0], kernel.scale * lr.shape[1], *lr.shape[2:]):
+        raise BlindSRError(f"sr of shape {sr.shape} is not {kernel.scale} times lr, of shape {lr.shape}; crop one of them")
+    if lr.dtype.kind != "f":
+        lr = to_float(lr)
+    if sr.dtype.kind != "f":
+        return to_depth(back_project(to_float(sr), lr, kernel, times=times), sr.dtype)
+    for _ in range(times):
+        sr = np.clip(sr + bicubic(lr - downscale(sr, kernel), scale=kernel.scale), 0, 1)
+    return sr
+
+
+def back_projection_reach_px(kernel: Kernel) -> int:
+    """LR pixels around one that can change its result in one back-projection: what tiles must overlap by."""
+    return CUBIC_RADIUS + math.ceil(max(kernel.shape) // 2 / kernel.scale)

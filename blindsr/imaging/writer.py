@@ -1,0 +1,89 @@
+"""Writing and checking of PNG files, with a text chunk inside."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.errors import BlindSRError
+from blindsr.imaging.files import write_whole
+
+PNG_HEADER_BYTES = 33  # the signature, and the chunk IHDR
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+def write_png(path: Path, pixels: NDArray[Any], text: tuple[str, str] | None = None) -> None:
+    """Write a PNG file atomically.
+
+    Parameters
+    ----------
+    pixels
+        (H, W, 3), uint8 or uint16, RGB.
+    text
+        A keyword and its value, in ASCII, that `png_text` finds again.
+
+    Raises
+    ------
+    BlindSRError
+        If `pixels` is no such array, or the file cannot be written.
+    """
+    import imagecodecs
+    from PIL import PngImagePlugin
+
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise BlindSRError(
+            f"{path}: pixels must be uint8 or uint16 of shape (H, W, 3), not {pixels.dtype} of {pixels.shape}; see to_depth"
+        )
+    settings = imagecodecs.PNG
+    encoded = imagecodecs.png_encode(
+        np.ascontiguousarray(pixels),
+        level=settings.COMPRESSION.SPEED,
+        strategy=settings.STRATEGY.RLE,
+        filter=settings.FILTER.SUB,
+    )
+    out = io.BytesIO()
+    out.write(encoded[:PNG_HEADER_BYTES])
+    if text:  # which imagecodecs cannot write, and Pillow cannot write 16-bit RGB
+        PngImagePlugin.putchunk(out, b"tEXt", "\0".join(text).encode("ascii"))
+    out.write(encoded[PNG_HEADER_BYTES:])
+    write_whole(path, lambda part: part.write_bytes(out.getbuffer()))
+
+
+def png_text(path: Path, keyword: str) -> str | None:
+    """The text that `write_png` stored under a keyword; None if there is none, or the file is no PNG."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        with PngImageFile(path) as file:  # Image.open would refuse large SR images
+            return file.info.get(keyword)
+    except Exception:  # Pillow raises many things about damaged files
+        return None
+
+
+def png_is_cut_short(path: Path) -> bool:
+    """Whether a PNG file lacks its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(PNG_END), os.SEEK_END)
+            return file.read() != PNG_END
+    except OSError:
+        return True
+
+
+def verify_png(path: Path) -> None:
+    """Read a PNG file and compare all its checksums; `ValueError` says what is wrong with it."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        with PngImageFile(path) as file:
+            if png_is_cut_short(path):
+                raise ValueError("cut short")
+            file.verify()
+    except Exception as error:  # SyntaxError, OSError, and others
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"its checksum is wrong ({reason})" if "checksum" in reason else reason) from None

@@ -1,0 +1,136 @@
+"""Makes steps. A step's key is the SHA-256 of all that its result depends on, so equal keys are the same step."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from blindsr.components.interfaces import Component
+from blindsr.components.validation import short_repr
+from blindsr.errors import BlindSRError, described
+from blindsr.pipeline.hashes import HashedFile, Hashes
+from blindsr.pipeline.steps import VERSIONS, Absent, Input, Step, StepKind, StepOutput
+
+ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """What of a component is part of the keys, the files that it reads, and what keeps its steps from being done."""
+
+    content: Mapping[str, Any]
+    files: tuple[HashedFile, ...]
+    problem: Absent | None = None
+
+
+class StepMaker:
+    """Makes the steps of one scale; `hashes` knows the files that were read before."""
+
+    def __init__(self, scale: int, hashes: Hashes) -> None:
+        self.scale = scale
+        self.hashes = hashes
+        self._identities: dict[int, tuple[Component, _Identity]] = {}  # by id, and with the component, so that the id stays its own
+
+    def step(
+        self, kind: StepKind, component: Component | None, inputs: Mapping[str, Input], *, seed: int = 0, item: str = ""
+    ) -> Step:
+        """The step of this kind; `seed` counts only for components that are stochastic."""
+        identity: dict[str, Any] = {"kind": kind, "version": VERSIONS[kind]}
+        files: tuple[HashedFile, ...] = ()
+        if component:
+            own = self._identity(component)
+            files = own.files
+            identity |= own.content
+            identity["seed"] = seed if component.stochastic else None
+            inputs = {**inputs, "weights": own.problem} if own.problem else inputs
+        identity["inputs"] = {role: _input_key(source) for role, source in inputs.items()}
+        key = _digest(identity | {"scale": self.scale})
+        kernel_seed = _digest(identity) if kind == "degrade" else ""
+        return Step(key, kind, component, self.scale, dict(inputs), kernel_seed, item, component.name if component else kind, files)
+
+    def _identity(self, component: Component) -> _Identity:
+        if id(component) not in self._identities:
+            files: dict[Path, HashedFile] = {}
+            parameters = {
+                name: self._content(getattr(component, name), files, f"{component.full_name}.{name}")
+                for name in type(component).model_fields
+            }
+            content: dict[str, Any] = {"component": [component.full_name, component.version, parameters]}
+            problem = None
+            try:
+                shipped = shipped_weights(component, self.scale)
+            except BlindSRError as error:
+                problem = Absent(str(error))
+            else:
+                if shipped:
+                    content["weights"] = sorted(self.hashes.of(path) for path in shipped)
+            self._identities[id(component)] = (component, _Identity(content, tuple(files.values()), problem))
+        return self._identities[id(component)][1]
+
+    def _content(self, value: Any, files: dict[Path, HashedFile], place: str) -> Any:
+        """A parameter's value in JSON's types, files and folders by their bytes; the files are added to `files`."""
+        if isinstance(value, Path) and value.is_dir():
+            inside = sorted(path for path in value.rglob("*") if path.is_file())
+            return {"folder": [[path.relative_to(value).as_posix(), self._file(path, files)] for path in inside]}
+        if isinstance(value, Path):
+            return {"file": self._file(value, files)}
+        if isinstance(value, BaseModel):
+            return {name: self._content(getattr(value, name), files, f"{place}.{name}") for name in type(value).model_fields}
+        if isinstance(value, Mapping):
+            return {str(key): self._content(inner, files, f"{place}.{key}") for key, inner in value.items()}
+        if isinstance(value, set | frozenset):
+            with contextlib.suppress(TypeError):  # members that have no order are refused below
+                value = sorted(value)
+        if isinstance(value, list | tuple):
+            return [self._content(inner, files, place) for inner in value]
+        plain = isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))
+        if plain or isinstance(value, float):
+            return value if plain else repr(value)
+        raise BlindSRError(
+            f"{place}: a value of type {type(value).__name__} cannot be part of a step's key; declare the parameter as "
+            "numbers, texts, paths, or lists and mappings of these"
+        )
+
+    def _file(self, path: Path, files: dict[Path, HashedFile]) -> str:
+        absolute = path.absolute()
+        files[absolute] = self.hashes.file(absolute)
+        return files[absolute].sha256
+
+
+def shipped_weights(component: Component, scale: int) -> dict[Path, str]:
+    """The files that a component ships for a scale, and the licence of each.
+
+    Raises
+    ------
+    BlindSRError
+        If the component's method raises, or returns something else.
+    """
+    name = component.full_name
+    try:
+        shipped = dict(component.shipped_weights(scale))
+    except BlindSRError:
+        raise
+    except Exception as error:
+        raise BlindSRError(f"{name}: shipped_weights failed ({described(error)}); this is a defect of the plugin") from error
+    if not all(isinstance(path, Path) and isinstance(licence, str) for path, licence in shipped.items()):
+        raise BlindSRError(
+            f"{name}: shipped_weights must return a mapping of pathlib.Path to licence, not {short_repr(shipped)}; "
+            "this is a defect of the plugin"
+        )
+    return shipped
+
+
+def _input_key(source: Input) -> str:
+    return f"made:{source.key}:{source.what}" if isinstance(source, StepOutput) else source.key
+
+
+def _digest(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(ENCODER.encode(identity).encode()).hexdigest()

@@ -1,0 +1,247 @@
+"""The fields of a pipeline, validated together with the components that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from blindsr.components.discovery import Kind
+from blindsr.components.interfaces import Component, Degradation
+from blindsr.components.paths import MISSING, home_expanded
+from blindsr.components.registry import Registry
+from blindsr.errors import BlindSRError, suggestion
+from blindsr.pipeline import datasets
+from blindsr.pipeline.published import row_keys
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the result table: a kernel and an SR method."""
+
+    name: str
+    kernel: Component
+    sr: Component
+    type: int | None = None
+    published: str | None = None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A checked pipeline with its components.
+
+    Attributes
+    ----------
+    data
+        None where the file leaves the data to the caller.
+    path, text
+        The YAML file and its content.
+    base
+        The folder where relative paths of the data start.
+    left_out
+        Which optional methods lack a file.
+    """
+
+    name: str
+    scale: int
+    seeds: tuple[int, ...]
+    data: DataFields | None
+    degradation: Degradation | None
+    data_seed: int
+    methods: tuple[Method, ...]
+    path: Path
+    text: str
+    base: Path = Path()
+    left_out: tuple[str, ...] = ()
+
+    def dataset(self) -> datasets.Dataset:
+        """The items of its data.
+
+        Raises
+        ------
+        BlindSRError
+            If they cannot be found, or the pipeline names no data.
+        """
+        if self.data is None:
+            raise BlindSRError(
+                f"{self.path}: names no data; give it some: {{lr: [PHOTO]}}, {{hr: FOLDER}} or {{div2krk: FOLDER}} as `data`"
+            )
+        return self.data.dataset(self.scale, self.base)
+
+    def resolved(self) -> dict[str, Any]:
+        """All settings, defaults included, as plain JSON values."""
+
+        def fields(component: Component) -> dict[str, Any]:
+            return {component.full_name: component.model_dump(mode="json")}
+
+        return {
+            "name": self.name,
+            "scale": self.scale,
+            "seeds": list(self.seeds),
+            "data": self.data.model_dump(mode="json", exclude_none=True) if self.data else None,
+            "degradation": fields(self.degradation) if self.degradation else None,
+            "data_seed": self.data_seed,
+            "methods": {
+                m.name: {"type": m.type, "kernel": fields(m.kernel), "sr": fields(m.sr), "published": m.published}
+                for m in self.methods
+            },
+        }
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) or value is None else [value]
+
+
+def _component(kind: Kind) -> Callable[[Any, ValidationInfo], Component]:
+    """A validator that makes the component of a name, or of ``{name: {parameter: value}}``."""
+
+    def validate(value: Any, info: ValidationInfo) -> Component:
+        name, parameters = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
+        if not isinstance(name, str) or not isinstance(parameters, dict | None):
+            raise ValueError("must be a name, or {name: {parameter: value}}")
+        context = cast("Mapping[str, Any]", info.context)
+        registry: Registry = context["registry"]
+
+        def make(parameters: Any) -> Component:
+            return registry.validated(kind, name, parameters, context)
+
+        try:
+            # As the value of a mapping, so that the places of errors begin with the name.
+            made = TypeAdapter(dict[str, Annotated[Any, PlainValidator(make)]]).validate_python({name: parameters or {}})
+        except BlindSRError as error:
+            raise ValueError(str(error)) from error
+        return cast("Component", made[name])
+
+    return validate
+
+
+def _degradation(value: Any, info: ValidationInfo) -> Component | None:
+    if value is not None:
+        return _component("degradation")(value, info)
+    data = info.data.get("data")
+    if data and data.has_hr_only:
+        raise PydanticCustomError(
+            "required_beside", "is required where the data are HR images, e.g. random_kernel", {"beside": ("data",)}
+        )
+    return None
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class DataFields(_Fields):
+    """Where the images come from: exactly one of the four."""
+
+    sample: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] | None = None
+    hr: str | None = None
+    lr: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] | None = None
+    div2krk: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> DataFields:
+        if sum(value is not None for value in (self.sample, self.hr, self.lr, self.div2krk)) != 1:
+            raise ValueError("must be one of {sample: NAME}, {hr: FOLDER}, {lr: FOLDER}, {div2krk: FOLDER}")
+        return self
+
+    @property
+    def has_hr_only(self) -> bool:
+        """Whether LR images must be made of HR images."""
+        return self.sample is not None or self.hr is not None
+
+    def dataset(self, scale: int, base: Path) -> datasets.Dataset:
+        """The items; relative paths start at `base`."""
+
+        def path(text: str) -> Path:
+            return base / home_expanded(text)
+
+        if self.sample is not None:
+            return datasets.sample(self.sample)
+        if self.hr is not None:
+            return datasets.hr_folder(path(self.hr))
+        if self.lr is not None:
+            return datasets.lr_images([path(text) for text in self.lr])
+        assert self.div2krk is not None
+        return datasets.div2krk(path(self.div2krk), scale)
+
+
+class MethodFields(_Fields):
+    """The fields of a method."""
+
+    type: Annotated[int, Field(ge=1, le=4)] | None = None
+    kernel: Annotated[Component, PlainValidator(_component("kernel"))] = Field("bicubic", validate_default=True)
+    sr: Annotated[Component, PlainValidator(_component("sr"))]
+    published: str | None = None
+    optional: bool = False
+
+    @field_validator("published")
+    @classmethod
+    def _known(cls, key: str | None) -> str | None:
+        if key is not None and key not in (keys := row_keys()):
+            raise ValueError(f"no published row '{key}'{suggestion(key, keys) or '; there are ' + ', '.join(keys)}")
+        return key
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """In place of an optional method whose files are missing: the reason."""
+
+    reason: str
+
+
+def _left_out(value: Any, validate: Callable[[Any], MethodFields]) -> MethodFields | LeftOut:
+    try:
+        return validate(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        optional = isinstance(value, dict) and value.get("optional") is True
+        if optional and all(detail["type"] == MISSING for detail in details):
+            return LeftOut("; ".join(detail["msg"] for detail in details))
+        raise
+
+
+class PipelineFields(_Fields):
+    """The fields of a pipeline's file.
+
+    The validation context holds the ``registry``, the ``base`` where relative paths of parameters start, and the ``scale`` that
+    all components must be able to do, or None if it is wrong itself.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    scale: int = Field(ge=2, le=4)
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], BeforeValidator(_listed)] = Field([0], min_length=1)
+    data: DataFields | None = None
+    degradation: Annotated[Component | None, PlainValidator(_degradation)] = Field(None, validate_default=True)
+    data_seed: int = Field(0, ge=0, lt=2**63)
+    methods: dict[str, Annotated[MethodFields, WrapValidator(_left_out)]] = Field(min_length=1)
+
+    @field_validator("methods")
+    @classmethod
+    def _printable(cls, methods: dict[str, MethodFields]) -> dict[str, MethodFields]:
+        for name in methods:
+            if not name.isprintable():
+                raise ValueError(f"the name {name!r} holds what cannot be printed")
+        return methods
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("holds a seed twice")
+        return seeds

@@ -1,0 +1,163 @@
+"""The output folder: the one place that knows where everything in it lies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from blindsr.errors import BlindSRError
+from blindsr.imaging.files import explained, file_name
+from blindsr.pipeline.hashes import Hashes
+from blindsr.pipeline.plan import Plan
+from blindsr.storage.manifest import Manifest
+from blindsr.storage.result import RESULT_FILE
+from blindsr.storage.step_store import StepStore
+from blindsr.storage.timings import Timings
+
+MANIFEST_FILE = "steps.json"
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """The folder of one result: ``result.h5``, ``images/``, and the manifest ``steps.json``."""
+
+    path: Path
+
+    @property
+    def result_file(self) -> Path:
+        """The consolidated result."""
+        return self.path / RESULT_FILE
+
+    @property
+    def images(self) -> Path:
+        """The folder of SR images as PNG files."""
+        return self.path / "images"
+
+    @property
+    def manifest_file(self) -> Path:
+        """The file of the manifest."""
+        return self.path / MANIFEST_FILE
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is a result, or a run that began one."""
+        return self.manifest_file.is_file() or self.result_file.is_file()
+
+    def manifest(self) -> Manifest:
+        """What the folder is of.
+
+        Raises
+        ------
+        BlindSRError
+            If the manifest is missing or damaged.
+        """
+        return Manifest.read(self.manifest_file)
+
+
+class OutputFolder:
+    """A folder of finished steps and results, such as ``runs``. Nothing is made on disk before `locked` or `claim`.
+
+    Attributes
+    ----------
+    steps
+        The finished steps, which all results in the folder share.
+    hashes_file, timings_file
+        What is remembered between runs: hashes of input files, and seconds of steps.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.steps = StepStore(self.path / "steps")
+        self.hashes_file = self.path / "hashes.json"
+        self.timings_file = self.path / "timings.json"
+
+    def result_folders(self) -> list[ResultFolder]:
+        """The folders of all results, finished or not."""
+        folders = map(ResultFolder, sorted(self.path.iterdir())) if self.path.is_dir() else ()
+        return [folder for folder in folders if folder.is_used]
+
+    def hashes(self) -> Hashes:
+        """The hashes of input files that earlier runs remembered."""
+        return Hashes(self.hashes_file)
+
+    def timings(self) -> Timings:
+        """The seconds of steps that earlier runs remembered."""
+        return Timings(self.timings_file)
+
+    def claim(self, plan: Plan, name: str | None = None) -> ResultFolder:
+        """The folder of a plan's result. Its manifest is on disk when this returns.
+
+        Runs on parts of one set of images (some items, some seeds) share a folder, and keep one another's steps.
+
+        Parameters
+        ----------
+        name
+            The folder's name; by default ``PIPELINE-DATA-xSCALE``.
+
+        Raises
+        ------
+        BlindSRError
+            If the folder holds results of another pipeline or of other images, or if its manifest cannot be read.
+        """
+        if name is not None and (name in ("", ".", "..", self.steps.folder.name) or Path(name).name != name):
+            raise BlindSRError(f"name: '{name}' cannot be the name of a folder of results; use letters and digits, without slashes")
+        folder = ResultFolder(self.path / file_name(name or f"{plan.pipeline.name}-{plan.dataset.name}-x{plan.pipeline.scale}"))
+        manifest = Manifest.of(plan)
+        if folder.is_used:
+            before = folder.manifest()
+            if not manifest.same_set(before):
+                raise BlindSRError(
+                    f"{folder.path}: holds results of {before.describe()}; this run is of {manifest.describe()}. "
+                    "Choose another `name` for its results, or remove that folder"
+                )
+            manifest = manifest.joined(before)
+        manifest.write(folder.manifest_file)
+        return folder
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of the folder, which is made if need be.
+
+        The operating system releases the lock when its process ends, however it ends, so no lock is ever stale.
+
+        Raises
+        ------
+        BlindSRError
+            If another run holds the lock. The message says which.
+        """
+        import filelock
+
+        holder = self.path / ".lock-holder"
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock")
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                raise BlindSRError(
+                    f"{self.path}: another run is using this folder ({_described_holder(holder)}); wait for it, or choose another "
+                    "output folder"
+                ) from None
+            about = {"process": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+            holder.write_text(json.dumps(about))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # only for information, and the lock itself is released next
+                holder.unlink()
+            lock.release()
+
+
+def _described_holder(path: Path) -> str:
+    try:
+        about = json.loads(path.read_text())
+        return f"process {about['process']} on {about['host']}, since {about['since']}"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "an unknown process"

@@ -1,0 +1,69 @@
+"""Muon for hidden convolutions, Adam for the rest, and the schedule of their rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+MUON_RATE = 2e-3
+ADAM_RATE = 1e-3
+"""Adam's peak rate where Muon's is `MUON_RATE`; the two keep their ratio."""
+
+ADAM_BETAS = (0.9, 0.99)
+WARM_UP_STEPS = 200
+
+
+class Optimizer:
+    """Muon (K. Jordan et al., 2024) on the hidden convolutions of a stack, Adam on the first, the last and the biases.
+
+    Parameters
+    ----------
+    convolutions
+        All of the network's, in order.
+    rate
+        Muon's peak rate.
+    """
+
+    def __init__(self, convolutions: Sequence[nn.Conv2d], rate: float) -> None:
+        self.hidden = [convolution.weight for convolution in convolutions[1:-1]]
+        # Muon takes matrices: a copy with one row for each output channel, written back after each step.
+        self.matrices = [nn.Parameter(weight.data.flatten(1)) for weight in self.hidden]
+        others = [convolutions[0].weight, convolutions[-1].weight, *(c.bias for c in convolutions if c.bias is not None)]
+        self.peaks = [rate, ADAM_RATE * rate / MUON_RATE]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(self.matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Adam(others, lr=self.peaks[1], betas=ADAM_BETAS, fused=others[0].is_cuda),
+        ]
+
+    def step(self, factor: float) -> None:
+        """One step against the gradients, which are then cleared, at `factor` times the peak rates."""
+        for matrix, weight in zip(self.matrices, self.hidden, strict=True):
+            assert weight.grad is not None
+            matrix.grad = weight.grad.flatten(1)
+        for part, peak in zip(self.parts, self.peaks, strict=True):
+            part.param_groups[0]["lr"] = factor * peak
+            part.step()
+            part.zero_grad(set_to_none=True)
+        for matrix, weight in zip(self.matrices, self.hidden, strict=True):
+            with torch.no_grad():
+                weight.copy_(matrix.view_as(weight))
+            weight.grad = None
+
+    def state(self) -> list[dict[str, Any]]:
+        """What `restore` takes, beside the network's weights."""
+        return [part.state_dict() for part in self.parts]
+
+    def restore(self, state: Sequence[dict[str, Any]]) -> None:
+        """Go on from a state; the network must have its weights already."""
+        for part, saved in zip(self.parts, state, strict=True):
+            part.load_state_dict(saved)
+        for matrix, weight in zip(self.matrices, self.hidden, strict=True):
+            matrix.data.copy_(weight.data.flatten(1))
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """The fraction of the peak rate: a short warm-up, then a linear fall to zero."""
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * (1 - step / steps)
