@@ -39,7 +39,9 @@ class KernelNetEstimator(KernelEstimator):
         found = estimate(lr, scale, WEIGHTS, run.device)
         run.log("expected error", 0, found.expected_error)
         if found.expected_error > DOUBTFUL:
-            run.warn(f"kernelnet: expects an error of {found.expected_error:.2f} of its kernel; the image says little about its blur")
+            run.warn(
+                f"kernelnet: expects an error of {found.expected_error:.2f} of its kernel; the image says little about its blur"
+            )
         return found.kernel
 
 

@@ -32,6 +32,8 @@ class Estimate(NamedTuple):
 class Head(nn.Module):
     """A kernel: the exponential of a Gaussian's exponent plus a combination of learned patterns, normalised."""
 
+    axis: torch.Tensor
+
     def __init__(self, scale: int, width: int, patterns: int) -> None:
         super().__init__()
         self.side = FRAME_PX[scale]
@@ -72,6 +74,8 @@ class KernelNet(nn.Module):
         Learned patterns of each scale's head.
     """
 
+    window: torch.Tensor
+
     def __init__(self, *, width: int = 512, channels: int = 64, patterns: int = 96, scales: tuple[int, ...] = (2, 3, 4)) -> None:
         super().__init__()
         hann = torch.hann_window(WINDOW_PX, periodic=False)
@@ -87,7 +91,7 @@ class KernelNet(nn.Module):
         )
         for layer in self.encoder:
             nn.init.kaiming_normal_(layer.weight)  # type: ignore[arg-type]
-            layer.bias.data.zero_()  # type: ignore[operator, union-attr]
+            layer.bias.data.zero_()  # type: ignore[operator]
         self.from_spectra = nn.Linear(len(SHARES) * WINDOW_PX * BINS, width)
         self.from_encoder = nn.Linear(2 * HEADS * channels + HEADS, width)
         self.body = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
@@ -112,9 +116,8 @@ class KernelNet(nn.Module):
 
     def _spectra(self, crops: torch.Tensor) -> torch.Tensor:
         """Log power spectra of windows, averaged over shares of them."""
-        count, many = crops.shape[:2]
         windows = F.unfold(crops.flatten(0, 1)[:, None], WINDOW_PX, stride=STRIDE_PX).transpose(1, 2)
-        windows = windows.reshape(count, -1, WINDOW_PX, WINDOW_PX)
+        windows = windows.reshape(len(crops), -1, WINDOW_PX, WINDOW_PX)
         sound = ((windows > SATURATED) & (windows < 1 - SATURATED)).float().mean((2, 3)) > 0.9
         windows = (windows - windows.mean((2, 3), keepdim=True)) * self.window
         power = torch.fft.rfft2(windows).abs().square()
@@ -137,7 +140,8 @@ class KernelNet(nn.Module):
             features = layer(features)
             if number < len(self.encoder) - 1:
                 features = F.relu(features)
-        features = features.float().flatten(2).unflatten(0, (count, many)).transpose(1, 2).flatten(2)
+        features = features.float().flatten(2)
+        features = features.view(count, many, *features.shape[1:]).transpose(1, 2).flatten(2)
         weights = features[:, :HEADS].softmax(2)
         features = F.relu(features[:, HEADS:])
         mean = torch.einsum("nkp,ncp->nkc", weights, features)

@@ -16,7 +16,8 @@ def transfer_function(kernels: torch.Tensor, shape: tuple[int, int]) -> torch.Te
     place = (row[:, None] * shape[1] + column[None]).flatten()
     grid = kernels.new_zeros(count, shape[0] * shape[1])
     grid.index_add_(1, place, kernels.flatten(1))
-    return torch.fft.rfft2(grid.view(count, 1, *shape)).conj()
+    transfer: torch.Tensor = torch.fft.rfft2(grid.view(count, 1, *shape)).conj()
+    return transfer
 
 
 class DataStep:
@@ -51,7 +52,8 @@ class DataStep:
         solved = torch.fft.rfft2(residual) / (self._power + alpha[:, None, None, None])
         spread = torch.zeros_like(x)
         spread[:, :, :: self._scale, :: self._scale] = torch.fft.irfft2(solved, s=self._lr_shape)
-        return x + torch.fft.irfft2(torch.fft.rfft2(spread) * self._transfer.conj(), s=self._hr_shape)
+        z: torch.Tensor = x + torch.fft.irfft2(torch.fft.rfft2(spread) * self._transfer.conj(), s=self._hr_shape)
+        return z
 
     def _decimated(self, image: torch.Tensor) -> torch.Tensor:
         return image[:, :, :: self._scale, :: self._scale]

@@ -23,7 +23,7 @@ def save(path: Path, network: UnfoldingNet, about: Mapping[str, Any]) -> None:
     shape = {
         "scale": network.scale,
         "width": network.width,
-        "blocks": len(network.priors[0].blocks),  # type: ignore[arg-type]
+        "blocks": network.blocks,
         "stages": len(network.priors),
     }
     metadata = {"format": FORMAT, "shape": json.dumps(shape), "about": json.dumps(dict(about))}

@@ -75,6 +75,7 @@ class UnfoldingNet(nn.Module):
         super().__init__()
         self.scale = scale
         self.width = width
+        self.blocks = blocks
         self.priors = nn.ModuleList(Prior(scale, width, blocks) for _ in range(stages))
         # log alpha = a + b noise / NOISE_UNIT + c error: a noisier image or a less certain kernel is trusted less.
         self.log_alpha = nn.Parameter(torch.tensor([[-5.0, 4.0, 3.0]] * stages))
@@ -82,7 +83,7 @@ class UnfoldingNet(nn.Module):
     @property
     def reach_px(self) -> int:
         """LR pixels around one that its priors see; the data steps see, faintly, the whole image."""
-        return sum(2 + 2 * len(prior.blocks) for prior in self.priors)
+        return len(self.priors) * (2 + 2 * self.blocks)
 
     def forward(self, lr: torch.Tensor, transfer: torch.Tensor, noise: torch.Tensor, kernel_error: torch.Tensor) -> torch.Tensor:
         """SR images (N, 3, s h, s w) of LR images (N, 3, h, w) in [0, 1] with periodic borders.

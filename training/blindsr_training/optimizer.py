@@ -1,4 +1,4 @@
-"""Muon for hidden convolutions, Adam for the rest, and the schedule of their rates."""
+"""Muon for hidden convolutions, Adam for all else, and the schedule of their rates."""
 
 from __future__ import annotations
 
@@ -17,34 +17,43 @@ WARM_UP_STEPS = 200
 
 
 class Optimizer:
-    """Muon (K. Jordan et al., 2024) on the hidden convolutions of a stack, Adam on the first, the last and the biases.
+    """Muon (K. Jordan et al., 2024) on the hidden convolutions, Adam on all else.
 
     Parameters
     ----------
-    convolutions
-        All of the network's, in order.
+    hidden
+        Weights of convolutions.
+    others
+        Groups of the other parameters, each with a factor for Adam's rate.
     rate
         Muon's peak rate.
     """
 
-    def __init__(self, convolutions: Sequence[nn.Conv2d], rate: float) -> None:
-        self.hidden = [convolution.weight for convolution in convolutions[1:-1]]
+    def __init__(self, hidden: Sequence[torch.Tensor], others: Sequence[tuple[Sequence[torch.Tensor], float]], rate: float) -> None:
+        self.hidden = hidden
         # Muon takes matrices: a copy with one row for each output channel, written back after each step.
         self.matrices = [nn.Parameter(weight.data.flatten(1)) for weight in self.hidden]
-        others = [convolutions[0].weight, convolutions[-1].weight, *(c.bias for c in convolutions if c.bias is not None)]
-        self.peaks = [rate, ADAM_RATE * rate / MUON_RATE]
+        adam_rate = ADAM_RATE * rate / MUON_RATE
+        self.peaks = [[rate], [adam_rate * factor for _, factor in others]]
         self.parts: list[torch.optim.Optimizer] = [
             torch.optim.Muon(self.matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.Adam(others, lr=self.peaks[1], betas=ADAM_BETAS, fused=others[0].is_cuda),
+            torch.optim.Adam([{"params": list(group)} for group, _ in others], betas=ADAM_BETAS, fused=others[0][0][0].is_cuda),
         ]
+
+    @classmethod
+    def of_stack(cls, convolutions: Sequence[nn.Conv2d], rate: float) -> Optimizer:
+        """For a plain stack of convolutions: Adam for the first, the last, and the biases."""
+        others = [convolutions[0].weight, convolutions[-1].weight, *(c.bias for c in convolutions if c.bias is not None)]
+        return cls([convolution.weight for convolution in convolutions[1:-1]], [(others, 1.0)], rate)
 
     def step(self, factor: float) -> None:
         """One step against the gradients, which are then cleared, at `factor` times the peak rates."""
         for matrix, weight in zip(self.matrices, self.hidden, strict=True):
             assert weight.grad is not None
             matrix.grad = weight.grad.flatten(1)
-        for part, peak in zip(self.parts, self.peaks, strict=True):
-            part.param_groups[0]["lr"] = factor * peak
+        for part, peaks in zip(self.parts, self.peaks, strict=True):
+            for group, peak in zip(part.param_groups, peaks, strict=True):
+                group["lr"] = factor * peak
             part.step()
             part.zero_grad(set_to_none=True)
         for matrix, weight in zip(self.matrices, self.hidden, strict=True):

@@ -48,11 +48,11 @@ class Photographs:
         If no image holds one.
     """
 
-    def __init__(self, files: Sequence[Path], side: int) -> None:
+    def __init__(self, files: Sequence[Path], side: int, *, shrinks: Sequence[float] = SHRINKS) -> None:
         self.images: list[NDArray[np.uint8]] = []
         for path in files:
             pixels = to_depth(to_float(read_image(path).pixels), np.uint8)
-            versions = (pixels if shrink == 1 else bicubic(pixels, scale=shrink) for shrink in SHRINKS)
+            versions = (pixels if shrink == 1 else bicubic(pixels, scale=shrink) for shrink in shrinks)
             self.images += [version for version in versions if min(version.shape[:2]) >= side]
         if not self.images:
             raise BlindSRError(f"no image holds a patch with its surroundings, {side} x {side} pixels; make `patch` smaller")

@@ -122,7 +122,7 @@ class Training:
         network = network.to(device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         self.model = Model(network, basis)
-        self.optimizer = Optimizer(network.convolutions, settings.rate)
+        self.optimizer = Optimizer.of_stack(network.convolutions, settings.rate)
         self.step = 0
         self.seconds = 0.0
         if state:
