@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from blindsr_unfolding.data_step import transfer_function
 from blindsr_unfolding.network import UnfoldingNet
@@ -14,8 +15,8 @@ from blindsr_unfolding.network import UnfoldingNet
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel
 
-BORDER_PX = 16
-"""LR pixels that are mirrored beyond each side, since the data step's borders are periodic."""
+MIN_BORDER_PX = 16
+"""LR pixels that are added beyond each side, at least: the data step's borders are periodic."""
 DECAY_PX = 8
 """LR pixels beyond the priors' reach over which what a data step makes of a tile's border dies away."""
 
@@ -43,16 +44,41 @@ class UnfoldingUpscaler:
         """LR pixels of context."""
         return self.network.reach_px + DECAY_PX
 
+    @property
+    def border_px(self) -> int:
+        """LR pixels that are added beyond each side."""
+        return max(MIN_BORDER_PX, -(-max(self.kernel.shape) // self.kernel.scale))
+
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size."""
         height, width = tile.shape[:2]
-        scale = self.network.scale
-        bordered = np.pad(tile, ((BORDER_PX, BORDER_PX), (BORDER_PX, BORDER_PX), (0, 0)), mode="symmetric")
+        scale, border = self.network.scale, self.border_px
+        bordered = np.pad(tile, ((border, border), (border, border), (0, 0)), mode="symmetric")
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             lr = torch.from_numpy(bordered).to(self.device).permute(2, 0, 1)[None]
             kernel = torch.from_numpy(self.kernel.array.astype(np.float32))[None].to(self.device)
             transfer = transfer_function(kernel, (scale * lr.shape[2], scale * lr.shape[3]))
+            lr = tapered(lr, transfer, border, scale)
             told = (torch.tensor([value], dtype=torch.float32, device=self.device) for value in (self.noise, self.kernel_error))
             sr: Image = self.network(lr, transfer, *told)[0].permute(1, 2, 0).cpu().numpy()
-        border = scale * BORDER_PX
-        return sr[border : border + scale * height, border : border + scale * width]
+        inside = slice(scale * border, scale * (border + height)), slice(scale * border, scale * (border + width))
+        return sr[inside]
+
+
+def tapered(lr: torch.Tensor, transfer: torch.Tensor, border: int, scale: int) -> torch.Tensor:
+    """An LR image whose outermost `border` pixels pass over into what the kernel makes of the enlarged image, which is periodic.
+
+    A mirrored border is no periodic image blurred by the kernel; the data step would amplify the difference all over the image.
+    """
+    shape = (scale * lr.shape[2], scale * lr.shape[3])
+    enlarged = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
+    periodic = torch.fft.irfft2(transfer * torch.fft.rfft2(enlarged), s=shape)[:, :, ::scale, ::scale]
+    rows, columns = (_ramps(size, border, lr) for size in lr.shape[2:])
+    weight = rows[:, None] * columns[None]
+    return weight * lr + (1 - weight) * periodic
+
+
+def _ramps(size: int, border: int, like: torch.Tensor) -> torch.Tensor:
+    """From 0 at the ends to 1 at `border` pixels from them."""
+    distance = torch.arange(size, dtype=like.dtype, device=like.device)
+    return (torch.minimum(distance, size - 1 - distance) / border).clamp_max(1)

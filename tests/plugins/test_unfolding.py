@@ -1,0 +1,132 @@
+"""The unfolding network: its data step against dense least squares, its weights on images with known kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from blindsr_unfolding import Unfolding, weights_file
+from blindsr_unfolding.data_step import DataStep, transfer_function
+from blindsr_unfolding.files import load, save
+from blindsr_unfolding.network import UnfoldingNet
+from blindsr_unfolding.upscaler import UnfoldingUpscaler
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from blindsr.api import BlindSRError, Kernel, bicubic, psnr_y, read_image, to_depth, to_float
+from blindsr.api.testing import run_context, samples
+
+
+def _operator(kernel: NDArray[np.float64], side: int, scale: int) -> NDArray[np.float64]:
+    """The matrix of blur (scipy's correlation, periodic) and decimation of a side x side image."""
+    columns = []
+    for index in range(side**2):
+        unit = np.zeros(side**2)
+        unit[index] = 1
+        blurred = ndimage.correlate(unit.reshape(side, side), kernel, mode="wrap")
+        columns.append(blurred[::scale, ::scale].ravel())
+    return np.stack(columns, axis=1)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_data_step_is_the_least_squares_solution(scale: int) -> None:
+    rng = np.random.default_rng(scale)
+    side = 12
+    kernel = rng.random((5, 7))
+    kernel /= kernel.sum()
+    matrix = _operator(kernel, side, scale)
+    x, lr, alpha = rng.random(side**2), rng.random((side // scale) ** 2), 0.01
+    expected = np.linalg.solve(matrix.T @ matrix + alpha * np.eye(side**2), matrix.T @ lr + alpha * x)
+    transfer = transfer_function(torch.from_numpy(kernel)[None], (side, side))
+    step = DataStep(torch.from_numpy(lr).view(1, 1, side // scale, -1), transfer, scale)
+    found = step(torch.from_numpy(x).view(1, 1, side, side), torch.tensor([alpha], dtype=torch.float64))
+    np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-9)
+
+
+def test_a_kernel_larger_than_the_image_is_wrapped() -> None:
+    rng = np.random.default_rng(0)
+    kernel, image = rng.random((15, 15)), rng.random((8, 8))
+    transfer = transfer_function(torch.from_numpy(kernel)[None], (8, 8))
+    found = torch.fft.irfft2(torch.fft.rfft2(torch.from_numpy(image)) * transfer[0, 0], s=(8, 8))
+    np.testing.assert_allclose(found.numpy(), ndimage.correlate(image, kernel, mode="wrap"), atol=1e-9)
+
+
+def test_it_is_far_better_than_bicubic_interpolation_with_the_true_kernel() -> None:
+    for lr, hr, kernel in samples(scale=2, count=2, side_px=96):
+        sr = Unfolding().fit(lr, kernel, run_context())(lr)
+        plain = bicubic(lr, scale=2)
+        gain = psnr_y(np.clip(sr, 0, 1), hr, shave=2) - psnr_y(np.clip(plain, 0, 1), hr, shave=2)
+        assert gain > 2
+
+
+def test_a_kernel_of_no_gaussian_is_undone_too() -> None:
+    lr_hr = samples(scale=2, count=1, side_px=96)[0]
+    streak = np.zeros((15, 15))
+    streak[7, 3:13] = 1
+    kernel = Kernel(ndimage.gaussian_filter(streak, 0.6) / ndimage.gaussian_filter(streak, 0.6).sum(), 2).align()
+    from blindsr.api import downscale
+
+    lr = to_float(to_depth(downscale(lr_hr.hr, kernel), np.uint8))
+    sr = Unfolding().fit(lr, kernel, run_context())(lr)
+    gain = psnr_y(np.clip(sr, 0, 1), lr_hr.hr, shave=2) - psnr_y(np.clip(bicubic(lr, scale=2), 0, 1), lr_hr.hr, shave=2)
+    assert gain > 2
+
+
+def test_a_doubtful_kernel_is_trusted_less() -> None:
+    lr, hr, kernel = samples(scale=2, count=1, side_px=96)[0]
+    wide = Kernel.gaussian(1.6 * np.diag(np.square(kernel.widths_px)), 2)
+    scores = [
+        psnr_y(np.clip(Unfolding(kernel_error=error).fit(lr, wide, run_context())(lr), 0, 1), hr, shave=2) for error in (0, 0.3)
+    ]
+    assert scores[1] > scores[0] + 0.3
+
+
+def test_noise_that_is_told_is_not_amplified() -> None:
+    lr, hr, kernel = samples(scale=2, count=1, side_px=96)[0]
+    noisy = np.clip(lr + np.random.default_rng(0).normal(0, 5 / 255, lr.shape), 0, 1).astype(np.float32)
+    scores = [
+        psnr_y(np.clip(Unfolding(noise=noise).fit(noisy, kernel, run_context())(noisy), 0, 1), hr, shave=2) for noise in (0, 5)
+    ]
+    assert scores[1] > scores[0] + 1
+
+
+@pytest.mark.parametrize("name", ["set14rk", "urban5rk"])
+def test_the_reference_sets(shared: Path, name: str) -> None:
+    folder = shared / "data" / name
+    gains = []
+    for number in (2, 4):
+        lr = to_float(read_image(folder / f"lr_x2/im_{number}.png").pixels)
+        hr = read_image(folder / f"gt/img_{number}_gt.png").pixels[: 2 * lr.shape[0], : 2 * lr.shape[1]]
+        kernel = Kernel.load(folder / f"gt_k_x2/kernel_{number}.mat", scale=2)
+        sr = Unfolding().fit(lr, kernel, run_context())(lr)
+        plain = to_depth(bicubic(lr, scale=2), np.uint8)
+        gains.append(psnr_y(to_depth(sr, np.uint8), hr, shave=2) - psnr_y(plain, hr, shave=2))
+    assert min(gains) > 2.5
+
+
+def test_tiles_differ_from_the_whole_by_little() -> None:
+    lr, _, kernel = samples(scale=2, count=1, side_px=128)[0]
+    upscaler = Unfolding().fit(lr, kernel, run_context())
+    assert isinstance(upscaler, UnfoldingUpscaler)
+    whole = upscaler(lr)
+    tile = upscaler(lr[:, : 64 + upscaler.halo])[:, :128]
+    assert np.abs(tile - whole[:, :128]).max() < 2e-3
+
+
+def test_a_network_is_read_as_it_was_written(tmp_path: Path) -> None:
+    network = UnfoldingNet(3, width=8, blocks=1, stages=2)
+    save(tmp_path / "n.safetensors", network, {"steps": 1})
+    found = load(tmp_path / "n.safetensors")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value.half().float())
+
+
+def test_other_files_get_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(weights_file(2).read_bytes()[:1000])
+    from blindsr_srmd import own_weights
+
+    for path in (tmp_path / "absent.safetensors", tmp_path / "broken.safetensors", own_weights(2)):
+        with pytest.raises(BlindSRError, match="safetensors: "):
+            load(path)
