@@ -75,7 +75,8 @@ def tapered(lr: torch.Tensor, transfer: torch.Tensor, border: int, scale: int) -
     periodic = torch.fft.irfft2(transfer * torch.fft.rfft2(enlarged), s=shape)[:, :, ::scale, ::scale]
     rows, columns = (_ramps(size, border, lr) for size in lr.shape[2:])
     weight = rows[:, None] * columns[None]
-    return weight * lr + (1 - weight) * periodic
+    blended: torch.Tensor = weight * lr + (1 - weight) * periodic
+    return blended
 
 
 def _ramps(size: int, border: int, like: torch.Tensor) -> torch.Tensor:
