@@ -184,7 +184,7 @@ GAN = QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 5}
             1,
             "flat",
         ),
-        (_kernel_of_wrong_sum, ["quick.yaml"], 2, "k.npy: the kernel sums to 25, not to 1; divide it by its sum"),
+        (_kernel_of_wrong_sum, ["quick.yaml"], 2, "k.npy: the kernel sums to 25, not to 1; divide its array by its sum"),
         (_read_only, ["quick.yaml"], 2, "runs: "),
     ],
 )
@@ -205,7 +205,7 @@ def test_wrong_input_gets_a_line_and_an_exit_code(
         (["estimate", "absent.png"], "absent.png: no such file"),
         (["estimate", "hr/cat.png", "--method", "kernelgn"], "unknown kernel estimator 'kernelgn'; did you mean 'kernelgan'?"),
         (["estimate", "hr/cat.png", "--set", "iteration=3"], "unknown parameter; did you mean 'iterations'?"),
-        (["estimate", "hr/cat.png", "--method", "ground_truth"], "nothing can be run"),
+        (["estimate", "hr/cat.png", "--method", "ground_truth"], "does nothing to an image alone"),
         (["estimate", "hr/cat.png", "-o", "k.txt"], "written as .mat, .npy, .png, not as '.txt'"),
         (["estimate", "hr/cat.png", "--method", "bicubic", "-o", "no/where.mat"], "no/where.mat: there is no folder no"),
         (["estimate", "hr/cat.png", "--device", "cuda"], "torch sees no CUDA GPU"),

@@ -106,7 +106,7 @@ def test_nothing_is_written_over(hr: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--scales", "2,3"], "degradation: degradation 'random_kernel' can do x2 and x4, not x3"),
+        (["--scales", "2,3"], "degradation 'random_kernel' can do x2 and x4, not x3"),
         (["--scales", "2;4"], "--scales 2;4: write whole numbers with commas between, such as 2,4"),
         (["--scales", "5"], "--scales 5: there are the scales 2, 3 and 4"),
         (["--method", "random_kernle"], "unknown degradation 'random_kernle'; did you mean 'random_kernel'?"),

@@ -13,7 +13,7 @@ from blindsr.errors import BlindSRError
 from blindsr.execution.scheduler import Report
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import Plan, make_plan
-from blindsr.storage import maintenance
+from blindsr.storage.maintenance import check_files
 from blindsr.storage.result import open_result
 from pipelines import read, run
 
@@ -98,7 +98,7 @@ def test_a_disk_that_fails_once_costs_nothing_that_is_finished(tmp_path: Path, p
             assert os.strerror(error).lower() in message.lower()
         finished = _finished(folder)
         if finished:
-            assert [checked.problem for checked in maintenance.check(folder / "out") if checked.problem] == []
+            assert [checked.problem for checked in check_files(folder / "out") if checked.problem] == []
         report = _run(folder)
         assert report.failures == {}
         assert {name: at for name, at in _finished(folder).items() if name in finished} == finished

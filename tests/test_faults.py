@@ -109,7 +109,7 @@ def test_a_step_that_hangs_is_given_up(folder: Path, fault: str) -> None:
     [
         ("array", "faulty gave ndarray, not a Kernel"),
         ("scale", "faulty gave a kernel for scale 3, not 2"),
-        ("nan", "the kernel holds 9 values that are NaN or infinite"),
+        ("nan", "the kernel's array holds 9 values that are NaN or infinite; replace them"),
         ("modify", "ValueError: assignment destination is read-only"),
         ("raise", "RuntimeError: \x1b[31mred\nlines"),
         ("base", "GeneratorExit: "),

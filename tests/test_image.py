@@ -264,3 +264,10 @@ def test_floats_and_integers_of_unknown_range_are_refused(pixels: np.ndarray) ->
         to_float(pixels.astype(int))
     with pytest.raises(BlindSRError, match="to_depth takes floats"):
         to_depth(pixels, np.uint8)
+
+
+def test_a_profile_is_applied_to_an_image_with_transparency(tmp_path: Path, pixels: np.ndarray) -> None:
+    profile = ImageCms.createProfile("XYZ")
+    opaque = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    Image.fromarray(opaque).save(tmp_path / "a.png", icc_profile=ImageCms.ImageCmsProfile(profile).tobytes())
+    assert [note for note in read_image(tmp_path / "a.png").notes if "colour profile" in note]

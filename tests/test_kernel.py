@@ -8,7 +8,7 @@ from scipy.io import savemat
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.downscaling import downscale
-from blindsr.imaging.kernel import Kernel, center_of_mass, gaussian_array, nonnegative_kernel, precision_of
+from blindsr.imaging.kernel import Kernel, center_of_mass, compose, gaussian_array, nonnegative_kernel, precision_of
 
 
 @pytest.fixture
@@ -36,6 +36,11 @@ def test_composition_stays_aligned_and_has_size_3n_minus_2() -> None:
     assert composed.scale == 4
     assert composed.shape[0] == 3 * composed.half.shape[0] - 2
     assert np.abs(composed.misalignment_px).max() < 1e-3
+
+
+def test_many_arrays_are_composed_as_one_is() -> None:
+    arrays = np.random.default_rng(0).random((3, 7, 5))
+    assert np.allclose(compose(arrays, 2), [compose(array, 2) for array in arrays])
 
 
 def test_composition_gives_the_stored_x4_kernels(shared: Path) -> None:

@@ -238,7 +238,7 @@ def test_other_images_of_the_same_name_are_refused_and_get_a_folder_by_name(runs
     write_png(runs.parent / "later/hr/a.png", photo[40:120, 60:156])
     refused = _blindsr(*AGAIN, "--hr", "later/hr")
     this = f"this run is of pipeline 'quick' on a in {runs.parent}/later/hr"
-    message = f"runs/quick-hr-x2: holds results of pipeline 'quick' on a in {runs.parent}/hr; {this}. Choose another `name`"
+    message = f"runs/quick-hr-x2: holds results of pipeline 'quick' on a in {runs.parent}/hr; {this}. Choose another --name"
     assert refused.exit_code == 2
     assert refused.stderr == f"error: {message} for its results, or remove that folder\n"
     assert manifest == (runs / "quick-hr-x2/steps.json").read_bytes()

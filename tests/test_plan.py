@@ -261,6 +261,13 @@ def test_the_keys_of_a_stranger_s_component_are_its_own(folder: Path) -> None:
     assert [*methods["Bicubic interpolation"]["sr"], *methods["Ground truth"]["sr"]] == ["stranger:bicubic", "bicubic"]
 
 
+@pytest.mark.parametrize(("kind", "name"), [("kernel", "ground_truth"), ("sr", "external")])
+def test_what_needs_its_item_is_no_single_step(tmp_path: Path, kind: str, name: str) -> None:
+    component = Registry.discover().build(kind, name, {"folder": str(tmp_path)} if kind == "sr" else {})
+    with pytest.raises(BlindSRError, match=f"'{name}' is for pipelines; for a single image, choose another"):
+        single_step("upscale", component, 2, {})
+
+
 def test_arrays_and_kernels_are_known_by_their_numbers() -> None:
     component = Registry.discover().build("sr", "bicubic")
     image = np.zeros((4, 6, 3), np.uint8)

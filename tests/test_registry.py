@@ -1,5 +1,6 @@
 """The registry: what is bundled, and plugins that are broken, duplicate or wrong."""
 
+import signal
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -137,11 +138,13 @@ def test_what_a_plugin_prints_does_not_reach_standard_output(plugin, capsys: pyt
 
 def test_an_interrupt_while_a_plugin_is_imported_interrupts(plugin) -> None:
     text = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt:\n    pass"
-    with pytest.raises(KeyboardInterrupt):
-        Registry.load([plugin("slow", text)])
-    import signal
-
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs do not have
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Registry.load([plugin("slow", text)])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_traceback_of_a_plugin_that_fails_is_kept(plugin) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import bench
 import numpy as np
 
-from blindsr.storage import maintenance
+from blindsr.storage.maintenance import check_files
 
 RUNS = 100
 PATIENCE = 300
@@ -182,7 +182,7 @@ def _resumed(
 def _unreadable(out: Path) -> int:
     if not list(out.glob("steps/*.h5")):
         return 0
-    return sum(bool(checked.problem) for checked in maintenance.check(out))
+    return sum(bool(checked.problem) for checked in check_files(out))
 
 
 def _session(leader: int) -> list[int]:

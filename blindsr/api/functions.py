@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.components.discovery import Kind
+from blindsr.components.interfaces import Degradation, KernelEstimator, NonBlindSR
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.events import Silent
@@ -172,6 +173,8 @@ def _performed(
     if kernel:
         inputs["kernel"] = kernel
     component = Registry.discover().build(_KINDS[kind], method, parameters, scale=scale)
+    if not isinstance(component, Degradation | KernelEstimator | NonBlindSR):
+        raise BlindSRError(f"`method` '{method}' does nothing to an image alone; choose another of `blindsr plugins`")
     step = single_step(kind, component, scale, inputs, seed=seed)
     if threads is not None:
         import torch

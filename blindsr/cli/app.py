@@ -64,10 +64,15 @@ class _Group(click.Group):
         return None
 
     def _with_options(self, ctx: click.Context, line: str) -> str:
-        """`line` with the names of arguments, such as `per_item`, as options of the command, such as --per-item."""
+        """`line` with arguments as options of the command: `per_item` becomes --per-item, and workers=0 --workers 0."""
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
         options = {option.name: max(option.opts, key=len) for option in command.params if option.name} if command else {}
-        return re.sub(r"`(\w+)`", lambda match: options.get(match[1], match[0]), line)
+
+        def option(match: re.Match[str]) -> str:
+            quoted, assigned = match.groups()
+            return options.get(quoted or assigned, "") + (" " if assigned else "") if (quoted or assigned) in options else match[0]
+
+        return re.sub(r"`(\w+)`|\b(\w+)=(?=\S)", option, line)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -27,12 +27,17 @@ def estimate(
     For a photograph as it came from the camera, add --set edge_shave=0.
     """
     from blindsr.api.functions import estimate_kernel
+    from blindsr.imaging.kernel_files import KERNEL_SUFFIXES
     from blindsr.pipeline.yaml_source import parsed_settings
 
     if not image.is_file():
         raise BlindSRError(f"{image}: no such file")
     installed()
     output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
+    if output.suffix not in KERNEL_SUFFIXES:
+        raise BlindSRError(f"{output}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{output.suffix}'")
+    if not output.parent.is_dir():
+        raise BlindSRError(f"{output}: there is no folder {output.parent}")
     kernel = estimate_kernel(
         image, scale=scale, method=method, seed=seed, device=device, threads=threads, progress=True, **parsed_settings(settings)
     )

@@ -20,10 +20,10 @@ def check(path: Path) -> None:
 
     Nothing is changed. A run computes damaged steps again.
     """
-    from blindsr.storage import maintenance
+    from blindsr.storage.maintenance import check_files
 
     count, damaged = 0, 0
-    for checked in maintenance.check(path):
+    for checked in check_files(path):
         count += 1
         if checked.problem:
             damaged += 1

@@ -1,4 +1,4 @@
-"""Reads the weights in a checkpoint file, which may come from anywhere, without running what is in it."""
+"""Safe reading of weights from checkpoint files: no code in them is run."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ import torch
 from blindsr.errors import BlindSRError, printable
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
-"""Under which names training programs keep the weights in a larger dictionary, the one to prefer first."""
+"""Names under which training programs store the weights in a larger dictionary, in order of preference."""
 
-DEEPEST = 2
+MAX_DEPTH = 2
+"""How deep the weights may lie in nested dictionaries."""
 
 State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of a checkpoint by name, on the CPU, all their numbers finite."""
+    """The tensors of a checkpoint by name, on the CPU, all values finite."""
 
     path: Path
     state: State
@@ -35,7 +36,7 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """The weights in a file: safetensors if it is called so, else what ``torch.save`` made of a dictionary of tensors.
+    """Read the weights in a file: safetensors by its suffix, otherwise what ``torch.save`` made of a dictionary of tensors.
 
     Raises
     ------
@@ -92,13 +93,13 @@ def _tensors(content: Any, depth: int = 0) -> State:
     if not isinstance(content, Mapping):
         return {}
     for wrapper in WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping) and depth < DEEPEST:
+        if isinstance(content.get(wrapper), Mapping) and depth < MAX_DEPTH:
             return _tensors(content[wrapper], depth + 1)
     return {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
 
 
 def _without_prefix(state: State) -> State:
-    """Without the ``module.`` that torch.nn.DataParallel puts before every name."""
+    """The state without the prefix ``module.`` of torch.nn.DataParallel."""
     if not all(name.startswith("module.") for name in state):
         return state
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, and known by their bytes."""
+"""Files on disk: atomic writing, names that fit, checksums."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from blindsr.errors import BlindSRError
 
-LONGEST_NAME = 255
-"""Bytes that a file's name can have, on nearly all file systems."""
+MAX_NAME_BYTES = 255
+"""What nearly all file systems allow for a file's name."""
 
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals about `path` into a `BlindSRError` that says what to do."""
+    """Turn an `OSError` about `path` into a `BlindSRError` that says what to do."""
     try:
         yield
     except PermissionError:
-        raise BlindSRError(f"{path}: permission denied; choose another folder with --out, or change its permissions") from None
+        raise BlindSRError(f"{path}: permission denied; choose another folder, or change its permissions") from None
     except OSError as error:
         raise BlindSRError(f"{path}: {error.strerror or error}") from error
 
@@ -31,7 +31,7 @@ def write_whole(path: Path, write: Callable[[Path], object], *, sync_folder: boo
     Whatever kills the process, `path` is then either the whole new file or what it was before. Without `sync_folder` the rename
     itself may reach the disk some seconds later: who writes many files calls `bring_to_disk` once.
     """
-    part = path.with_name(f"{os.fsencode(path.name)[: LONGEST_NAME - 5].decode(errors='ignore')}.part")
+    part = path.with_name(f"{os.fsencode(path.name)[: MAX_NAME_BYTES - 5].decode(errors='ignore')}.part")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -48,9 +48,9 @@ def write_whole(path: Path, write: Callable[[Path], object], *, sync_folder: boo
 
 
 def file_name(text: str, suffix: str = "") -> str:
-    """`text` and `suffix` as the name of a file or folder; the end of a `text` that is too long gives way to a digest."""
+    """A name for a file or folder: `text` and `suffix`; if that is too long, the end of `text` is replaced by a digest."""
     data = os.fsencode(text)
-    room = LONGEST_NAME - len(suffix)
+    room = MAX_NAME_BYTES - len(suffix)
     if len(data) <= room:
         return f"{text}{suffix}"
     return f"{data[: room - 17].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:16]}{suffix}"

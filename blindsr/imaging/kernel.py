@@ -95,13 +95,13 @@ class Kernel:
 
     @property
     def misalignment_px(self) -> tuple[float, float]:
-        """How far, in HR pixels, the centre of mass lies beyond the aligned place ``size // 2 + (scale - 1) / 2``."""
+        """Distance, in HR pixels, of the centre of mass from the aligned place ``size // 2 + (scale - 1) / 2``: rows, columns."""
         row, column = (size // 2 + (self.scale - 1) / 2 for size in self.shape)
         return self.center_of_mass[0] - row, self.center_of_mass[1] - column
 
     @property
     def aligned(self) -> bool:
-        """Whether an LR pixel lies in the middle of its HR block, so that plain upscaling is registered with the HR image."""
+        """Whether an LR pixel lies in the middle of its HR block (within 0.25 px), so that upscaling does not shift the image."""
         return max(map(abs, self.misalignment_px)) <= ALIGNED_WITHIN_PX
 
     @property
@@ -113,7 +113,7 @@ class Kernel:
         return math.sqrt(long_), math.sqrt(short)
 
     def shifted(self, rows_px: float, columns_px: float) -> Kernel:
-        """The kernel moved by a sub-pixel shift (cubic spline) on a frame wide enough to lose nothing."""
+        """The kernel moved by a sub-pixel shift (cubic spline), in a frame that is enlarged so that nothing is cut off."""
         return Kernel(shift(self.array, (rows_px, columns_px)), self.scale)
 
     def align(self) -> Kernel:
@@ -122,11 +122,11 @@ class Kernel:
         return self.shifted(-off_rows, -off_columns)
 
     def composed(self) -> Kernel:
-        """The kernel of applying this one twice: x4 out of x2, with `half` set to this one. See `compose`."""
+        """The kernel that downscales as this one applied twice: x4 from x2, with `half` set to this one. See `compose`."""
         return Kernel(compose(self.array, self.scale), self.scale**2, half=self)
 
     def composes(self, other: Kernel) -> bool:
-        """Whether `other` is this kernel, composed (to 1e-3 of its largest value)."""
+        """Whether `other` equals ``self.composed()``, to 1e-3 of its largest value."""
         whole = self.composed().array
         return whole.shape == other.shape and bool(np.abs(whole - other.array).max() < 1e-3 * other.array.max())
 
@@ -206,7 +206,7 @@ def center_of_mass(array: Array) -> tuple[float, float]:
 def shift(array: ArrayLike, by_px: tuple[float, float]) -> Array:
     """A kernel array moved by a sub-pixel shift with a cubic spline, renormalised.
 
-    The frame first grows by ``ceil(largest shift) + 1`` on each side, as in KernelGAN's release, so that no mass falls off.
+    The frame first grows by ``ceil(largest shift) + 1`` on each side, as in KernelGAN's release, so that nothing is cut off.
     """
     from scipy import ndimage
 
@@ -217,16 +217,18 @@ def shift(array: ArrayLike, by_px: tuple[float, float]) -> Array:
 
 
 def compose(array: Array, scale: int) -> Array:
-    """The kernel array (n, n) applied twice: ``k * dilate(k)``, a full convolution of side ``(scale + 1) (n - 1) + 1``.
+    """Kernel arrays (..., n, n) applied twice: ``k * dilate(k)``, a full convolution of side ``(scale + 1) (n - 1) + 1``.
+
+    Several at once are convolved by Fourier transforms, which round differently: a value that should be 0 can be -1e-17.
 
     Downscaling by 4 is downscaling by 2 twice. Source: Bell-Kligler et al., KernelGAN (NeurIPS 2019), section 4.2.
     """
-    from scipy.signal import convolve2d
+    from scipy.signal import convolve2d, fftconvolve
 
-    rows, columns = array.shape
-    dilated = np.zeros((scale * (rows - 1) + 1, scale * (columns - 1) + 1))
-    dilated[::scale, ::scale] = array
-    composed: Array = convolve2d(array, dilated)
+    *others, rows, columns = array.shape
+    dilated = np.zeros((*others, scale * (rows - 1) + 1, scale * (columns - 1) + 1))
+    dilated[..., ::scale, ::scale] = array
+    composed: Array = fftconvolve(array, dilated, axes=(-2, -1)) if others else convolve2d(array, dilated)
     return composed
 
 
@@ -261,7 +263,7 @@ def precision_of(variances: Array, angles: ArrayLike) -> Array:
 
 
 def nonnegative_kernel(factor: Array, target: Array) -> Array:
-    """The array k >= 0, summing to 1, that solves normal equations ``A k = b`` in the sense of least squares.
+    """The array k >= 0, summing to 1, that best solves the normal equations ``A k = b`` (least squares).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Kernel arrays to and from files: ``.mat``, ``.npy``, and pictures for people."""
+"""Kernel arrays in files: ``.mat`` and ``.npy``, and ``.png`` as a picture to look at."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_kernel_array(path: Path) -> Array:
 
 
 def write_kernel_array(path: Path, array: Array) -> None:
-    """Write an array in the format that the suffix of `path` names, whole or not at all.
+    """Write an array atomically, in the format that the suffix of `path` names.
 
     Raises
     ------

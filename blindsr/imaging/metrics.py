@@ -58,7 +58,9 @@ METRICS: Mapping[str, Metric] = {
 }
 """All metrics by name, in the order of a table's columns. A new metric is a new entry here, and a step that computes it."""
 
-PROTOCOL = {"channel": "Y", "data_range": 255, "higher_is_better": True}
+PROTOCOL = {"channel": "Y", "data_range": 255}
+"""How PSNR and SSIM are measured, for results to say so."""
+
 SSIM_SETTINGS = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
 SSIM_WINDOW_PX = 11
 

@@ -1,4 +1,4 @@
-"""Image files to and from RGB: depth, alpha, orientation, colour profile."""
+"""Reading of image files as RGB (depth, alpha, orientation, colour profile), and conversion between depths."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_image(path: str | Path) -> Picture:
     """Read the first frame of an image file as upright RGB.
 
     Grayscale is repeated in the three channels, transparency dropped, CMYK, palettes and colour profiles other than sRGB
-    converted to sRGB, EXIF orientation applied. Whatever was done is said in `Picture.notes`.
+    converted to sRGB, EXIF orientation applied. `Picture.notes` says what was done.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def read_image(path: str | Path) -> Picture:
     try:
         data = path.read_bytes()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damage that decoders get over, and of size, which is looked at below
+            warnings.simplefilter("ignore")  # of damage that decoders tolerate, and of sizes below the limit
             picture = _read_tiff(data) if data[:4] in TIFF_MAGIC else None
             if picture is None:
                 with Image.open(io.BytesIO(data), formats=FORMATS) as file:
@@ -136,10 +136,10 @@ def crop_to_multiple(image: NDArray[Any], scale: int) -> NDArray[Any]:
 
 
 def _read_tiff(data: bytes) -> Picture | None:
-    """A TIFF of more than 8 bits, or None for the others: Pillow knows their many kinds, but not these."""
+    """A TIFF of more than 8 bits, or None for others, which Pillow reads."""
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells of all that is odd; what matters, it raises
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it warns of harmless oddities; what matters, it raises
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         if not page.dtype or page.dtype.itemsize == 1:
@@ -183,7 +183,7 @@ def _read_other(file: Any, data: bytes) -> Picture:
 
 
 def _deep_pixels(file: Any, data: bytes) -> NDArray[Any] | None:
-    """The pixels (H, W) or (H, W, C) of a PNG or PPM of more than 8 bits, which Pillow would cut to 8; None for others."""
+    """The pixels (H, W) or (H, W, C) of a PNG or PPM of more than 8 bits, which Pillow would reduce to 8; None for others."""
     if file.format == "PNG" and data[24] == 16:  # the depth in IHDR
         import imagecodecs
 
@@ -204,7 +204,8 @@ def _deep_ppm(file: Any, data: bytes) -> NDArray[np.uint16] | None:
         return None
     count = 3 * file.width * file.height
     values = np.frombuffer(data, ">u2", count, offset) if codec == "ppm" else np.array(data[offset:].split()[:count], np.uint16)
-    return rounded(values.reshape(file.height, file.width, 3) * (65535 / peak), np.uint16)
+    pixels = values.reshape(file.height, file.width, 3)
+    return pixels.astype(np.uint16) if peak == 65535 else rounded(pixels * (65535 / peak), np.uint16)
 
 
 def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
@@ -213,7 +214,7 @@ def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
     if file.mode in ("RGBA", "LA", "PA"):
         if file.getchannel("A").getextrema()[0] < 255:
             notes.append("its transparency is dropped")
-        file = _with_profile(file.convert("RGB" if file.mode != "LA" else "L"), file.info)
+        file = file.convert("RGB" if file.mode != "LA" else "L")
     if file.mode in ("L", "1"):
         if file.info.get("icc_profile"):
             notes.append("its colour profile is ignored")
@@ -222,12 +223,6 @@ def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
     if file.mode != "RGB":
         notes.append(f"{file.mode} converted to sRGB")
     return np.asarray(_to_srgb(file, notes))
-
-
-def _with_profile(file: Any, info: dict[str, Any]) -> Any:
-    if "icc_profile" in info:
-        file.info["icc_profile"] = info["icc_profile"]
-    return file
 
 
 def _to_srgb(file: Any, notes: list[str]) -> Any:
@@ -252,7 +247,7 @@ def _to_srgb(file: Any, notes: list[str]) -> Any:
 
 
 def _changes_nothing(convert: Any) -> bool:
-    """Whether a colour transform from RGB to RGB is one from sRGB to sRGB, but for rounding: whatever its profile is called."""
+    """Whether a colour transform from RGB to RGB changes no colour by more than rounding, as from sRGB to sRGB."""
     from PIL import Image, ImageCms
 
     levels = np.linspace(0, 255, 9).astype(np.uint8)

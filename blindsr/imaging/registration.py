@@ -1,4 +1,4 @@
-"""Registration of a stored kernel with its own images: a sub-pixel shift, fitted by least squares."""
+"""Registration of a stored kernel with its images: the sub-pixel shift that fits them best, by least squares."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIN_GAIN = 0.01
 
 @dataclass(frozen=True)
 class Registration:
-    """A stored kernel, and the same kernel moved to where it best explains the LR image.
+    """A stored kernel, and the same kernel shifted so that it fits the LR image best.
 
     Attributes
     ----------
@@ -39,17 +39,17 @@ class Registration:
 
     @property
     def gains(self) -> bool:
-        """Whether the moved kernel is plainly better."""
+        """Whether the shift lowers the residual by more than 1 %."""
         return self.residual_moved < (1 - MIN_GAIN) * self.residual_stored
 
     @property
     def better(self) -> Kernel:
-        """The moved kernel where it is plainly better, else the stored one."""
+        """The moved kernel if `gains`, else the stored one."""
         return self.moved if self.gains else self.stored
 
 
 def register(hr: NDArray[np.float32], lr: NDArray[np.float32], kernel: Kernel) -> Registration:
-    """Fit the shift of `kernel` under which `hr` gives `lr`.
+    """Fit the shift of `kernel` for which downscaling `hr` gives `lr`.
 
     Some published kernels do not reproduce their LR images exactly: they are a sub-pixel shift away.
 
@@ -82,7 +82,7 @@ def _fitted_shift(hr: NDArray[np.float32], lr: NDArray[np.float32], kernel: Kern
 
 
 def _moved(kernel: Kernel, shift_px: tuple[float, float]) -> Kernel:
-    """The kernel moved; for x4 with its x2 kernel, by moving that one by a third: it acts at 1 and at 2 px."""
+    """The kernel moved. A x4 kernel with a known half is moved by moving the half by a third: it acts at steps of 1 and of 2 px."""
     if kernel.half:
         return kernel.half.shifted(shift_px[0] / 3, shift_px[1] / 3).composed()
     return kernel.shifted(*shift_px)

@@ -67,7 +67,7 @@ def bicubic(image: NDArray[Any], *, scale: float | None = None, shape: tuple[int
 
 
 def check_image(image: Any) -> None:
-    """Refuse what is not an array (H, W) or (H, W, C) of floats or integers.
+    """Check that `image` is an array (H, W) or (H, W, C) of floats or integers.
 
     Raises
     ------

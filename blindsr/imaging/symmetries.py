@@ -29,7 +29,7 @@ class Symmetry(NamedTuple):
         return turned
 
     def undo(self, image: Array, axes: tuple[int, int] = (0, 1)) -> Array:
-        """What `apply` was given."""
+        """The inverse of `apply`."""
         library = _library(image)
         image = library.rot90(image, -self.turns, axes)
         restored: Array = library.flip(image, axes[1:]) if self.mirrored else image
@@ -64,5 +64,5 @@ def symmetries_of(kernel: Kernel) -> tuple[Symmetry, ...]:
 
 
 def _library(array: Any) -> Any:
-    """Numpy or torch, whichever made the array; both call flip and rot90 alike."""
+    """Numpy or torch, whichever the array is of; both have flip and rot90."""
     return np if isinstance(array, np.ndarray) else import_module("torch")

@@ -1,4 +1,4 @@
-"""PNG files: written whole with a text inside, and checked."""
+"""Writing and checking of PNG files, with a text chunk inside."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def write_png(path: Path, pixels: NDArray[Any], text: tuple[str, str] | None = None) -> None:
-    """Write a PNG, whole or not at all.
+    """Write a PNG file atomically.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def write_png(path: Path, pixels: NDArray[Any], text: tuple[str, str] | None = N
 
 
 def png_text(path: Path, keyword: str) -> str | None:
-    """The text that `write_png` put into a file under a keyword; None where there is none, or no PNG file."""
+    """The text that `write_png` stored under a keyword; None if there is none, or the file is no PNG."""
     from PIL.PngImagePlugin import PngImageFile
 
     try:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.components.builtin import External, Given, GroundTruth
-from blindsr.components.interfaces import Component
+from blindsr.components.interfaces import Component, Degradation, KernelEstimator, NonBlindSR
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention, Kernel
 from blindsr.pipeline.datasets import Dataset, Item
@@ -26,9 +26,18 @@ from blindsr.pipeline.steps import Absent, ImageFile, Input, KernelFile, Planned
 
 @dataclass
 class Plan:
-    """The steps in an order in which each comes after all that it needs, and the rows that they make.
+    """What a run consists of.
 
-    `weights` are the networks that the methods load: path, sha256, and the licence where the plugin ships them.
+    Attributes
+    ----------
+    steps
+        By their keys, each after all that it needs.
+    items, rows
+        What the result will hold.
+    weights
+        The networks that the methods load: ``path``, ``sha256``, and ``licence`` where the plugin ships them.
+    left_out, remarks
+        For the user: the methods that are left out and why, and what is odd about the inputs.
     """
 
     pipeline: Pipeline
@@ -50,12 +59,12 @@ class Plan:
 
 
 def make_plan(pipeline: Pipeline, dataset: Dataset, hashes: Hashes | None = None) -> Plan:
-    """Lay out every step of a pipeline on a dataset; `hashes` are those of an earlier run, which need not be computed again.
+    """Lay out every step of a pipeline on a dataset; `hashes` knows the files that were hashed before.
 
     Raises
     ------
     BlindSRError
-        If a file is missing or a given kernel unreadable, so that nothing starts that cannot end.
+        If a file is missing, a given kernel unreadable, or a parameter cannot be part of a key: before anything is computed.
     """
     plan = Plan(pipeline, dataset, left_out=list(pipeline.left_out))
     planner = _Planner(plan, hashes or Hashes())
@@ -84,8 +93,11 @@ def single_step(
     Raises
     ------
     BlindSRError
-        If a file cannot be read, a parameter cannot be part of a key, or the component's own files are wrong.
+        If the component only makes sense in a pipeline, a file cannot be read, a parameter cannot be part of a key, or the
+        component's own files are wrong.
     """
+    if not isinstance(component, (Degradation, KernelEstimator, NonBlindSR)):
+        raise BlindSRError(f"'{component.name}' is for pipelines; for a single image, choose another from `blindsr plugins`")
     hashes = hashes or Hashes()
     step = StepMaker(scale, hashes).step(
         kind, component, {role: _input(value, hashes) for role, value in inputs.items()}, seed=seed

@@ -10,7 +10,7 @@ from typing import Any
 
 from blindsr.errors import BlindSRError, suggestion
 
-METRICS = ("psnr", "ssim")
+PUBLISHED_METRICS = ("psnr", "ssim")
 """What a published row gives at a scale, in the file's order: dB, and 0..1."""
 
 
@@ -81,5 +81,5 @@ def _table(name: str, fields: Mapping[str, Any]) -> PublishedTable:
 
 
 def _row(fields: Mapping[str, Any]) -> PublishedRow:
-    scores = {scale: dict(zip(METRICS, fields[f"x{scale}"], strict=True)) for scale in (2, 3, 4) if f"x{scale}" in fields}
+    scores = {scale: dict(zip(PUBLISHED_METRICS, fields[f"x{scale}"], strict=True)) for scale in (2, 3, 4) if f"x{scale}" in fields}
     return PublishedRow(fields["key"], fields["method"], fields.get("type"), scores)

@@ -9,8 +9,7 @@ import numpy as np
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.metrics import Metric
-from blindsr.pipeline.published import METRICS as PUBLISHED_METRICS
-from blindsr.pipeline.published import PublishedRow, PublishedTable
+from blindsr.pipeline.published import PUBLISHED_METRICS, PublishedRow, PublishedTable
 from blindsr.report.captions import notes, places_with_different_images, title
 from blindsr.report.columns import DEFAULT, displayed
 from blindsr.report.merge import MergedRow, merged_rows

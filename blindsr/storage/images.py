@@ -1,4 +1,4 @@
-"""The SR images of a run as PNG files, where people look first."""
+"""The SR images of a result as PNG files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ STEP = "blindsr-step"
 
 
 def write_pictures(folder: Path, plan: Plan, key: str, pixels: Callable[[], NDArray[Any]]) -> None:
-    """Write what an upscaling step gave: ``METHOD/ITEM.png``, with several seeds ``METHOD/seed-N/ITEM.png``.
+    """Write the image of an upscaling step for each of its rows.
 
-    Each names its step (PNG text ``blindsr-step``); those that are there already and whole are left alone.
+    The files are ``METHOD/ITEM.png``, with several seeds ``METHOD/seed-N/ITEM.png``. Each names its step (PNG text
+    ``blindsr-step``). Complete files of the same step are left alone, and `pixels` is then not called.
     """
     for path in _paths(folder, plan, key):
         if png_text(path, STEP) != key or png_is_cut_short(path):
@@ -27,7 +28,7 @@ def write_pictures(folder: Path, plan: Plan, key: str, pixels: Callable[[], NDAr
 
 
 def remove_pictures(folder: Path, plan: Plan, key: str) -> None:
-    """Take away what earlier runs wrote where a step has failed now: it belongs to no row."""
+    """Remove the images that earlier runs wrote for the rows of a step that has failed now."""
     for path in _paths(folder, plan, key):
         if png_text(path, STEP) is not None:
             with explained(path):
@@ -44,7 +45,7 @@ def _paths(folder: Path, plan: Plan, key: str) -> Iterator[Path]:
 
 
 def folder_names(names: list[str]) -> dict[str, str]:
-    """A folder name for each method name: its letters, digits and ``+ - _ . ,``, told apart by a number where need be."""
+    """A folder name for each method name: its letters, digits and ``+ - _ . ,``, and a number where two would be equal."""
     taken: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^\w+.,-]+", "_", name).strip("._") or "method"

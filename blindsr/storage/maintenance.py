@@ -62,7 +62,7 @@ class Checked:
     problem: str
 
 
-def check(path: Path) -> Iterator[Checked]:
+def check_files(path: Path) -> Iterator[Checked]:
     """Read every step, result and image in an output folder, in a result's folder, or one file. Nothing is changed.
 
     Raises

@@ -35,6 +35,7 @@ from blindsr.storage.hdf5 import (
 from blindsr.storage.step_store import Done, StepStore
 
 DIGEST = "contents_digest"
+MIN_COPIED_BYTES = 1 << 16
 
 
 def write_result(
@@ -136,8 +137,7 @@ class _Writer:
                     notes += picture.notes
                     put_image(group, f"images/{name}", picture.pixels)
             elif isinstance(image, StepOutput) and image.key in self.steps:
-                self._done(image.key)  # checks the file that the next line copies of
-                copy_image(self.steps.path(image.key), f"arrays/{image.what}", group.require_group("images"), name)
+                self._image(group, name, image.key, image.what, self.steps.load(image.key))
         set_attributes(
             group, {"input": str(planned.source.path), "sha256": planned.source.sha256, "notes": "; ".join(dict.fromkeys(notes))}
         )
@@ -201,13 +201,21 @@ class _Writer:
             for name, curve in done.outcome.curves.items():
                 put_curve(group, f"{kind}/{name}", curve)
             if "sr" in done.outcome.arrays:
-                copy_image(self.steps.path(str(key)), "arrays/sr", group.require_group("images"), "sr")
+                self._image(group, "sr", str(key), "sr", done)
                 set_attributes(group, {"device": done.device, "threads": done.threads})
             if kind == "score":
                 metrics = done.outcome.values
             elif kind == "estimate" or row.kernel:  # the time of an image that was made elsewhere is not known
                 seconds[kind] = done.outcome.seconds
         return metrics, seconds, warnings
+
+    def _image(self, group: h5py.Group, name: str, key: str, array: str, done: Done) -> None:
+        """Write an image of a step: as it is compressed in the step's file, if opening that takes less time than compressing it."""
+        pixels = done.outcome.arrays[array]
+        if pixels.nbytes < MIN_COPIED_BYTES:
+            put_image(group, f"images/{name}", pixels)
+        else:
+            copy_image(self.steps.path(key), f"arrays/{array}", group.require_group("images"), name)
 
     def _done(self, key: str | None) -> Done | None:
         return self.steps.load(key) if key and key in self.steps else None

@@ -1,4 +1,4 @@
-"""Bicubic, twice: the ideal downscaling kernel as an estimate, and interpolation as an SR method."""
+"""The bicubic kernel as an estimator, and bicubic interpolation as an SR method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ blindsr_api = 1
 
 
 class BicubicKernel(KernelEstimator):
-    """The kernel of MATLAB's antialiased bicubic downscaling, whatever the image: what most SR methods assume."""
+    """The kernel of MATLAB's antialiased bicubic downscaling, the same for every image; most SR methods assume it."""
 
     name: ClassVar[str] = "bicubic"
 
@@ -25,7 +25,7 @@ class BicubicKernel(KernelEstimator):
 
 
 class BicubicInterpolation(NonBlindSR):
-    """MATLAB's bicubic upscaling; the kernel makes no difference."""
+    """MATLAB's bicubic upscaling; of the kernel only the scale is used."""
 
     name: ClassVar[str] = "bicubic"
 
@@ -47,11 +47,11 @@ class _Interpolation:
 
 @hookimpl
 def blindsr_kernel_estimators() -> Iterable[type[KernelEstimator]]:
-    """Hand over the estimator."""
+    """The bicubic kernel."""
     return [BicubicKernel]
 
 
 @hookimpl
 def blindsr_nonblind_sr() -> Iterable[type[NonBlindSR]]:
-    """Hand over the SR method."""
+    """Bicubic interpolation."""
     return [BicubicInterpolation]

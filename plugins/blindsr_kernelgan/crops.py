@@ -1,4 +1,4 @@
-"""Where the training crops lie: probability maps that favour strong gradients, and draws from them.
+"""Places of the training crops, drawn from probability maps that favour strong gradients.
 
 Source: KernelGAN's release (the paper's section 3 only says that crops are drawn from the LR image).
 """

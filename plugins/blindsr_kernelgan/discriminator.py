@@ -32,7 +32,7 @@ BATCH_NORM_EPS = 1e-5  # PyTorch's
 
 
 class Pass(NamedTuple):
-    """What the discriminator makes of n crops, and what its gradients need of the way there. Lists hold an item a hidden layer."""
+    """The discriminator's output for n crops, and what its gradients need. Lists have an item for each hidden layer."""
 
     output: Tensor
     """(n, positions), in 0..1: how real each patch looks."""

@@ -29,7 +29,7 @@ BICUBIC_REACHED = 0.4
 BICUBIC_PATIENCE = 3
 BICUBIC_EVERY = 200
 BICUBIC_DROP = 100.0
-BICUBIC_LEAST = 5e-6
+MIN_BICUBIC_WEIGHT = 5e-6
 CONSTRAIN_BELOW = 5e-3
 
 NEGLIGIBLE_RANK = 41
@@ -89,7 +89,7 @@ class BicubicSchedule:
         """
         small = losses < BICUBIC_REACHED
         if len(small) >= BICUBIC_PATIENCE and bool(small.unfold(0, BICUBIC_PATIENCE, 1).all(1).any()):
-            self.weight = max(self.weight / BICUBIC_DROP, BICUBIC_LEAST)
+            self.weight = max(self.weight / BICUBIC_DROP, MIN_BICUBIC_WEIGHT)
 
 
 def bicubic_kernel() -> NDArray[np.float64]:

@@ -52,18 +52,11 @@ class MichaeliIrani(KernelEstimator):
             For other scales, and for images that are too small, flat, hold NaN, or have no patches that recur.
         """
         from blindsr.api import BlindSRError
-        from blindsr_michaeli_irani.alternation import Settings, estimate
+        from blindsr_michaeli_irani.alternation import estimate
 
         if scale not in self.scales:
             raise BlindSRError(f"Michaeli and Irani's method estimates kernels for scale 2, 3 or 4, not {scale}")
-        settings = Settings(
-            iterations=self.iterations,
-            patches=self.patches,
-            neighbours=self.neighbours,
-            sigma=self.sigma,
-            smoothness=self.smoothness,
-        )
-        return estimate(lr, 2, settings, run).composed() if scale == 4 else estimate(lr, scale, settings, run)
+        return estimate(lr, 2, self, run).composed() if scale == 4 else estimate(lr, scale, self, run)
 
 
 @hookimpl

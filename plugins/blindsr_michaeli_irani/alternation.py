@@ -5,7 +5,6 @@ Source: Michaeli and Irani (ICCV 2013), sections 4 and 5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,24 +18,14 @@ from blindsr_michaeli_irani.patches import coarse, gray_levels, queries
 
 if TYPE_CHECKING:
     from blindsr.api import Image, RunContext
+    from blindsr_michaeli_irani import MichaeliIrani
 
 SIZE_PER_SCALE = 6  # the kernel is 13 x 13 at x2, 19 x 19 at x3
 NEGLIGIBLE = 1e-6  # weight of all patches together, as a fraction of their number
 FALLING = 1e-3  # by how much the mean distance must fall for another round
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The parameters of `blindsr_michaeli_irani.MichaeliIrani`, which explains them."""
-
-    iterations: int
-    patches: int
-    neighbours: int
-    sigma: float
-    smoothness: float
-
-
-def estimate(lr: Image, scale: int, settings: Settings, run: RunContext) -> Kernel:
+def estimate(lr: Image, scale: int, settings: MichaeliIrani, run: RunContext) -> Kernel:
     """The aligned kernel of an LR image.
 
     Parameters
@@ -59,7 +48,7 @@ def estimate(lr: Image, scale: int, settings: Settings, run: RunContext) -> Kern
     return Kernel(kernel, scale).align()
 
 
-def alternate(gray: NDArray[np.float64], scale: int, size: int, settings: Settings, run: RunContext) -> NDArray[np.float64]:
+def alternate(gray: NDArray[np.float64], scale: int, size: int, settings: MichaeliIrani, run: RunContext) -> NDArray[np.float64]:
     """The kernel (size, size), non-negative and not yet aligned, of a gray image of 0..255, less its mean."""
     patches = queries(gray, settings.patches)
     kernel = np.zeros((size, size))

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from blindsr_michaeli_irani.patches import PATCH_PX
 
-REFERENCES = 400_000  # patches of the downscaled image that are searched: 80 MB, and all of an image of 1.6 megapixels
+MAX_REFERENCES = 400_000  # patches of the downscaled image that are searched: 80 MB, and all of an image of 1.6 megapixels
 UNRELIABLE = 0.03  # fraction of its variance that a patch's nearest neighbour misses: at each such step it counts 1 / e as much
 
 
@@ -35,12 +35,12 @@ def find(queries: NDArray[np.float64], image: NDArray[np.float64], count: int, t
     """The `count` nearest 5 x 5 patches of `image` for each query (n, 25), exactly, by a k-d tree.
 
     The patches are first turned to their principal axes: distances stay, but the tree then splits where patches differ most,
-    and the search is several times as fast as one by matrix products. From images beyond `REFERENCES` patches, evenly spread
+    and the search is several times as fast as one by matrix products. From images beyond `MAX_REFERENCES` patches, evenly spread
     ones are searched.
     """
     grid = sliding_window_view(image, (PATCH_PX, PATCH_PX))
     total = grid.shape[0] * grid.shape[1]
-    places = np.arange(total) if total <= REFERENCES else np.linspace(0, total - 1, REFERENCES).round().astype(np.int64)
+    places = np.arange(total) if total <= MAX_REFERENCES else np.linspace(0, total - 1, MAX_REFERENCES).round().astype(np.int64)
     patches = grid[np.unravel_index(places, grid.shape[:2])].reshape(-1, PATCH_PX**2)
     axes = np.linalg.eigh(patches.T @ patches)[1][:, ::-1]
     tree = cKDTree(patches @ axes, balanced_tree=False)

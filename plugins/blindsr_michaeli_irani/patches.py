@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blindsr.api import Image
 
 PATCH_PX = 5
-COARSE_PX = 24  # the least side of the downscaled image: 400 patches to search
+MIN_COARSE_PX = 24  # the least side of the downscaled image: 400 patches to search
 GRAY = 255 * np.array([0.299, 0.587, 0.114])
 FLAT = 0.5  # gray levels of 255: less is the rounding of 8-bit images
 CONTRAST = 0.4  # of the image's: patches with less say nothing about the kernel
@@ -31,7 +31,7 @@ def gray_levels(lr: Image, scale: int, size: int) -> NDArray[np.float64]:
     BlindSRError
         If the image holds NaN or infinities, is flat, or too small for kernels of this size.
     """
-    least = size + scale * (COARSE_PX - 1)
+    least = size + scale * (MIN_COARSE_PX - 1)
     if min(lr.shape[:2]) < least:
         raise BlindSRError(
             f"the LR image of {lr.shape[1]} x {lr.shape[0]} pixels is too small: at least {least} x {least} are needed to find "

@@ -84,7 +84,7 @@ class RCAN(NonBlindSR):
         from blindsr_pretrained.upscaler import NetworkUpscaler, halo_unless_small
 
         network = rcan.network(read_weights(self.checkpoint), kernel.scale)
-        halo = halo_unless_small(lr, whole_px=rcan.WHOLE_PX, halo=rcan.TILE_HALO_PX, what="RCAN", run=run)
+        halo = halo_unless_small(lr, max_whole_px=rcan.MAX_WHOLE_PX, halo=rcan.TILE_HALO_PX, what="RCAN", run=run)
         return NetworkUpscaler(placed(network, run.device), run.device, self.self_ensemble, halo=halo)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from blindsr.api import Weights
 from blindsr_pretrained import layouts
-from blindsr_pretrained.network import TAIL_REACH_PX, Network, convolution, load, scale_of
+from blindsr_pretrained.network import TAIL_REACH_PX, Network, check_scale, convolution, load
 
 WIDE = 256
 """From so many channels on, training is only stable with scaled residuals (Lim et al., section 3.2)."""
@@ -45,9 +45,7 @@ def network(weights: Weights, scale: int, *, residual_scaling: float | None = No
         If the checkpoint is not of an EDSR for this scale.
     """
     state = layouts.official(weights, "EDSR")
-    found = scale_of(weights, state)
-    if found != scale:
-        raise weights.error(f"this EDSR is for x{found}, and asked for is x{scale}: take the checkpoint for x{scale}")
+    check_scale(weights, state, scale, what="EDSR")
     channels, blocks = layouts.outputs(state, "head.0.weight"), layouts.length(state, "body", "body.0.weight")
     if residual_scaling is None:
         residual_scaling = 0.1 if channels >= WIDE else 1.0

@@ -10,7 +10,7 @@ from blindsr_pretrained.upscaler import halo_unless_small
 if TYPE_CHECKING:
     from blindsr.api import Image, RunContext
 
-WHOLE_PX = 1 << 19
+MAX_WHOLE_PX = 1 << 19
 """LR images of up to so many pixels come whole: as many as a large tile has, and transformers take about 10 kB for each."""
 
 TILE_HALO_PX = 32
@@ -49,10 +49,10 @@ def network(weights: Weights, scale: int, device: str) -> Any:
 def halo(model: Any, lr: Image, run: RunContext) -> int | None:
     """The halo for an image: None where it comes whole, because it is small or spandrel says that the network cuts it itself."""
     tiling = _spandrel().ModelTiling
-    if model.tiling == tiling.INTERNAL or lr.shape[0] * lr.shape[1] <= WHOLE_PX:
+    if model.tiling == tiling.INTERNAL or lr.shape[0] * lr.shape[1] <= MAX_WHOLE_PX:
         return None
     if model.tiling == tiling.DISCOURAGED:
-        return halo_unless_small(lr, whole_px=WHOLE_PX, halo=TILE_HALO_PX, what=model.architecture.name, run=run)
+        return halo_unless_small(lr, max_whole_px=MAX_WHOLE_PX, halo=TILE_HALO_PX, what=model.architecture.name, run=run)
     return TILE_HALO_PX
 
 

@@ -1,4 +1,4 @@
-"""Which network a checkpoint is of, told by the names of its entries, and those names in the official layout."""
+"""Recognition of a checkpoint's network by the names of its entries, and conversion of the names to the official layout."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SIGNS = (
     ("SwinIR", r"layers\.0\.residual_group\.blocks\.0\..*"),
     ("ESRGAN", r"(RRDB_trunk\.0\.RDB1|body\.0\.rdb1|model\.1\.sub\.0\.RDB1)\..*"),
 )
-"""Networks, and the pattern of an entry that gives each away; the first that fits counts."""
+"""Networks, and the pattern of an entry that only they have; the first match counts."""
 
 COMPONENTS = {"EDSR": "edsr", "RCAN": "rcan", "SRMD": "srmd", "HAT": "spandrel", "SwinIR": "spandrel", "ESRGAN": "spandrel"}
-"""The components that run them."""
+"""The component that runs each network."""
 
 BASICSR = (
     (r"conv_first\.", "head.0."),
@@ -30,7 +30,7 @@ BASICSR = (
     (r"body\.(\d+)\.residual_group\.(\d+)\.rcab\.3\.attention\.1\.", r"body.\1.body.\2.body.3.conv_du.0."),
     (r"body\.(\d+)\.residual_group\.(\d+)\.rcab\.3\.attention\.3\.", r"body.\1.body.\2.body.3.conv_du.2."),
 )
-"""How BasicSR's names of EDSR and RCAN begin, and the official ones."""
+"""Prefixes of BasicSR's names of EDSR and RCAN, and the official ones."""
 
 
 def network_of(state: State) -> str | None:

@@ -1,4 +1,4 @@
-"""What EDSR and RCAN have in common: everything but the blocks of their bodies. Names are those of the official files."""
+"""What EDSR and RCAN share: head, tail and loading: all but the blocks. Names are those of the official files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Network(nn.Module):
         return self._enlarged(self.body(shallow).add_(shallow)) / self.value_range
 
     def _enlarged(self, features: torch.Tensor) -> torch.Tensor:
-        """The tail of all features (1, C, H, W), strip by strip, which changes nothing but the memory that it takes."""
+        """The tail of all features (1, C, H, W), strip by strip, which saves memory and gives the same result."""
         height, width = features.shape[-2:]
         sr = features.new_empty((1, 3, self.scale * height, self.scale * width))
         rows = max(STRIP_ROWS, STRIP_PX // width)
@@ -61,26 +61,27 @@ def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, 3, padding=1)
 
 
-def scale_of(weights: Weights, state: State) -> int:
-    """The scale of a network, by the shapes of its tail.
+def check_scale(weights: Weights, state: State, scale: int, *, what: str) -> None:
+    """Compare the scale of a network, by the shapes of its tail, with the one that is asked for.
 
     Raises
     ------
     BlindSRError
-        If they are not those of such a network.
+        If it is another one, or they are not the shapes of such a network. `what` names the network.
     """
     channels = layouts.outputs(state, "head.0.weight")
     factors: list[int] = []
     while (entry := f"tail.0.{2 * len(factors)}.weight") in state:
         factors.append({4 * channels: 2, 9 * channels: 3}.get(layouts.outputs(state, entry), 0))
-    scale = {(2,): 2, (3,): 3, (2, 2): 4, (2, 2, 2): 8}.get(tuple(factors))
-    if scale is None:
+    found = {(2,): 2, (3,): 3, (2, 2): 4, (2, 2, 2): 8}.get(tuple(factors))
+    if found is None:
         raise weights.error("its tail.0 is not the upsampler of a network for x2, x3, x4 or x8")
-    return scale
+    if found != scale:
+        raise weights.error(f"this {what} is for x{found}, and asked for is x{scale}: take the checkpoint for x{scale}")
 
 
 def load(network: Network, weights: Weights, state: State, *, what: str) -> None:
-    """Put the weights into a network that was built on the device "meta"; DIV2K's mean stands in for one that is not there.
+    """Put the weights into a network that was built on the device "meta"; a missing mean is replaced by DIV2K's.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def load(network: Network, weights: Weights, state: State, *, what: str) -> None
 
 
 def placed(network: Network, device: str) -> Network:
-    """The network itself, moved to a device, with its channels last on the CPU, where that is about twice as fast."""
+    """The network, moved to a device; on the CPU with channels last, which is about twice as fast there."""
     layout = torch.channels_last if device == "cpu" else torch.contiguous_format
     network.to(device)
     return network.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]  # a signature that torch's types lack

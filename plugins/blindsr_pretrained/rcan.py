@@ -1,4 +1,7 @@
-"""RCAN: a body of groups of residual blocks that weigh their channels by what the image holds."""
+"""RCAN: groups of residual blocks with channel attention.
+
+spandrel has this network, too, but needs torchvision and is an optional extra; what RCAN shares with EDSR is here anyway.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from torch import nn
 
 from blindsr.api import Weights
 from blindsr_pretrained import layouts
-from blindsr_pretrained.network import Network, convolution, load, scale_of
+from blindsr_pretrained.network import Network, check_scale, convolution, load
 
-WHOLE_PX = 2_000_000
+MAX_WHOLE_PX = 2_000_000
 """LR images of up to so many pixels come whole, in about 1 kB a pixel; DIV2K's have half as many at x2."""
 
 TILE_HALO_PX = 32
@@ -27,7 +30,7 @@ class ChannelAttention(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features (1, C, H, W), in the place of `x` itself."""
+        """Features (1, C, H, W); `x` is overwritten."""
         weights: torch.Tensor = self.conv_du(x.mean((2, 3), keepdim=True))
         return x.mul_(weights)
 
@@ -79,9 +82,7 @@ def network(weights: Weights, scale: int) -> RCAN:
         If the checkpoint is not of an RCAN for this scale.
     """
     state = layouts.official(weights, "RCAN")
-    found = scale_of(weights, state)
-    if found != scale:
-        raise weights.error(f"this RCAN is for x{found}, and asked for is x{scale}: take the checkpoint for x{scale}")
+    check_scale(weights, state, scale, what="RCAN")
     channels = layouts.outputs(state, "head.0.weight")
     squeezed = layouts.outputs(state, "body.0.body.0.body.3.conv_du.0.weight")
     groups, blocks = layouts.length(state, "body", "body.0.body.0.weight"), layouts.length(state, "body.0.body", "body.0.weight")

@@ -1,4 +1,4 @@
-"""Applying a network to tiles."""
+"""Upscaling of tiles by a network."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class NetworkUpscaler:
         return sr
 
 
-def halo_unless_small(lr: Image, *, whole_px: int, halo: int, what: str, run: RunContext) -> int | None:
-    """None, for the image as a whole, if it has at most `whole_px` pixels; else `halo`, and a warning.
+def halo_unless_small(lr: Image, *, max_whole_px: int, halo: int, what: str, run: RunContext) -> int | None:
+    """None, for the image as a whole, if it has at most `max_whole_px` pixels; else `halo`, and a warning.
 
     For networks that look at the whole image. `what` names the network.
     """
     height, width = lr.shape[:2]
-    if height * width <= whole_px:
+    if height * width <= max_whole_px:
         return None
     run.warn(
-        f"{what} looks at the whole image, but {width} x {height} pixels are too many at once (at most {whole_px:,}): "
+        f"{what} looks at the whole image, but {width} x {height} pixels are too many at once (at most {max_whole_px:,}): "
         f"it is cut into tiles, whose brightness or sharpness may differ slightly"
     )
     return halo

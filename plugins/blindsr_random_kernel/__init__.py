@@ -18,7 +18,7 @@ blindsr_api = 1
 
 
 class RandomKernel(Degradation):
-    """A kernel of its own for every image; the x4 kernel is the x2 kernel applied twice.
+    """Draws a kernel for each image; the x4 kernel is the x2 kernel applied twice.
 
     Source: Bell-Kligler et al., KernelGAN (NeurIPS 2019), section 5.1, with the settings of the published DIV2KRK.
     """
@@ -64,7 +64,7 @@ class RandomKernel(Degradation):
 
 
 def _realigned(array: np.ndarray) -> Kernel:
-    """Undo the shift that the noise made, keeping the size: what leaves the frame is cut, as in DIV2KRK."""
+    """Undo the shift of the centre of mass by the noise. The size stays, and what leaves the frame is cut, as in DIV2KRK."""
     import numpy as np
     from scipy import ndimage
 
@@ -77,5 +77,5 @@ def _realigned(array: np.ndarray) -> Kernel:
 
 @hookimpl
 def blindsr_degradations() -> Iterable[type[Degradation]]:
-    """Hand over the degradation."""
+    """The random kernel."""
     return [RandomKernel]

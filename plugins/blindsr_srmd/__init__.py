@@ -1,4 +1,4 @@
-"""SRMD: one network for many kernels, told which by coefficients stretched over the image (Zhang et al., CVPR 2018)."""
+"""SRMD: one network for many kernels, conditioned on its PCA coefficients (Zhang et al., CVPR 2018)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PCA_FILE = "srmd_pca_matlab.mat"
 
 
 def _beside(value: Any, info: ValidationInfo) -> Any:
-    """The matrix's usual place, where none is given."""
+    """By default, the PCA matrix beside the checkpoint."""
     checkpoint = info.data.get("checkpoint")
     return checkpoint.with_name(PCA_FILE) if value is None and checkpoint else value
 
@@ -57,7 +57,7 @@ class SRMD(NonBlindSR):
         return {} if self.checkpoint else {own_weights(scale): "Apache-2.0"}
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        """Load the network and tell it the kernel.
+        """Load the network and condition it on the kernel.
 
         Raises
         ------

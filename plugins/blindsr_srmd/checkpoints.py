@@ -24,7 +24,7 @@ PUBLISHED_SIDE = 15
 
 @dataclass(frozen=True)
 class Model:
-    """A network with what it needs to know of kernels.
+    """A network and how it is told a kernel.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Model:
 
 
 def save(path: Path, model: Model, about: Mapping[str, Any]) -> None:
-    """Write a network of our own in half precision, with `about` (plain JSON) in its header."""
+    """Write a network of our own format in half precision, with `about` (as JSON) in its header."""
     tensors = {name: value.detach().half().contiguous() for name, value in model.network.state_dict().items()}
     tensors["basis"] = torch.from_numpy(np.ascontiguousarray(model.basis.basis, np.float32))
     tensors["mean"] = torch.from_numpy(np.ascontiguousarray(model.basis.mean, np.float32))

@@ -1,4 +1,4 @@
-"""A kernel as a few coefficients: its projection on the principal components of many."""
+"""Kernels as a few coefficients: projections on principal components."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class KernelBasis:
     mean: Array
 
     def coefficients(self, array: NDArray[Any]) -> Array:
-        """Of one kernel array (n, n) of any odd size, cut or padded around its middle and normalised; shape (coefficients,)."""
+        """The coefficients of a kernel array (n, n) of any odd size, which is cut or padded around its middle and normalised."""
         inside = framed(array, self.mean.shape[0])
         return np.tensordot(self.basis, inside - self.mean, axes=2)
 
@@ -48,5 +48,5 @@ def framed(array: NDArray[Any], side: int) -> Array:
 
 
 def aligned_array(kernel: Kernel) -> Array:
-    """The array of a kernel, aligned, as the networks were trained on; how far it was off is for the SR image to follow."""
+    """The array of a kernel, aligned, as the networks were trained on; the SR image is shifted by the misalignment instead."""
     return kernel.array if max(map(abs, kernel.misalignment_px)) < 1e-3 else kernel.align().array

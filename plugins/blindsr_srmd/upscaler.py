@@ -1,4 +1,4 @@
-"""Applying a network that has been told its kernel."""
+"""Upscaling by a network that is conditioned on a kernel."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SRMDUpscaler:
 
     @property
     def halo(self) -> int:
-        """LR pixels of context."""
+        """LR pixels around a tile that can change its result."""
         moved_px = max(map(abs, self.kernel.misalignment_px)) + SPLINE_REACH_PX if self._moves else 0
         corrected_px = self.back_projections * back_projection_reach_px(self.kernel)
         return REACH_PX + math.ceil(moved_px / self.kernel.scale) + corrected_px

@@ -48,17 +48,9 @@ class ZSSR(NonBlindSR):
         BlindSRError
             If a side of the image has fewer than 16 pixels.
         """
-        from blindsr_zssr.scales import Settings, fit
+        from blindsr_zssr.scales import fit
 
-        settings = Settings(
-            iterations=self.iterations,
-            noise=self.noise,
-            back_projections=self.back_projections,
-            augment=self.augment,
-            self_ensemble=self.self_ensemble,
-            x4=self.x4,
-        )
-        return fit(lr, kernel, settings, run)
+        return fit(lr, kernel, self, run)
 
 
 @hookimpl

@@ -23,7 +23,8 @@ class Optimizer:
     With Muon (K. Jordan et al., 2024) in place of Adam, a few hundred steps train this network further than thousands:
     the step of a hidden layer is its momentum with all singular values made nearly equal, so the rare directions that
     restore fine detail move as fast as the common ones. Its size is 0.2 sqrt(inputs) times the rate, that is, a root mean
-    square like Adam's (Liu et al., arXiv:2502.16982, section 2.2) at the same rate.
+    square like Adam's (Liu et al., arXiv:2502.16982, section 2.2) at the same rate. ``benchmarks/zssr_optimizer.py`` compares it
+    with ``torch.optim.Muon``, which takes one matrix at a time and computes in bfloat16, so its results differ.
     """
 
     def __init__(self, network: Network, muon_rate: float) -> None:

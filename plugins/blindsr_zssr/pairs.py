@@ -17,7 +17,7 @@ CROP_PX = 32
 
 
 class Batch(NamedTuple):
-    """Crops, as the network takes them."""
+    """A batch of training crops."""
 
     son: torch.Tensor
     """(N, 3, c, c), float32: the interpolated son."""

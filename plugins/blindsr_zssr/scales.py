@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blindsr.api import IDENTITY, SYMMETRIES, BlindSRError, Kernel, symmetries_of
@@ -15,6 +14,7 @@ from blindsr_zssr.upscaler import ZSSRUpscaler
 
 if TYPE_CHECKING:
     from blindsr.api import Image, RunContext
+    from blindsr_zssr import ZSSR
 
 MIN_SIDE_PX = 16
 CROPS = 2
@@ -24,20 +24,8 @@ MUON_RATE_AUGMENTED = 2e-3
 """Ever new fathers gain from larger steps (0.1 dB, two images of Set5); on one fixed pair they can break a training."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The parameters of the ``zssr`` component, documented there."""
-
-    iterations: int
-    noise: float
-    back_projections: int
-    augment: bool
-    self_ensemble: bool
-    x4: str
-
-
-def fit(lr: Image, kernel: Kernel, settings: Settings, run: RunContext) -> ZSSRUpscaler:
-    """Train on `lr` (H, W, 3), float32, in [0, 1].
+def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpscaler:
+    """Train on `lr` (H, W, 3), float32, in [0, 1], as the component's parameters say.
 
     For x4 the weights of the training with the x2 kernel carry over to one with the x4 kernel, and with augmentation the x2 result
     joins the fathers (Shocher et al., CVPR 2018, section 3.2). The cascade leaves the second training out and applies the

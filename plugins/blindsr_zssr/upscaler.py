@@ -21,7 +21,7 @@ class ZSSRUpscaler:
     """Upscales tiles of the image that `network` was trained on. All in float32, so that tiles equal the whole.
 
     With two kernels, x2 and x4, the network enlarges its own x2 result once more: it has learned to undo a downscaling by
-    2, and downscaling by the x4 kernel is doing that twice.
+    2, and the x4 kernel downscales by 2 twice.
     """
 
     network: Network

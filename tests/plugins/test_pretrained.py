@@ -367,11 +367,11 @@ def test_edsrs_halo_is_no_larger_than_its_reach(tmp_path: Path) -> None:
 def test_rcan_sees_the_whole_image_while_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     method, run = RCAN(checkpoint=saved(tmp_path / "rcan.pt", weights(rcan_layout(2))), self_ensemble=False), Run()
     lr = picture(40, 50)
-    monkeypatch.setattr(rcan, "WHOLE_PX", 40 * 50)
+    monkeypatch.setattr(rcan, "MAX_WHOLE_PX", 40 * 50)
     assert fitted(method, 2, lr, run).halo is None
     assert run.warnings == []
 
-    monkeypatch.setattr(rcan, "WHOLE_PX", 40 * 50 - 1)
+    monkeypatch.setattr(rcan, "MAX_WHOLE_PX", 40 * 50 - 1)
     upscaler = fitted(method, 2, lr, run)
     assert upscaler.halo == 32
     assert len(run.warnings) == 1
@@ -591,7 +591,7 @@ def test_how_spandrels_networks_are_cut(spandrel: Any, monkeypatch: pytest.Monke
         class architecture:  # noqa: N801
             name = "SwinIR"
 
-    monkeypatch.setattr(foreign, "WHOLE_PX", 99)
+    monkeypatch.setattr(foreign, "MAX_WHOLE_PX", 99)
     small, large = picture(9, 11), picture(10, 10)
     for tiling_of_it, halo, warnings in (("SUPPORTED", 32, 0), ("DISCOURAGED", 32, 1), ("INTERNAL", None, 0)):
         Model.tiling = spandrel.ModelTiling[tiling_of_it]  # type: ignore[attr-defined]

@@ -34,7 +34,8 @@ def sample_kernels(count: int, scale: int, rng: np.random.Generator) -> Array:
     """
     arrays = _gaussians(count, 2 if scale == 4 else scale, rng)
     if scale == 4:
-        arrays = np.stack([compose(array, 2) for array in arrays])
+        arrays = np.clip(compose(arrays, 2), 0, None)
+        arrays /= arrays.sum((1, 2), keepdims=True)
     arrays[rng.random(count) < BICUBIC_SHARE] = framed(Kernel.bicubic(scale).array, FRAME[scale])
     return arrays
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from blindsr.errors import printable
 from blindsr.imaging.metrics import Metric
-from blindsr.pipeline.published import METRICS as PUBLISHED_METRICS
-from blindsr.pipeline.published import PublishedRow, PublishedTable
+from blindsr.pipeline.published import PUBLISHED_METRICS, PublishedRow, PublishedTable
 from blindsr.report.layout import Comparison
 from blindsr.report.summary import MethodSummary
 
