@@ -84,6 +84,6 @@ def test_images_of_another_range_are_refused(photo: np.ndarray) -> None:
 def test_the_table_of_metrics_names_each_once_with_its_direction() -> None:
     errors = kernel_errors(Kernel.bicubic(2), Kernel.gaussian(1.0, scale=2))
     assert set(errors) < set(METRICS)
-    assert [name for name, metric in METRICS.items() if metric.measures_quality] == ["psnr", "ssim", *errors]
+    assert [name for name, metric in METRICS.items() if metric.higher_is_better is not None] == ["psnr", "ssim", *errors]
     assert [metric.name for metric in METRICS.values() if metric.higher_is_better is False] == ["kernel_l2"]
     assert f"{27.654321:{METRICS['psnr'].format}} {METRICS['psnr'].unit}" == "27.65 dB"

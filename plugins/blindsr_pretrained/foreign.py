@@ -21,11 +21,6 @@ def network(weights: Weights, scale: int, device: str) -> Any:
     """The ``spandrel.ImageModelDescriptor`` of a checkpoint: a function of images (1, 3, H, W) in [0, 1].
 
     The file is read by `read_weights`, so spandrel gets nothing but tensors, and no TorchScript is run.
-
-    Raises
-    ------
-    BlindSRError
-        If spandrel cannot be imported, does not know the network, or the network is not for RGB images or for this scale.
     """
     spandrel = _spandrel()
     try:
