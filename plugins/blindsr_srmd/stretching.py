@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +12,13 @@ from blindsr.api import Kernel
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class KernelBasis:
-    """``coefficients = basis @ (kernel - mean)`` of a kernel in a square frame.
-
-    Attributes
-    ----------
-    basis
-        (coefficients, side, side).
-    mean
-        (side, side); zero where the components are uncentred.
-    """
+class KernelBasis(NamedTuple):
+    """``coefficients = basis @ (kernel - mean)`` of a kernel in a square frame."""
 
     basis: Array
+    """(coefficients, side, side)"""
     mean: Array
+    """(side, side); zero where the components are uncentred."""
 
     def coefficients(self, array: NDArray[Any]) -> Array:
         """The coefficients of a kernel array (n, n) of any odd size, which is cut or padded around its middle and normalised."""
@@ -36,15 +28,10 @@ class KernelBasis:
 
 def framed(array: NDArray[Any], side: int) -> Array:
     """A kernel array in a square frame of `side` pixels around its middle pixel, summing to 1; what lies outside is cut."""
-    out = np.zeros((side, side))
-    pairs = []
-    for size in array.shape:
-        half = min(size, side) // 2
-        pairs.append((slice(side // 2 - half, side // 2 + half + 1), slice(size // 2 - half, size // 2 + half + 1)))
-    (rows_to, rows_from), (columns_to, columns_from) = pairs
-    out[rows_to, columns_to] = array[rows_from, columns_from]
-    inside: Array = out / out.sum()
-    return inside
+    inside = np.asarray(array, np.float64)[tuple(slice(max(n // 2 - side // 2, 0), n // 2 + side // 2 + 1) for n in array.shape)]
+    padded = np.pad(inside, [((side - n) // 2,) * 2 for n in inside.shape])
+    whole: Array = padded / padded.sum()
+    return whole
 
 
 def aligned_array(kernel: Kernel) -> Array:
