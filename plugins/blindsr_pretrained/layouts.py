@@ -72,4 +72,6 @@ def _renamed(state: State) -> State:
     inner = {group: length(state, f"body.{group}.residual_group", "rcab.0.weight") for group in range(count)}
     after = [(rf"^body\.{group}\.conv\.", f"body.{group}.body.{blocks}.") for group, blocks in inner.items()]
     patterns = [*BASICSR, (r"^conv_after_body\.", f"body.{count}."), *after]
-    return {reduce(lambda text, pattern: re.sub(*pattern, text), patterns, name): tensor for name, tensor in state.items()}
+    return {
+        reduce(lambda text, pattern: re.sub(pattern[0], pattern[1], text), patterns, name): tensor for name, tensor in state.items()
+    }

@@ -12,9 +12,8 @@ from scipy import ndimage
 
 from blindsr.api import Kernel, back_project, back_projection_reach_px
 from blindsr_srmd.checkpoints import Model
-from blindsr_srmd.equivalent_blur import equivalent_blur
 from blindsr_srmd.network import REACH_PX, SRMDNet
-from blindsr_srmd.stretching import aligned_array
+from blindsr_srmd.stretching import aligned_array, equivalent_blur
 
 if TYPE_CHECKING:
     from blindsr.api import Image
