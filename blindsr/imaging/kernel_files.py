@@ -44,10 +44,10 @@ def read_kernel_array(path: Path) -> Array:
 
 def write_kernel_array(path: Path, array: Array) -> None:
     """Write an array atomically, in the format that the suffix of `path` names."""
-    from scipy.io import savemat
-
     out = io.BytesIO()
     if path.suffix == ".mat":
+        from scipy.io import savemat
+
         savemat(out, {"Kernel": array}, do_compression=True)
         out.seek(0)
         out.write(MAT_HEADER.ljust(116))  # scipy's own header holds the time: the same kernel would not give the same bytes
