@@ -97,6 +97,7 @@ def test_a_new_entry_of_the_table_is_scored(photo: np.ndarray, monkeypatch: pyte
         return float(np.abs(sr.astype(int) - hr).max()) + shave
 
     monkeypatch.setitem(METRICS, "largest_error", Metric("largest_error", "error", "1", False, ".1f", of_images=largest_error))
-    outcome = perform(Task("score", None, 2, StepInputs(sr=photo, hr=photo[::-1].copy()), "ab", "cd"))
+    sr, hr = photo[:64, :64], photo[:64, 64:128]
+    outcome = perform(Task("score", None, 2, StepInputs(sr=sr, hr=hr), "ab", "cd"))
     assert list(outcome.values) == ["psnr", "ssim", "largest_error"]
-    assert outcome.values["largest_error"] == np.abs(photo.astype(int) - photo[::-1]).max() + 2
+    assert outcome.values["largest_error"] == np.abs(sr.astype(int) - hr).max() + 2
