@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Protocol
 import pluggy
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from blindsr.components.paths import InputFile, InputFolder
+from blindsr.components.paths import InputFile as InputFile
+from blindsr.components.paths import InputFolder as InputFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,11 +43,6 @@ else:
     np, torch, _kernel, _reader = map(_Later, ("numpy", "torch", "blindsr.imaging.kernel", "blindsr.imaging.reader"))
     Kernel = ForwardRef("_kernel.Kernel", module=__name__)
     Image = ForwardRef("_reader.Image", module=__name__)
-
-__all__ = [
-    "API_VERSION", "SUPPORTED_API_VERSIONS", "Component", "Degradation", "InputFile", "InputFolder", "KernelEstimator",
-    "NonBlindSR", "RunContext", "Upscaler", "hookimpl",
-]  # fmt: skip
 
 API_VERSION = 1
 """The newest version of these interfaces. A plugin module says which one it was written for: ``blindsr_api = 1``."""
