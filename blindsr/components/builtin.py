@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from blindsr.components.interfaces import Component, InputFile, InputFolder
+from blindsr.components.interfaces import Component
+from blindsr.components.paths import InputFile, InputFolder
 from blindsr.errors import BlindSRError
 
 

@@ -19,9 +19,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Protocol
 import pluggy
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from blindsr.components.paths import InputFile as InputFile
-from blindsr.components.paths import InputFolder as InputFolder
-
 if TYPE_CHECKING:
     import numpy as np
     import torch

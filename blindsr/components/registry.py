@@ -100,7 +100,10 @@ class Registry:
         except ValidationError as error:
             names = self.get(kind, name).model_fields
             raise BlindSRError(
-                *(f"{'.'.join(map(str, (name, *e['loc'])))}: {validation_message(e, names)}" for e in error.errors(include_url=False))
+                *(
+                    f"{'.'.join(map(str, (name, *e['loc'])))}: {validation_message(e, names)}"
+                    for e in error.errors(include_url=False)
+                )
             ) from None
 
     def validated(self, kind: Kind, name: str, settings: Any, context: Mapping[str, Any]) -> Component:
