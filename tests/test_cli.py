@@ -205,7 +205,10 @@ def test_wrong_input_gets_a_line_and_an_exit_code(
         (["estimate", "absent.png"], "absent.png: no such file"),
         (["estimate", "hr/cat.png", "--method", "kernelgn"], "unknown kernel estimator 'kernelgn'; did you mean 'kernelgan'?"),
         (["estimate", "hr/cat.png", "--set", "iteration=3"], "unknown parameter; did you mean 'iterations'?"),
-        (["estimate", "hr/cat.png", "--method", "ground_truth"], "does nothing to an image alone"),
+        (
+            ["estimate", "hr/cat.png", "--method", "ground_truth"],
+            "'ground_truth' is for pipelines; for a single image, choose another",
+        ),
         (["estimate", "hr/cat.png", "-o", "k.txt"], "written as .mat, .npy, .png, not as '.txt'"),
         (["estimate", "hr/cat.png", "--method", "bicubic", "-o", "no/where.mat"], "no/where.mat: there is no folder no"),
         (["estimate", "hr/cat.png", "--device", "cuda"], "torch sees no CUDA GPU"),

@@ -16,7 +16,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Protocol
 
-import pluggy
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 if TYPE_CHECKING:
@@ -46,9 +45,6 @@ API_VERSION = 1
 
 SUPPORTED_API_VERSIONS = (1,)
 """The versions that plugins may be written for (docs/api-policy.md)."""
-
-hookimpl = pluggy.HookimplMarker("blindsr")
-"""Marks a function of a plugin module as one of the hooks: ``blindsr_kernel_estimators`` and its like."""
 
 
 class Component(BaseModel, ABC):

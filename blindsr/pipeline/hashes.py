@@ -102,7 +102,7 @@ class Hashes:
 
 
 def read_side_file(file: Path, content: type[T]) -> T | None:
-    """The content of a JSON file beside the results, strictly of the type `content`; None if absent, damaged or of another shape."""
+    """The content of a JSON file beside the results, strictly of the type `content`; None if absent or anything else."""
     try:
         return TypeAdapter(content).validate_json(file.read_bytes(), strict=True)
     except (OSError, ValueError):  # pydantic's ValidationError is a ValueError
