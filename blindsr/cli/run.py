@@ -107,7 +107,7 @@ def _conclude(report: Report) -> int:
         summaries = summarise([result])
     columns = filled(columns_named("psnr,ssim,kernel_l2,seconds"), summaries)
     click.echo(to_text(Comparison(summaries, columns), "terminal"))
-    total, computed, cached, failed = map(len, (report.plan.steps, report.computed, report.cached, report.failures))
+    total, computed, cached, failed = len(report.plan.steps), len(report.computed), len(report.cached), len(report.failures)
     if report.interrupted:
         done = f"interrupted: {computed + cached} of {total} steps are done; run the same command to go on"
     elif not computed and not failed:
