@@ -213,7 +213,7 @@ def test_wrong_input_gets_a_line_and_an_exit_code(
         (["estimate", "hr/cat.png", "-o", "k.txt"], "written as .mat, .npy, .png, not as '.txt'"),
         (["estimate", "hr/cat.png", "--method", "bicubic", "-o", "no/where.mat"], "no/where.mat: there is no folder no"),
         (["estimate", "hr/cat.png", "--device", "cuda"], "torch sees no CUDA GPU"),
-        (["run", "quick.yaml", "--hr", ""], "need a path, not an empty text"),
+        (["run", "quick.yaml", "--hr", ""], "Invalid value for '--hr': needs a path, not an empty text"),
         (["run", "quick.yaml", "--out", ""], "needs a path, not an empty text"),
         (["run", "quick.yaml", "--timeout", "nan"], "--timeout nan: must be a number of seconds above 0"),
         (["run", "quick.yaml", "--threads", "99999"], "99999 is not in the range"),

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 @cli.command()
 @click.argument("pipeline")
-@click.argument("photos", nargs=-1, metavar="")
-@click.option("--data", metavar="FOLDER", help="Run on a set in DIV2KRK's layout.")
-@click.option("--hr", metavar="FOLDER", help="Run on a folder of HR images, degraded by the pipeline's degradation.")
-@click.option("--lr", metavar="PHOTO...", multiple=True, help="Run on LR images: files, or a folder.")
+@click.argument("photos", nargs=-1, metavar="", type=AnyPath())
+@click.option("--data", metavar="FOLDER", type=AnyPath(), help="Run on a set in DIV2KRK's layout.")
+@click.option(
+    "--hr", metavar="FOLDER", type=AnyPath(), help="Run on a folder of HR images, degraded by the pipeline's degradation."
+)
+@click.option("--lr", metavar="PHOTO...", type=AnyPath(), multiple=True, help="Run on LR images: files, or a folder.")
 @click.option("--scale", type=click.IntRange(2, 4), help="Instead of the pipeline's scale.")
 @click.option("--seeds", metavar="0,1,2", help="Instead of the pipeline's seeds.")
 @settings_option
@@ -78,15 +80,13 @@ def run(
 
 
 def _arguments(
-    *, photos: tuple[str, ...], data: str | None, hr: str | None, lr: tuple[str, ...], seeds: str | None, items: str | None,
+    *, photos: tuple[Path, ...], data: Path | None, hr: Path | None, lr: tuple[Path, ...], seeds: str | None, items: str | None,
     **others: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """The arguments of `plan_run` that the options mean."""
     if photos and not lr:
         raise BlindSRError(f"unexpected argument '{photos[0]}'; photographs follow --lr, the pipeline comes first")
-    sources = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos] or None}.items() if v is not None}
-    if "" in (data, hr, *lr, *photos):
-        raise BlindSRError("--data, --hr and --lr need a path, not an empty text (an unset variable?)")
+    sources = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos]}.items() if v}
     if items == "":
         raise BlindSRError("--items needs a pattern, not an empty text (an unset variable?)")
     if len(sources) > 1:

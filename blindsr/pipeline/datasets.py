@@ -39,23 +39,20 @@ class Dataset:
 
 def sample(names: Sequence[str]) -> Dataset:
     """HR photographs that come with scikit-image: `SAMPLES`."""
-    from importlib.util import find_spec
+    import skimage
 
-    found = find_spec("skimage")
-    assert found is not None
-    assert found.origin is not None
     for name in names:
         if name not in SAMPLES:
             raise BlindSRError(f"unknown sample '{name}'{alternatives(name, SAMPLES)}")
     names = list(dict.fromkeys(names))
-    folder = Path(found.origin).parent / "data"
+    folder = Path(skimage.__file__).parent / "data"
     return Dataset("-".join(("sample", *names)), tuple(Item(name, hr=folder / f"{name}.png") for name in names))
 
 
 def hr_folder(folder: Path) -> Dataset:
     """Every image of a folder as an HR image."""
-    files = _images_in(folder)
-    return Dataset(_label(folder), tuple(Item(name, hr=path) for name, path in _named(files)))
+    items = tuple(Item(name, hr=path) for name, path in _named(_images_in(folder)))
+    return Dataset(_label(folder), items)
 
 
 def lr_images(paths: Sequence[Path]) -> Dataset:

@@ -54,9 +54,8 @@ class Pipeline:
     def dataset(self) -> datasets.Dataset:
         """The items of its data."""
         if self.data is None:
-            raise BlindSRError(
-                f"{self.path}: names no data; give it some: {{lr: [PHOTO]}}, {{hr: FOLDER}} or {{div2krk: FOLDER}} as `data`"
-            )
+            shapes = "{lr: [PHOTO]}, {hr: FOLDER} or {div2krk: FOLDER}"
+            raise BlindSRError(f"{self.path}: names no data; give it some: {shapes} as `data`")
         return self.data.dataset(self.scale, self.base)
 
     def resolved(self) -> dict[str, Any]:
@@ -69,8 +68,8 @@ class Pipeline:
             "name": self.name,
             "scale": self.scale,
             "seeds": list(self.seeds),
-            "data": self.data.model_dump(mode="json", exclude_none=True) if self.data else None,
-            "degradation": fields(self.degradation) if self.degradation else None,
+            "data": self.data and self.data.model_dump(mode="json", exclude_none=True),
+            "degradation": self.degradation and fields(self.degradation),
             "data_seed": self.data_seed,
             "methods": {
                 m.name: {"type": m.type, "kernel": fields(m.kernel), "sr": fields(m.sr), "published": m.published}
@@ -117,9 +116,8 @@ def _degradation(value: Any, info: ValidationInfo) -> Component | None:
         return _component("degradation")(value, info)
     data = info.data.get("data")
     if data and data.has_hr_only:
-        raise PydanticCustomError(
-            "required_beside", "is required where the data are HR images, e.g. random_kernel", {"beside": ("data",)}
-        )
+        message = "is required where the data are HR images, e.g. random_kernel"
+        raise PydanticCustomError("required_beside", message, {"beside": ("data",)})
     return None
 
 

@@ -30,7 +30,6 @@ class ImageCache:
         self._bytes = 0
 
     def get(self, sha256: str, decode: Callable[[], Picture]) -> Picture:
-        """The image of that file, decoded if it is not kept."""
         picture = self._pictures.pop(sha256, None)
         if picture is None:
             picture = decode()
@@ -48,12 +47,10 @@ class ImageFile(HashedFile):
 
     @classmethod
     def of(cls, file: HashedFile) -> ImageFile:
-        """The image in a file."""
         return cls(file.path, file.sha256, file.stamp)
 
     @property
     def key(self) -> str:
-        """What stands for it in the keys of steps."""
         return f"image:{self.sha256}"
 
     def read(self, cache: ImageCache | None = None) -> Picture:
@@ -70,7 +67,6 @@ class Absent:
 
     @property
     def key(self) -> str:
-        """What stands for it in the keys of steps."""
         return f"absent:{self.message}"
 
 
@@ -85,7 +81,6 @@ class KernelFile(HashedFile):
 
     @property
     def key(self) -> str:
-        """What stands for it in the keys of steps."""
         own = f"kernel:{self.sha256}:{self.scale}:{self.to_scale}:{self.convention}"
         return f"{own}:{self.half.key}" if self.half else own
 
@@ -112,6 +107,7 @@ class StepOutput:
 
 
 Input = ImageFile | KernelFile | StepOutput | Absent
+"""What a step takes. The `key` of each stands for it in the keys of steps."""
 
 
 @dataclass(frozen=True)
