@@ -91,7 +91,6 @@ class AnyPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse it, or convert it."""
         if value == "":
             self.fail("needs a path, not an empty text (an unset variable?)", param, ctx)
         return super().convert(value, param, ctx)

@@ -42,7 +42,6 @@ class RegisteredComponent:
 
     @property
     def source(self) -> str:
-        """The distribution and its version."""
         return f"{self.distribution} {self.version}".strip()
 
     @property

@@ -14,7 +14,6 @@ from pydantic_core import PydanticCustomError
 from blindsr.components.discovery import Kind
 from blindsr.components.interfaces import Component, Degradation
 from blindsr.components.paths import MISSING, home_expanded
-from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError, alternatives
 from blindsr.pipeline import datasets
 from blindsr.pipeline.published import row_keys
@@ -88,34 +87,29 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _component(kind: Kind) -> Callable[[Any, ValidationInfo], Component]:
+def _component(kind: Kind) -> Callable[[Any, ValidationInfo], Any]:
     """A validator that makes the component of a name, or of ``{name: {parameter: value}}``."""
 
-    def validate(value: Any, info: ValidationInfo) -> Component:
+    def validate(value: Any, info: ValidationInfo) -> Any:
         name, parameters = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
         if not isinstance(name, str) or not isinstance(parameters, dict | None):
             raise ValueError("must be a name, or {name: {parameter: value}}")
         context = cast("Mapping[str, Any]", info.context)
-        registry: Registry = context["registry"]
-
-        def make(parameters: Any) -> Component:
-            return registry.validated(kind, name, parameters, context)
-
+        make = PlainValidator(lambda given: context["registry"].validated(kind, name, given, context))
         try:
             # As the value of a mapping, so that the places of errors begin with the name.
-            made = TypeAdapter(dict[str, Annotated[Any, PlainValidator(make)]]).validate_python({name: parameters or {}})
+            return TypeAdapter(dict[str, Annotated[Any, make]]).validate_python({name: parameters or {}})[name]
         except BlindSRError as error:
             raise ValueError(str(error)) from error
-        return cast("Component", made[name])
 
     return validate
 
 
-def _degradation(value: Any, info: ValidationInfo) -> Component | None:
+def _degradation(value: Any, info: ValidationInfo) -> Any:
     if value is not None:
         return _component("degradation")(value, info)
     data = info.data.get("data")
-    if data and data.has_hr_only:
+    if data and (data.sample, data.hr) != (None, None):
         message = "is required where the data are HR images, e.g. random_kernel"
         raise PydanticCustomError("required_beside", message, {"beside": ("data",)})
     return None
@@ -139,25 +133,16 @@ class DataFields(_Fields):
             raise ValueError("must be one of {sample: NAME}, {hr: FOLDER}, {lr: FOLDER}, {div2krk: FOLDER}")
         return self
 
-    @property
-    def has_hr_only(self) -> bool:
-        """Whether LR images must be made of HR images."""
-        return self.sample is not None or self.hr is not None
-
     def dataset(self, scale: int, base: Path) -> datasets.Dataset:
         """The items; relative paths start at `base`."""
-
-        def path(text: str) -> Path:
-            return base / home_expanded(text)
-
         if self.sample is not None:
             return datasets.sample(self.sample)
         if self.hr is not None:
-            return datasets.hr_folder(path(self.hr))
+            return datasets.hr_folder(base / home_expanded(self.hr))
         if self.lr is not None:
-            return datasets.lr_images([path(text) for text in self.lr])
+            return datasets.lr_images([base / home_expanded(path) for path in self.lr])
         assert self.div2krk is not None
-        return datasets.div2krk(path(self.div2krk), scale)
+        return datasets.div2krk(base / home_expanded(self.div2krk), scale)
 
 
 class MethodFields(_Fields):

@@ -63,12 +63,12 @@ class Source:
         With `of_key`, the key at `location` is at fault, not its value. `beside` is shown where nothing is at `location`.
         """
         shown = beside or location
-        place = ".".join(map(str, location))
+        text = f"{'.'.join(map(str, location))}: {what}"
         labels = [self._labels[shown[:end]] for end in range(1, len(shown) + 1) if shown[:end] in self._labels]
         if labels:
-            return f"{labels[-1]}{place}: {what}", ""
+            return f"{labels[-1]}{text}", ""
         mark = self._mark(shown, of_key)
-        return f"{self._position(mark)}: {place}: {what}", self._excerpt(mark)
+        return f"{self._position(mark)}: {text}", self._excerpt(mark)
 
     def _position(self, mark: StreamMark) -> str:
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}"
