@@ -84,11 +84,8 @@ def plan_run(
     seeds: Sequence[int] | None = None, settings: Settings = (), items: str | None = None, limit: int | None = None,
 ) -> Plan:  # fmt: skip
     """The plan that the arguments of `run` ask for; `settings` may also be ``path=value`` strings, their values in YAML."""
-    given = {
-        "data": {"div2krk": data} if isinstance(data, str | Path) else data and dict(data),
-        "scale": scale,
-        "seeds": None if seeds is None else list(seeds),
-    }
+    data = {"div2krk": data} if isinstance(data, str | Path) else data
+    given = {"data": data and dict(data), "scale": scale, "seeds": None if seeds is None else list(seeds)}
     overrides = {field: value for field, value in given.items() if value is not None}
     # The files that a bundled pipeline names lie where its user is, not in the installation.
     base = None if Path(pipeline).is_file() else Path()
