@@ -7,9 +7,8 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -20,8 +19,7 @@ from blindsr.pipeline.hashes import HashedFile, Hashes
 from blindsr.pipeline.steps import VERSIONS, Absent, Input, Step, StepKind, StepOutput
 
 
-@dataclass(frozen=True)
-class _Identity:
+class _Identity(NamedTuple):
     """What of a component is part of the keys, the files that it reads, and what keeps its steps from being done."""
 
     component: Component  # kept, so that its id stays its own

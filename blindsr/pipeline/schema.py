@@ -122,9 +122,9 @@ class _Fields(BaseModel):
 class DataFields(_Fields):
     """Where the images come from: exactly one of the four."""
 
-    sample: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] | None = None
+    sample: Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)] | None = None
     hr: Annotated[str, BeforeValidator(_text)] | None = None
-    lr: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] | None = None
+    lr: Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)] | None = None
     div2krk: Annotated[str, BeforeValidator(_text)] | None = None
 
     @model_validator(mode="after")
