@@ -25,13 +25,19 @@ def shortened(names: Sequence[str]) -> str:
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` with the nearest of `names`, or an empty text.
-
-    >>> suggestion("kernelgam", ["kernelgan", "zssr"])
-    "; did you mean 'kernelgan'?"
-    """
+    """``; did you mean 'x'?`` with the nearest of `names`, or an empty text."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def alternatives(name: str, names: Iterable[str]) -> str:
+    """A `suggestion`; all `names`, where none is near.
+
+    >>> alternatives("kernelgam", ["kernelgan", "zssr"]), alternatives("x", ["kernelgan", "zssr"])
+    ("; did you mean 'kernelgan'?", '; there are kernelgan, zssr')
+    """
+    names = list(names)
+    return suggestion(name, names) or f"; there are {', '.join(names)}"
 
 
 def described(error: BaseException) -> str:

@@ -113,7 +113,7 @@ def test_a_step_that_hangs_is_given_up(folder: Path, fault: str) -> None:
         ("modify", "ValueError: assignment destination is read-only"),
         ("raise", "RuntimeError: \x1b[31mred\nlines"),
         ("base", "GeneratorExit: "),
-        ("speechless", "SpeechlessError, which cannot say what it is"),
+        ("speechless", "SpeechlessError, whose message cannot be shown"),
     ],
 )
 def test_an_estimate_that_is_none_fails_its_row(folder: Path, fault: str, message: str) -> None:

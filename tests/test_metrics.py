@@ -10,9 +10,12 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from blindsr.errors import BlindSRError
+from blindsr.execution.perform import perform
+from blindsr.execution.tasks import Task
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.metrics import METRICS, kernel_errors, psnr_y, ssim_y
+from blindsr.imaging.metrics import METRICS, Metric, kernel_errors, psnr_y, ssim_y
 from blindsr.imaging.resize import bicubic
+from blindsr.pipeline.outcome import StepInputs
 
 
 def test_psnr_and_ssim_equal_scikit_image_on_the_protocol(photo: np.ndarray) -> None:
@@ -84,6 +87,17 @@ def test_images_of_another_range_are_refused(photo: np.ndarray) -> None:
 def test_the_table_of_metrics_names_each_once_with_its_direction() -> None:
     errors = kernel_errors(Kernel.bicubic(2), Kernel.gaussian(1.0, scale=2))
     assert set(errors) < set(METRICS)
-    assert [name for name, metric in METRICS.items() if metric.measures_quality] == ["psnr", "ssim", *errors]
+    assert [name for name, metric in METRICS.items() if metric.higher_is_better is not None] == ["psnr", "ssim", *errors]
     assert [metric.name for metric in METRICS.values() if metric.higher_is_better is False] == ["kernel_l2"]
     assert f"{27.654321:{METRICS['psnr'].format}} {METRICS['psnr'].unit}" == "27.65 dB"
+
+
+def test_a_new_entry_of_the_table_is_scored(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    def largest_error(sr: np.ndarray, hr: np.ndarray, *, shave: int) -> float:
+        return float(np.abs(sr.astype(int) - hr).max()) + shave
+
+    monkeypatch.setitem(METRICS, "largest_error", Metric("largest_error", "error", "1", False, ".1f", of_images=largest_error))
+    sr, hr = photo[:64, :64], photo[:64, 64:128]
+    outcome = perform(Task("score", None, 2, StepInputs(sr=sr, hr=hr), "ab", "cd"))
+    assert list(outcome.values) == ["psnr", "ssim", "largest_error"]
+    assert outcome.values["largest_error"] == np.abs(sr.astype(int) - hr).max() + 2

@@ -180,6 +180,14 @@ def test_data_paths_start_at_the_file_or_at_the_command_line(
     assert read(tmp_path, overrides={"data": {"lr": ["a.png"]}}).dataset().items[0].lr == Path("a.png")
 
 
+def test_data_may_be_paths_and_tuples_of_them(tmp_path: Path, small_photo: Path) -> None:
+    for lr in (small_photo, (small_photo,), [str(small_photo)]):
+        assert read(tmp_path, overrides={"data": {"lr": lr}}).dataset().items[0].lr == small_photo
+    assert _problems(tmp_path, QUICK, overrides={"data": {"hr": ["a", "b"]}}) == [
+        "data.hr: should be a valid string, not ['a', 'b']"
+    ]
+
+
 def test_a_pipeline_without_data_says_how_to_give_some(tmp_path: Path) -> None:
     text = QUICK.replace("data: {hr: hr}\n", "").replace("degradation: random_kernel\n", "")
     with pytest.raises(BlindSRError, match=r"names no data; give it some: {lr: \[PHOTO\]}"):

@@ -443,3 +443,11 @@ def test_the_guide_and_the_help_name_every_column_and_table() -> None:
     guide = (Path(__file__).parents[1] / "docs/guide.md").read_text().split("## Tables")[1]
     names = [*(column.name for column in COLUMNS), *published_tables(), *row_keys()]
     assert [name for name in names if name not in guide] == []
+
+
+def test_a_run_of_which_every_row_failed_does_not_claim_that_there_are_no_hr_images(folder: Path) -> None:
+    for name in ("a", "b"):
+        (folder / f"hr/{name}.png").write_bytes(b"?")
+    result = _table(_result(folder))
+    assert "no PSNR and SSIM: no row is finished" in result.stdout
+    assert "there are no HR images" not in result.stdout

@@ -6,7 +6,6 @@ import json
 import math
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,42 +27,22 @@ from blindsr.pipeline.plan import single_step
 from blindsr.pipeline.steps import ImageFile, Step
 
 MANIFEST = "degradation.json"
-
-
-@dataclass
-class DegradedSet:
-    """A set that was made: the names of its images, and the HR files that could not be used, with the reason."""
-
-    images: list[str] = field(default_factory=list)
-    failures: dict[Path, str] = field(default_factory=dict)
+Image = NDArray[Any]
 
 
 def degrade_folder(
-    hr_folder: Path, out: Path, method: str = "random_kernel", *, registry: Registry, scales: Sequence[int] = (2, 4), seed: int = 0,
-    settings: Mapping[str, Any] | None = None, listener: Listener,
-) -> DegradedSet:  # fmt: skip
-    """Degrade every image of a folder, and write the set: the same images, settings and seed give the same bytes.
+    hr_folder: Path, out: Path, method: str, settings: Mapping[str, Any], *, registry: Registry, scales: Sequence[int], seed: int,
+    listener: Listener,
+) -> tuple[int, int]:  # fmt: skip
+    """Degrade every image of a folder, and write the set; how many images were made, and how many failed.
 
     ``gt/img_N_gt.png`` (cropped to a multiple of all scales), ``lr_xS/im_N.png``, ``gt_k_xS/kernel_N.mat``, N counting the files in
     the order of their names, and ``degradation.json`` with the settings and the names behind the numbers. An image's kernel depends
-    on its bytes and the seed, not on its name or number, and is the same for all scales.
-
-    Parameters
-    ----------
-    method, settings
-        A degradation's name, and its parameters.
-    scales
-        Some of 2, 3 and 4, as far as the degradation can do them.
-
-    Raises
-    ------
-    BlindSRError
-        For an unknown method or parameter, a folder without images, an output folder that holds something else.
+    on its bytes and the seed, not on its name or number, and is the same for all scales: the same images, settings and seed give
+    the same bytes.
     """
-    scales = sorted(set(scales))
-    component = registry.build("degradation", method, settings)
-    for scale in scales:
-        registry.check_scale("degradation", method, scale)
+    components = {scale: registry.build("degradation", method, settings, scale=scale) for scale in scales}
+    component = components[scales[0]]
     hashes = Hashes()
     sources = [ImageFile.of(hashes.file(item.hr)) for item in datasets.hr_folder(hr_folder).items if item.hr]
     about = {
@@ -72,64 +51,57 @@ def degrade_folder(
         "scales": scales,
         "seed": seed,
         "images": {str(n): {"name": source.path.name, "sha256": source.sha256} for n, source in enumerate(sources, 1)},
+        "blindsr": __version__,
     }
-    _claim(out, about)
+    _claim(out, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     listener.begun(len(sources) * len(scales))
-    made = DegradedSet()
+    failed = 0
     for number, source in enumerate(sources, 1):
-        steps = [single_step("degrade", component, scale, {"hr": source}, seed=seed, hashes=hashes) for scale in scales]
-        done = _degraded(source, steps, math.lcm(*scales), listener)
-        if isinstance(done, Failure):
-            made.failures[source.path] = done.message
-            listener.ended(steps[0], done)
+        steps = [single_step("degrade", components[scale], scale, {"hr": source}, seed=seed, hashes=hashes) for scale in scales]
+        try:
+            made = _degraded(source, steps, math.lcm(*scales), listener)
+        except BlindSRError as error:
+            failure = Failure(str(error))
+        except Exception as error:  # a defect of the degradation: the other images may do well
+            failure = Failure(f"{source.path}: {type(error).__name__}: {error}", traceback.format_exc())
         else:
-            _write(out, number, *done)
-            made.images.append(f"im_{number}")
-    return made
+            _write(out, number, *made)
+            continue
+        failed += 1
+        listener.ended(steps[0], failure)
+    return len(sources) - failed, failed
 
 
-def _claim(out: Path, about: dict[str, Any]) -> None:
-    """Make the folder, or go on in it if it is of the same settings and images."""
+def _claim(out: Path, text: str) -> None:
+    """Make the folder with this manifest, or go on in it if it is of the same settings and images."""
     manifest = out / MANIFEST
-    text = json.dumps(about | {"blindsr": __version__}, indent=1, ensure_ascii=False) + "\n"
     with explained(out):
         if manifest.is_file():
             if manifest.read_text(encoding="utf-8", errors="replace") != text:
                 raise BlindSRError(f"{out}: holds a set of other images or settings ({MANIFEST}); choose another folder")
         elif out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise BlindSRError(f"{out}: is there already and not empty; choose a new folder")
-        out.mkdir(parents=True, exist_ok=True)
     write_whole(manifest, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _degraded(
-    source: ImageFile, steps: Sequence[Step], multiple: int, listener: Listener
-) -> tuple[NDArray[Any], dict[int, Outcome]] | Failure:
-    """The HR image as it is kept, and what each scale's step makes of it; a failure if one of them fails."""
+def _degraded(source: ImageFile, steps: Sequence[Step], multiple: int, listener: Listener) -> tuple[Image, dict[int, Outcome]]:
+    """The HR image as it is kept, and what each scale's step makes of it."""
+    hr = crop_to_multiple(source.read().pixels, multiple)
+    if not hr.size:
+        raise BlindSRError(f"{source.path}: is smaller than {multiple} pixels a side")
     made = {}
-    try:
-        hr = crop_to_multiple(source.read().pixels, multiple)
-        if not hr.size:
-            return Failure(f"{source.path}: is smaller than {multiple} pixels a side")
-        for step in steps:
-            listener.started(step)
-            made[step.scale] = perform(Task.of(step, StepInputs(hr=hr)))
-            listener.ended(step, made[step.scale])
-    except BlindSRError as error:
-        return Failure(str(error))
-    except Exception as error:  # a defect of the degradation: the other images may do well
-        return Failure(f"{source.path}: {type(error).__name__}: {error}", traceback.format_exc())
+    for step in steps:
+        listener.started(step)
+        made[step.scale] = perform(Task.of(step, StepInputs(hr=hr)))
+        listener.ended(step, made[step.scale])
     return hr, made
 
 
-def _write(out: Path, number: int, hr: NDArray[Any], made: Mapping[int, Outcome]) -> None:
+def _write(out: Path, number: int, hr: Image, made: Mapping[int, Outcome]) -> None:
     """The files of an image; the LR images last, since a set has the images that it has LR images of."""
     write_png(out / "gt" / f"img_{number}_gt.png", hr)
     for scale, outcome in made.items():
         assert outcome.kernel is not None
-        folder = out / f"gt_k_x{scale}"
-        with explained(folder):
-            folder.mkdir(exist_ok=True)
-        outcome.kernel.save(folder / f"kernel_{number}.mat")
+        outcome.kernel.save(out / f"gt_k_x{scale}" / f"kernel_{number}.mat")
     for scale, outcome in made.items():
         write_png(out / f"lr_x{scale}" / f"im_{number}.png", outcome.arrays["lr"])

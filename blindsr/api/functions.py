@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.components.discovery import Kind
-from blindsr.components.interfaces import Degradation, KernelEstimator, NonBlindSR
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.events import Silent
@@ -75,7 +74,7 @@ def estimate_kernel(
     >>> blindsr.estimate_kernel(lr, method="bicubic", scale=2).shape
     (9, 9)
     """
-    outcome = _performed("estimate", method, image, scale, seed, parameters, device=device, threads=threads, progress=progress)
+    outcome = apply("estimate", method, image, scale, seed, parameters, device=device, threads=threads, progress=progress)
     assert outcome.kernel is not None
     return outcome.kernel
 
@@ -112,7 +111,7 @@ def super_resolve(
     >>> blindsr.super_resolve(lr, blindsr.Kernel.bicubic(2), method="bicubic").shape
     (128, 128, 3)
     """
-    outcome = _performed(
+    outcome = apply(
         "upscale", method, image, scale, seed, parameters, kernel=_kernel(kernel, scale), device=device, threads=threads,
         progress=progress,
     )  # fmt: skip
@@ -155,7 +154,7 @@ def degrade(
         given = _kernel(kernel, scale)
         hr = to_float(crop_to_multiple(_picture(image).pixels, scale))
         return Degraded(to_depth(downscale(hr, given), np.uint8), given)
-    outcome = _performed("degrade", method, image, scale, seed, parameters)
+    outcome = apply("degrade", method, image, scale, seed, parameters)
     assert outcome.kernel is not None
     return Degraded(outcome.arrays["lr"], outcome.kernel)
 
@@ -163,19 +162,17 @@ def degrade(
 _KINDS: Mapping[str, Kind] = {"degrade": "degradation", "estimate": "kernel", "upscale": "sr"}
 
 
-def _performed(
+def apply(
     kind: StepKind, method: str, image: str | Path | Pixels, scale: int, seed: int, parameters: Mapping[str, Any], *,
-    kernel: Kernel | None = None, device: str = "cpu", threads: int | None = None, progress: bool = False,
+    kernel: Kernel | None = None, registry: Registry | None = None, device: str = "cpu", threads: int | None = None,
+    progress: bool = False,
 ) -> Outcome:  # fmt: skip
+    """What a component makes of one image; the commands and the functions above share it."""
     role = "hr" if kind == "degrade" else "lr"
     picture = _picture(image)
-    inputs: dict[str, Any] = {role: Path(image) if isinstance(image, str | Path) else picture.pixels}
-    if kernel:
-        inputs["kernel"] = kernel
-    component = Registry.discover().build(_KINDS[kind], method, parameters, scale=scale)
-    if not isinstance(component, Degradation | KernelEstimator | NonBlindSR):
-        raise BlindSRError(f"`method` '{method}' does nothing to an image alone; choose another of `blindsr plugins`")
-    step = single_step(kind, component, scale, inputs, seed=seed)
+    given: dict[str, Any] = {role: picture.pixels} | ({"kernel": kernel} if kernel else {})
+    component = (registry or Registry.discover()).build(_KINDS[kind], method, parameters, scale=scale)
+    step = single_step(kind, component, scale, given | ({role: Path(image)} if isinstance(image, str | Path) else {}), seed=seed)
     if threads is not None:
         import torch
 
@@ -183,8 +180,7 @@ def _performed(
     with console() if progress else nullcontext(Silent()) as listener:
         for note in picture.notes:
             listener.note(note)
-        given = StepInputs(lr=picture.pixels, kernel=kernel) if role == "lr" else StepInputs(hr=picture.pixels)
-        task = Task.of(step, given, device=resolve_device(device))
+        task = Task.of(step, StepInputs(**given), device=resolve_device(device))
         listener.started(step)
         outcome = perform(task, lambda done, total: listener.progress(step, done, total))
         listener.ended(step, outcome)

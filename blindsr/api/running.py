@@ -7,22 +7,20 @@ from contextlib import nullcontext
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.events import Silent
 from blindsr.execution.resources import Resources
 from blindsr.execution.runner import run_plan
+from blindsr.pipeline.hashes import Hashes
 from blindsr.pipeline.loader import find, load
 from blindsr.pipeline.plan import Plan, make_plan
 from blindsr.pipeline.yaml_source import Settings
 from blindsr.report.progress import console
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import Result, open_result
-
-if TYPE_CHECKING:
-    from blindsr.pipeline.hashes import Hashes
 
 Data = str | Path | Mapping[str, Any]
 
@@ -68,15 +66,12 @@ def run(
     BlindSRError
         If the pipeline is wrong, a file is missing, or `out` cannot be written.
     """
-    folder = OutputFolder(Path(out))
+    folder = OutputFolder(out)
     resources = Resources(device, workers, threads, timeout, dask)
     registry = Registry.discover()
-    hashes = folder.hashes()
     plan = plan_run(
-        pipeline, registry, hashes, data=data, scale=scale, seeds=seeds, items=items, limit=limit,
-        settings=settings or {},
-    )  # fmt: skip
-    hashes.save()
+        pipeline, registry, folder.hashes(), data=data, scale=scale, seeds=seeds, items=items, limit=limit, settings=settings or {}
+    )
     with console() if progress else nullcontext(Silent()) as listener:
         report = run_plan(plan, registry, resources, folder=folder, name=name, listener=listener)
     if report.interrupted:
@@ -85,23 +80,13 @@ def run(
 
 
 def plan_run(
-    pipeline: str | Path, registry: Registry, hashes: Hashes | None = None, *, data: Data | None = None, scale: int | None = None,
+    pipeline: str | Path, registry: Registry, hashes: Hashes, *, data: Data | None = None, scale: int | None = None,
     seeds: Sequence[int] | None = None, settings: Settings = (), items: str | None = None, limit: int | None = None,
 ) -> Plan:  # fmt: skip
-    """The plan that the arguments of `run` ask for; `settings` may also be ``path=value`` strings, their values in YAML.
-
-    Raises
-    ------
-    BlindSRError
-        As `run` does, before anything is computed.
-    """
-    overrides: dict[str, Any] = {}
-    if data is not None:
-        overrides["data"] = {"div2krk": str(data)} if isinstance(data, str | Path) else _plain(data)
-    if scale is not None:
-        overrides["scale"] = scale
-    if seeds is not None:
-        overrides["seeds"] = list(seeds)
+    """The plan that the arguments of `run` ask for; `settings` may also be ``path=value`` strings, their values in YAML."""
+    data = {"div2krk": data} if isinstance(data, str | Path) else data
+    given = {"data": data and dict(data), "scale": scale, "seeds": None if seeds is None else list(seeds)}
+    overrides = {field: value for field, value in given.items() if value is not None}
     # The files that a bundled pipeline names lie where its user is, not in the installation.
     base = None if Path(pipeline).is_file() else Path()
     loaded = load(find(str(pipeline)), registry, overrides=overrides, settings=settings, base=base)
@@ -109,10 +94,6 @@ def plan_run(
     chosen = [item for item in dataset.items if fnmatch(item.id, items or "*")][:limit]
     if not chosen:
         raise BlindSRError(f"`items` {items}: none matches; there are {', '.join(item.id for item in dataset.items[:10])}")
-    return make_plan(loaded, replace(dataset, items=tuple(chosen)), hashes)
-
-
-def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Paths as text, as YAML has them."""
-    listed = {key: [value] if isinstance(value, str | Path) else value for key, value in data.items()}
-    return {key: [str(one) for one in value] if key in ("lr", "sample") else str(value[0]) for key, value in listed.items()}
+    plan = make_plan(loaded, replace(dataset, items=tuple(chosen)), hashes)
+    hashes.save()
+    return plan

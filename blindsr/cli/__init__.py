@@ -3,10 +3,8 @@
 import sys
 from pathlib import Path
 
-from blindsr.cli import images, maintenance, plugins, results, run
+from blindsr.cli import images, plugins, results, run  # noqa: F401  (they add their commands)
 from blindsr.cli.app import cli
-
-__all__ = ["cli", "images", "main", "maintenance", "plugins", "results", "run"]
 
 
 def main() -> None:

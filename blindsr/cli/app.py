@@ -26,12 +26,12 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 class _Refusal(click.ClickException):
     exit_code = 2
 
-    def __init__(self, error: BlindSRError) -> None:
-        super().__init__(str(error))
-        self.error = error
+    def __init__(self, *lines: str, excerpts: tuple[str, ...] = ("",)) -> None:
+        super().__init__("\n".join(lines))
+        self.parts = tuple(zip(lines, excerpts, strict=True))
 
     def show(self, file: Any = None) -> None:
-        for line, excerpt in zip(self.error.lines, self.error.excerpts, strict=True):
+        for line, excerpt in self.parts:
             click.echo(f"error: {printable(line)}" + (f"\n{excerpt}" if excerpt else ""), err=True)
 
 
@@ -51,22 +51,21 @@ class _Group(click.Group):
     def _refusal(self, ctx: click.Context, error: BlindSRError | OSError) -> _Refusal | None:
         """What to say of an error; None for one that is a defect of blindsr."""
         if isinstance(error, BlindSRError):
-            lines = [self._with_options(ctx, line) for line in error.lines]
-            return _Refusal(BlindSRError(*lines, excerpts=error.excerpts))
+            return _Refusal(*(self._with_options(ctx, line) for line in error.lines), excerpts=error.excerpts)
         if error.filename:
-            return _Refusal(BlindSRError(f"{error.filename}: {error.strerror}"))
+            return _Refusal(f"{error.filename}: {error.strerror}")
         if any(frame.filename == click.utils.__file__ for frame in traceback.extract_tb(error.__traceback__)):
             with contextlib.suppress(OSError):  # or Python tries to write once more as it ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _Refusal(BlindSRError(f"standard output: {error.strerror}"))
+            return _Refusal(f"standard output: {error.strerror}")
         if error.errno in DISK_ERRORS:
-            return _Refusal(BlindSRError(f"{error.strerror} (the file is not known; blindsr --debug shows where)"))
+            return _Refusal(f"{error.strerror} (the file is not known; blindsr --debug shows where)")
         return None
 
     def _with_options(self, ctx: click.Context, line: str) -> str:
         """`line` with arguments as options of the command: `per_item` becomes --per-item, and workers=0 --workers 0."""
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
-        options = {option.name: max(option.opts, key=len) for option in command.params if option.name} if command else {}
+        options = {option.name: max(option.opts, key=len) for option in command.params} if command else {}
 
         def option(match: re.Match[str]) -> str:
             quoted, assigned = match.groups()
@@ -92,7 +91,6 @@ class AnyPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse it, or convert it."""
         if value == "":
             self.fail("needs a path, not an empty text (an unset variable?)", param, ctx)
         return super().convert(value, param, ctx)
@@ -102,12 +100,9 @@ device_option = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where torch computes."
 )
 threads_option = click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    default=1,
-    show_default=True,
+    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True,
     help="Threads of each worker; results are bit-equal for equal numbers.",
-)
+)  # fmt: skip
 settings_option = click.option(
     "--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one setting; may be repeated."
 )

@@ -26,21 +26,23 @@ def estimate(
 
     For a photograph as it came from the camera, add --set edge_shave=0.
     """
-    from blindsr.api.functions import estimate_kernel
+    from blindsr.api.functions import apply
     from blindsr.imaging.kernel_files import KERNEL_SUFFIXES
     from blindsr.pipeline.yaml_source import parsed_settings
 
     if not image.is_file():
         raise BlindSRError(f"{image}: no such file")
-    installed()
+    registry = installed()
     output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
     if output.suffix not in KERNEL_SUFFIXES:
         raise BlindSRError(f"{output}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{output.suffix}'")
     if not output.parent.is_dir():
         raise BlindSRError(f"{output}: there is no folder {output.parent}")
-    kernel = estimate_kernel(
-        image, scale=scale, method=method, seed=seed, device=device, threads=threads, progress=True, **parsed_settings(settings)
-    )
+    kernel = apply(
+        "estimate", method, image, scale, seed, parsed_settings(settings), registry=registry, device=device, threads=threads,
+        progress=True,
+    ).kernel  # fmt: skip
+    assert kernel is not None
     kernel.save(output)
     widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
     say(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
@@ -66,14 +68,13 @@ def degrade(
     from blindsr.pipeline.yaml_source import parsed_settings
     from blindsr.report.progress import console
 
-    numbers = whole_numbers("--scales", scales, "2,4")
-    if not set(numbers) <= {2, 3, 4}:
+    numbers = sorted(set(whole_numbers("--scales", scales, "2,4")))
+    if not {2, 3, 4}.issuperset(numbers):
         raise BlindSRError(f"--scales {scales}: there are the scales 2, 3 and 4")
     registry = installed()
     with console(debug=ctx.find_root().params["debug"]) as listener:
-        made = degrade_folder(
-            hr_folder, output, method, registry=registry, scales=numbers, seed=seed, settings=parsed_settings(settings),
-            listener=listener,
-        )  # fmt: skip
-    say(f"{output}: {len(made.images)} images at {' and '.join(f'x{scale}' for scale in sorted(set(numbers)))}", err=True)
-    ctx.exit(1 if made.failures else 0)
+        made, failed = degrade_folder(
+            hr_folder, output, method, parsed_settings(settings), registry=registry, scales=numbers, seed=seed, listener=listener
+        )
+    say(f"{output}: {made} images at {' and '.join(f'x{scale}' for scale in numbers)}", err=True)
+    ctx.exit(1 if failed else 0)

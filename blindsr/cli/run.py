@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 @cli.command()
 @click.argument("pipeline")
-@click.argument("photos", nargs=-1, metavar="")
-@click.option("--data", metavar="FOLDER", help="Run on a set in DIV2KRK's layout.")
-@click.option("--hr", metavar="FOLDER", help="Run on a folder of HR images, degraded by the pipeline's degradation.")
-@click.option("--lr", metavar="PHOTO...", multiple=True, help="Run on LR images: files, or a folder.")
+@click.argument("photos", nargs=-1, metavar="", type=AnyPath())
+@click.option("--data", metavar="FOLDER", type=AnyPath(), help="Run on a set in DIV2KRK's layout.")
+@click.option(
+    "--hr", metavar="FOLDER", type=AnyPath(), help="Run on a folder of HR images, degraded by the pipeline's degradation."
+)
+@click.option("--lr", metavar="PHOTO...", type=AnyPath(), multiple=True, help="Run on LR images: files, or a folder.")
 @click.option("--scale", type=click.IntRange(2, 4), help="Instead of the pipeline's scale.")
 @click.option("--seeds", metavar="0,1,2", help="Instead of the pipeline's seeds.")
 @settings_option
@@ -60,9 +63,7 @@ def run(
     resources = Resources(device=device, workers=workers, threads=threads, timeout=timeout, dask=dask)
     folder = OutputFolder(out)
     registry = installed()
-    hashes = folder.hashes()
-    plan = plan_run(pipeline, registry, hashes, **_arguments(**chosen))
-    hashes.save()
+    plan = plan_run(pipeline, registry, folder.hashes(), **_arguments(**chosen))
     for remark in (*plan.left_out, *plan.remarks):
         say(f"note: {remark}", err=True)
     if dry_run:
@@ -79,15 +80,13 @@ def run(
 
 
 def _arguments(
-    *, photos: tuple[str, ...], data: str | None, hr: str | None, lr: tuple[str, ...], seeds: str | None, items: str | None,
+    *, photos: tuple[Path, ...], data: Path | None, hr: Path | None, lr: tuple[Path, ...], seeds: str | None, items: str | None,
     **others: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """The arguments of `plan_run` that the options mean."""
     if photos and not lr:
         raise BlindSRError(f"unexpected argument '{photos[0]}'; photographs follow --lr, the pipeline comes first")
-    sources = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos] or None}.items() if v is not None}
-    if "" in sources.values() or "" in sources.get("lr", ()):
-        raise BlindSRError("--data, --hr and --lr need a path, not an empty text (an unset variable?)")
+    sources = {k: v for k, v in {"div2krk": data, "hr": hr, "lr": [*lr, *photos]}.items() if v}
     if items == "":
         raise BlindSRError("--items needs a pattern, not an empty text (an unset variable?)")
     if len(sources) > 1:
@@ -108,26 +107,21 @@ def _conclude(report: Report) -> int:
         summaries = summarise([result])
     columns = filled(columns_named("psnr,ssim,kernel_l2,seconds"), summaries)
     click.echo(to_text(Comparison(summaries, columns), "terminal"))
-    total = len(report.plan.steps)
+    total, computed, cached, failed = len(report.plan.steps), len(report.computed), len(report.cached), len(report.failures)
     if report.interrupted:
-        done = len(report.computed) + len(report.cached)
-        say(f"interrupted: {done} of {total} steps are done; run the same command to go on", err=True)
-    elif not report.computed and not report.failures:
-        say(f"nothing to compute: all {total} steps were done before", err=True)
+        done = f"interrupted: {computed + cached} of {total} steps are done; run the same command to go on"
+    elif not computed and not failed:
+        done = f"nothing to compute: all {total} steps were done before"
     else:
-        counts = f"{len(report.computed)} steps computed, {len(report.cached)} done before, {len(report.failures)} failed"
-        say(counts, err=True)
-    say(f"plan: {_counts(report.plan)}", err=True)
-    for name, path in (("result", report.result), ("images", report.images)):
-        say(f"{name}: {path}", err=True)
+        done = f"{computed} steps computed, {cached} done before, {failed} failed"
+    say(f"{done}\nplan: {_counts(report.plan)}\nresult: {report.result}\nimages: {report.images}", err=True)
     return INTERRUPTED if report.interrupted else 1 if report.failures else 0
 
 
 def _counts(plan: Plan) -> str:
     """How many steps each component has: an estimate that several methods share is one."""
-    from collections import Counter
-
-    counts = {kind: Counter(step.label for step in plan.steps.values() if step.kind == kind) for kind in ("estimate", "upscale")}
-    titles = {"estimate": "kernels", "upscale": "SR"}
-    texts = [f"{titles[kind]}: {', '.join(f'{n} {name}' for name, n in found.items())}" for kind, found in counts.items() if found]
+    texts = []
+    for kind, title in (("estimate", "kernels"), ("upscale", "SR")):
+        if found := Counter(step.label for step in plan.steps.values() if step.kind == kind):
+            texts.append(f"{title}: {', '.join(f'{n} {name}' for name, n in found.items())}")
     return "; ".join(texts)

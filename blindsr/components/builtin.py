@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from blindsr.components.interfaces import Component, InputFile, InputFolder
+from blindsr.components.interfaces import Component
+from blindsr.components.paths import InputFile, InputFolder
 from blindsr.errors import BlindSRError
 
 
@@ -42,13 +43,7 @@ class Given(Component):
         return self
 
     def path_for(self, item: str) -> Path:
-        """The kernel file of an item.
-
-        Raises
-        ------
-        BlindSRError
-            If the folder has none for it.
-        """
+        """The kernel file of an item; an error if the folder has none for it."""
         if self.file:
             return self.file
         assert self.folder is not None
@@ -68,13 +63,7 @@ class External(Component):
     """A folder with the SR image of each item: ITEM.png, or with another image ending."""
 
     def path_for(self, item: str) -> Path:
-        """The SR image of an item.
-
-        Raises
-        ------
-        BlindSRError
-            If there is none, or more than one, saying what was expected and what is there.
-        """
+        """The SR image of an item; the error for none, or more than one, says what was expected and what is there."""
         from blindsr.imaging.reader import SUFFIXES
 
         files = sorted(path for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -42,7 +42,6 @@ class RegisteredComponent:
 
     @property
     def source(self) -> str:
-        """The distribution and its version."""
         return f"{self.distribution} {self.version}".strip()
 
     @property
@@ -53,10 +52,7 @@ class RegisteredComponent:
 
 @dataclass(frozen=True)
 class Problem:
-    """A plugin, or one of its components, that cannot be used or not under its plain name, and why.
-
-    `traceback` is there where the plugin raised an exception of its own.
-    """
+    """A plugin, or one of its components, that cannot be used or not under its plain name, and why; the traceback if it raised."""
 
     plugin: str
     source: str
@@ -68,24 +64,20 @@ class Problem:
 
 
 def components_of(point: EntryPoint) -> list[RegisteredComponent] | Problem:
-    """What one plugin offers; all of it, or why there is nothing.
+    """What one plugin offers: all of it, or why there is nothing.
 
-    What the plugin prints goes to standard error, so that it does not mix with the output of a command.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If a signal came meanwhile. One that the plugin itself raises is a problem like any other.
+    What the plugin prints goes to standard error, so that it does not mix with the output of a command. A signal that comes
+    meanwhile interrupts; a `KeyboardInterrupt` that the plugin itself raises is a problem like any other.
     """
     name, version = (point.dist.name, point.dist.version) if point.dist else ("an unknown distribution", "")
+    source = f"{name} {version}".strip()
     with _signals_noted() as signals, contextlib.redirect_stdout(sys.stderr):
         try:
             found: list[RegisteredComponent] | Problem = _load(point, name, version)
         except BlindSRError as error:
-            found = Problem(point.name, f"{name} {version}".strip(), str(error))
+            found = Problem(point.name, source, str(error))
         except BaseException as error:
-            reason = described(error).splitlines()[0]
-            found = Problem(point.name, f"{name} {version}".strip(), reason, traceback.format_exc())
+            found = Problem(point.name, source, described(error).splitlines()[0], traceback.format_exc())
     if signals:
         raise KeyboardInterrupt
     return found
@@ -100,9 +92,8 @@ def _signals_noted() -> Iterator[list[int]]:
         came.append(number)
         raise KeyboardInterrupt
 
-    watched = []
-    if threading.current_thread() is threading.main_thread():
-        watched = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is signal.default_int_handler]
+    main = threading.current_thread() is threading.main_thread()
+    watched = [s for s in (signal.SIGINT, signal.SIGTERM) if main and signal.getsignal(s) is signal.default_int_handler]
     for number in watched:
         signal.signal(number, note)
     try:
@@ -135,16 +126,14 @@ def _load(point: EntryPoint, distribution: str, version: str) -> list[Registered
 
 
 def _check_api_version(version: Any) -> None:
-    supported = " and ".join(map(str, SUPPORTED_API_VERSIONS))
-    if type(version) is int and version in SUPPORTED_API_VERSIONS:
-        return
+    supported, newest = " and ".join(map(str, SUPPORTED_API_VERSIONS)), max(SUPPORTED_API_VERSIONS)
     if version is None:
-        latest = max(SUPPORTED_API_VERSIONS)
-        raise BlindSRError(f"does not say which version of blindsr's API it is for; write blindsr_api = {latest} in its module")
+        raise BlindSRError(f"does not say which version of blindsr's API it is for; write blindsr_api = {newest} in its module")
     if type(version) is not int:
         raise BlindSRError(f"blindsr_api must be a whole number, not {version!r}; this blindsr supports {supported}")
-    remedy = "upgrade blindsr" if version > max(SUPPORTED_API_VERSIONS) else "upgrade the plugin"
-    raise BlindSRError(f"is for version {version} of blindsr's API; this blindsr supports {supported}: {remedy}")
+    if version not in SUPPORTED_API_VERSIONS:
+        remedy = "upgrade blindsr" if version > newest else "upgrade the plugin"
+        raise BlindSRError(f"is for version {version} of blindsr's API; this blindsr supports {supported}: {remedy}")
 
 
 def _check_component(component: Any, base: type[Component], hook: str) -> None:

@@ -9,6 +9,8 @@ import pluggy
 from blindsr.components.interfaces import Degradation, KernelEstimator, NonBlindSR
 
 hookspec = pluggy.HookspecMarker("blindsr")
+hookimpl = pluggy.HookimplMarker("blindsr")
+"""Marks a function of a plugin module as one of the hooks: ``blindsr_kernel_estimators`` and its like."""
 
 
 @hookspec

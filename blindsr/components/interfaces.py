@@ -16,10 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Protocol
 
-import pluggy
 from pydantic import BaseModel, ConfigDict, PrivateAttr
-
-from blindsr.components.paths import InputFile, InputFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,19 +40,11 @@ else:
     Kernel = ForwardRef("_kernel.Kernel", module=__name__)
     Image = ForwardRef("_reader.Image", module=__name__)
 
-__all__ = [
-    "API_VERSION", "SUPPORTED_API_VERSIONS", "Component", "Degradation", "InputFile", "InputFolder", "KernelEstimator",
-    "NonBlindSR", "RunContext", "Upscaler", "hookimpl",
-]  # fmt: skip
-
 API_VERSION = 1
 """The newest version of these interfaces. A plugin module says which one it was written for: ``blindsr_api = 1``."""
 
 SUPPORTED_API_VERSIONS = (1,)
 """The versions that plugins may be written for (docs/api-policy.md)."""
-
-hookimpl = pluggy.HookimplMarker("blindsr")
-"""Marks a function of a plugin module as one of the hooks: ``blindsr_kernel_estimators`` and its like."""
 
 
 class Component(BaseModel, ABC):

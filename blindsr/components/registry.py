@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,7 +17,7 @@ from blindsr.components.builtin import External, Given, GroundTruth
 from blindsr.components.discovery import Kind, Problem, RegisteredComponent, components_of
 from blindsr.components.interfaces import Component
 from blindsr.components.validation import validation_message
-from blindsr.errors import BlindSRError, described, suggestion
+from blindsr.errors import BlindSRError, alternatives, described
 
 BUNDLED = "blindsr"
 """The distribution whose components own their plain names."""
@@ -32,13 +32,8 @@ Key = tuple[Kind, str]
 class Registry:
     """The components of all plugins that could be loaded, and the problems of the others.
 
-    Attributes
-    ----------
-    entries
-        Every component that can be used, once, under the shortest name that means it: its plain name, or
-        ``distribution:name`` where a bundled component or that of another distribution has the same plain name.
-    problems
-        What could not be loaded, and which names are ambiguous.
+    `entries` has every component once, under the shortest name that means it: its plain name, or ``distribution:name`` where a
+    bundled component or that of another distribution has the same plain name.
     """
 
     entries: Mapping[Key, RegisteredComponent]
@@ -56,17 +51,17 @@ class Registry:
         A plugin that raises, or offers something that is not a component, costs only itself.
         """
         core: Sequence[tuple[Kind, type[Component]]] = (("kernel", GroundTruth), ("kernel", Given), ("sr", External))
-        found = [RegisteredComponent(kind, component, BUNDLED, __version__) for kind, component in core]
+        groups = defaultdict(list)
+        for kind, component in core:
+            groups[kind, component.name].append(RegisteredComponent(kind, component, BUNDLED, __version__))
         problems = []
         for point in sorted(points, key=lambda p: (p.name, p.value)):
             loaded = components_of(point)
             if isinstance(loaded, Problem):
                 problems.append(loaded)
-            else:
-                found += loaded
-        groups = defaultdict(list)
-        for entry in found:
-            groups[entry.kind, entry.component.name].append(entry)
+                continue
+            for entry in loaded:
+                groups[entry.kind, entry.component.name].append(entry)
         entries: dict[Key, RegisteredComponent] = {}
         for (kind, name), group in sorted(groups.items()):
             named, clashes = _named(kind, name, group)
@@ -75,13 +70,7 @@ class Registry:
         return cls(entries, tuple(problems))
 
     def entry(self, kind: Kind, name: str) -> RegisteredComponent:
-        """The component that `name`, plain or ``distribution:name``, means.
-
-        Raises
-        ------
-        BlindSRError
-            With near matches, or with what kept a plugin of that name from loading.
-        """
+        """The component that `name`, plain or ``distribution:name``, means; the error has near names, or the plugin's problem."""
         if (kind, name) in self.entries:
             return self.entries[kind, name]
         distribution, colon, plain = name.rpartition(":")
@@ -96,42 +85,29 @@ class Registry:
         raise BlindSRError(f"unknown {TITLES[kind]} '{name}'{self._hint(kind, name)}")
 
     def get(self, kind: Kind, name: str) -> type[Component]:
-        """The class of the component that `name` means; raises as `entry` does."""
+        """The class of the component that `name` means."""
         return self.entry(kind, name).component
 
     def build(
-        self, kind: Kind, name: str, settings: Mapping[str, Any] | None = None, *, scale: int | None = None, base: Path = Path()
-    ) -> Component:
-        """Make a component.
+        self, kind: Kind, name: str, settings: Mapping[str, Any] | None = None, *, scale: int | None = None, base: Path = Path(),
+    ) -> Component:  # fmt: skip
+        """Make a component that can do `scale`; relative paths in `settings`, its parameters, start at `base`.
 
-        Parameters
-        ----------
-        settings
-            Its parameters by name; the others have their defaults.
-        scale
-            If given, the component must be able to do it.
-        base
-            The folder where relative paths in `settings` start.
-
-        Raises
-        ------
-        BlindSRError
-            For an unknown name, a scale that the component cannot do, or wrong parameters: a message for each.
+        An error has a message for each wrong parameter.
         """
         try:
             return self.validated(kind, name, settings or {}, {"base": base, "scale": scale})
         except ValidationError as error:
             names = self.get(kind, name).model_fields
-            details = error.errors(include_url=False)
             raise BlindSRError(
-                *(f"{'.'.join(map(str, (name, *detail['loc'])))}: {validation_message(detail, names)}" for detail in details)
+                *(
+                    f"{'.'.join(map(str, (name, *e['loc'])))}: {validation_message(e, names)}"
+                    for e in error.errors(include_url=False)
+                )
             ) from None
 
     def validated(self, kind: Kind, name: str, settings: Any, context: Mapping[str, Any]) -> Component:
-        """Make a component as `build` does, but let pydantic's ``ValidationError`` through.
-
-        `context` holds ``base`` and ``scale``.
-        """
+        """`build` that lets pydantic's ``ValidationError`` through; `context` holds ``base`` and ``scale``."""
         entry = self.entry(kind, name)
         try:
             component = entry.component.model_validate(settings, context=dict(context))
@@ -139,26 +115,21 @@ class Registry:
             raise
         except Exception as error:  # a validator of the plugin itself
             raise BlindSRError(f"{TITLES[kind]} '{name}' of {entry.source} cannot be made ({described(error)})") from error
-        self.check_scale(kind, name, context["scale"])
+        if context["scale"] not in (None, *component.scales):
+            able = " and ".join(f"x{scale}" for scale in component.scales)
+            raise BlindSRError(f"{TITLES[kind]} '{name}' can do {able}, not x{context['scale']}")
         if entry.distribution != BUNDLED:
             component._full_name = entry.qualified_name
         return component
-
-    def check_scale(self, kind: Kind, name: str, scale: int | None) -> None:
-        """Refuse a scale that the component cannot do; None is none in particular."""
-        able = self.get(kind, name).scales
-        if scale is not None and scale not in able:
-            raise BlindSRError(f"{TITLES[kind]} '{name}' can do {' and '.join(f'x{s}' for s in able)}, not x{scale}")
 
     def _hint(self, kind: Kind, name: str) -> str:
         for problem in self.problems:
             if name in (problem.plugin, problem.plugin.removeprefix("blindsr_")):
                 return f"; {problem}"
-        for other in get_args(Kind):
+        for other in TITLES:
             if (other, name) in self.entries:
                 return f"; '{name}' is a {TITLES[other]}"
-        names = [n for k, n in self.entries if k == kind]
-        return suggestion(name, names) or f"; there are {', '.join(names)}"
+        return alternatives(name, [n for k, n in self.entries if k == kind])
 
 
 def _named(kind: Kind, name: str, group: Sequence[RegisteredComponent]) -> tuple[dict[str, RegisteredComponent], list[Problem]]:
@@ -166,10 +137,9 @@ def _named(kind: Kind, name: str, group: Sequence[RegisteredComponent]) -> tuple
 
     The bundled one has the plain name; of several others none has it: the order of installation must not decide.
     """
-    bundled = [entry for entry in group if entry.distribution == BUNDLED]
-    owners = bundled or group
+    owners = [entry for entry in group if entry.distribution == BUNDLED] or group
     named = {name: owners[0]} if len(owners) == 1 else {}
-    problems = []
+    problems: dict[Problem, None] = {}  # each once, in their order
     for entry in group:
         if entry in named.values():
             continue
@@ -179,10 +149,8 @@ def _named(kind: Kind, name: str, group: Sequence[RegisteredComponent]) -> tuple
             named[entry.qualified_name] = entry
             others = " and ".join(other.source for other in group if other is not entry)
             reason = f"the {TITLES[kind]} '{name}' is offered by {others}, too; this one is called '{entry.qualified_name}'"
-        problem = Problem(name, entry.source, reason)
-        if problem not in problems:
-            problems.append(problem)
-    return named, problems
+        problems[Problem(name, entry.source, reason)] = None
+    return named, list(problems)
 
 
 def _normalized(distribution: str) -> str:

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from blindsr.errors import suggestion
+from blindsr.errors import alternatives
 
 MAX_VALUE_LENGTH = 60
-"""Characters of a value that a message shows."""
 
 
-def validation_message(detail: Mapping[str, Any], names: Iterable[str], *, word: str = "parameter") -> str:
-    """One entry of ``ValidationError.errors()`` as a message.
-
-    Parameters
-    ----------
-    names
-        The fields that there are beside the one at fault, for near matches.
-    word
-        What such a field is called: ``parameter`` or ``field``.
-    """
-    names = list(names)
-    if detail["type"] == "extra_forbidden":
-        near = suggestion(str(detail["loc"][-1]), names)
-        return f"unknown {word}{near or ('; there are ' + ', '.join(names) if names else '')}"
-    if detail["type"] == "missing":
-        return "is required"
-    if detail["type"] in ("model_type", "dict_type"):
-        return f"must be a mapping of fields, not {short_repr(detail['input'])}"
+def validation_message(detail: Mapping[str, Any], names: Collection[str], *, word: str = "parameter") -> str:
+    """One entry of ``ValidationError.errors()`` as a message; `names` are the fields at its level, each called a `word`."""
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"unknown {word}{alternatives(str(detail['loc'][-1]), names) if names else ''}"
+        case "missing":
+            return "is required"
+        case "model_type" | "dict_type":
+            return f"must be a mapping of fields, not {short_repr(detail['input'])}"
     message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     whole = detail["type"] == "value_error" or not {"path", "beside"}.isdisjoint(detail.get("ctx", {}))
     return message if whole else f"{message}, not {short_repr(detail['input'])}"

@@ -43,10 +43,11 @@ def read_weights(path: Path) -> Weights:
     BlindSRError
         If it is no such file, is damaged, needs Python code to run, or holds no weights or ones that are not finite.
     """
-    content = _safetensors(path) if path.suffix.lower() == ".safetensors" else _pickled(path)
-    state = _without_prefix(_tensors(content))
+    state = _tensors(_content(path))
     if not state:
         raise _error(path, "holds no weights; expected a dictionary of tensors (a state_dict)")
+    if all(name.startswith("module.") for name in state):  # torch.nn.DataParallel's
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     for name, tensor in state.items():
         plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
         if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
@@ -56,31 +57,25 @@ def read_weights(path: Path) -> Weights:
     return Weights(path, state)
 
 
-def _safetensors(path: Path) -> Any:
+def _content(path: Path) -> Any:
     import safetensors.torch
 
-    try:
-        return safetensors.torch.load(path.read_bytes())
-    except OSError as error:
-        raise _error(path, f"cannot be read ({error.strerror})") from error
-    except Exception as error:
-        raise _error(path, "is not a safetensors file, or damaged") from error
-
-
-def _pickled(path: Path) -> Any:
     try:
         file = path.open("rb")
     except OSError as error:
         raise _error(path, f"cannot be read ({error.strerror})") from error
+    safe = path.suffix.lower() == ".safetensors"
     with file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is odd about a file that is refused in the next line
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return safetensors.torch.load(file.read()) if safe else torch.load(file, map_location="cpu", weights_only=True)
         except MemoryError:
             raise
         except Exception as error:  # a damaged file makes torch raise nearly anything, even OSError
             code = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-            if code:
+            if safe:
+                what = "is not a safetensors file, or damaged"
+            elif code:
                 what = f"is refused: to load it would run Python code ({code[1]}); expected tensors alone (a state_dict)"
             elif "TorchScript" in str(error):
                 what = "is a TorchScript program; expected tensors alone (a state_dict)"
@@ -96,13 +91,6 @@ def _tensors(content: Any, depth: int = 0) -> State:
         if isinstance(content.get(wrapper), Mapping) and depth < MAX_DEPTH:
             return _tensors(content[wrapper], depth + 1)
     return {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
-
-
-def _without_prefix(state: State) -> State:
-    """The state without the prefix ``module.`` of torch.nn.DataParallel."""
-    if not all(name.startswith("module.") for name in state):
-        return state
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
 def _error(path: Path, text: str) -> BlindSRError:

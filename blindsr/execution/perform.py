@@ -17,7 +17,7 @@ from blindsr.errors import BlindSRError, described
 from blindsr.execution.tasks import Context, Task, generator
 from blindsr.execution.tiling import upscale
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
+from blindsr.imaging.metrics import METRICS
 from blindsr.imaging.reader import crop_to_multiple, to_depth, to_float
 from blindsr.imaging.registration import register
 from blindsr.pipeline.hashes import check_unchanged
@@ -129,17 +129,19 @@ def _external(task: Task, context: Context) -> Outcome:
 
 
 def _score(task: Task, context: Context) -> Outcome:
+    """All metrics for which there is a ground truth."""
     values: dict[str, float] = {}
-    if task.inputs.hr is not None:
-        sr, hr = _given(task.inputs.sr), crop_to_multiple(task.inputs.hr, task.scale)
-        hr = _cropped_to(hr, sr, 1)
-        for name, metric in (("psnr", psnr_y), ("ssim", ssim_y)):
+    sr, hr, true = task.inputs.sr, task.inputs.hr, task.inputs.true
+    if hr is not None:
+        hr = _cropped_to(crop_to_multiple(hr, task.scale), _given(sr), 1)
+    for metric in METRICS.values():
+        if metric.of_images and hr is not None:
             try:
-                values[name] = metric(sr, hr, shave=task.scale)
+                values[metric.name] = metric.of_images(sr, hr, shave=task.scale)
             except BlindSRError as error:  # too small for one metric is not too small for the other
                 context.warn(str(error))
-    if task.inputs.true:
-        values |= kernel_errors(_given(task.inputs.kernel), task.inputs.true)
+        elif metric.of_kernels and true:
+            values[metric.name] = metric.of_kernels(_given(task.inputs.kernel), true)
     return Outcome(values=values)
 
 

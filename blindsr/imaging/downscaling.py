@@ -43,10 +43,9 @@ def downscale(image: NDArray[Any], kernel: Kernel) -> NDArray[Any]:
     if image.dtype.kind != "f":
         return rounded(downscale(image.astype(np.float64), kernel), image.dtype)
     s = kernel.scale
-    rows, columns = kernel.shape
     height, width = (math.ceil(size / s) for size in image.shape[:2])
-    border = [(rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)][: image.ndim]
-    padded = np.pad(image, border, mode="symmetric")
+    borders = [(size // 2, size // 2) for size in kernel.shape] + [(0, 0)] * (image.ndim - 2)
+    padded = np.pad(image, borders, mode="symmetric")
     # One copy for each phase of the sub-sampling grid, so that every tap below reads contiguous rows.
     phases = [[np.ascontiguousarray(padded[i::s, j::s]) for j in range(s)] for i in range(s)]
     out = np.zeros((height, width, *image.shape[2:]), image.dtype)
@@ -80,12 +79,10 @@ def back_project(sr: NDArray[Any], lr: NDArray[Any], kernel: Kernel, *, times: i
     BlindSRError
         If the sizes do not fit the kernel's scale, or an image is of another type.
     """
-    check_image(sr)
-    check_image(lr)
+    check_image(sr, lr)
     if sr.shape != (kernel.scale * lr.shape[0], kernel.scale * lr.shape[1], *lr.shape[2:]):
         raise BlindSRError(f"sr of shape {sr.shape} is not {kernel.scale} times lr, of shape {lr.shape}; crop one of them")
-    if lr.dtype.kind != "f":
-        lr = to_float(lr)
+    lr = lr if lr.dtype.kind == "f" else to_float(lr)
     if sr.dtype.kind != "f":
         return to_depth(back_project(to_float(sr), lr, kernel, times=times), sr.dtype)
     for _ in range(times):

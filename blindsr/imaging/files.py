@@ -49,8 +49,7 @@ def write_whole(path: Path, write: Callable[[Path], object], *, sync_folder: boo
 
 def file_name(text: str, suffix: str = "") -> str:
     """A name for a file or folder: `text` and `suffix`; if that is too long, the end of `text` is replaced by a digest."""
-    data = os.fsencode(text)
-    room = MAX_NAME_BYTES - len(suffix)
+    data, room = os.fsencode(text), MAX_NAME_BYTES - len(suffix)
     if len(data) <= room:
         return f"{text}{suffix}"
     return f"{data[: room - 17].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:16]}{suffix}"

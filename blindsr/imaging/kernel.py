@@ -20,8 +20,7 @@ Array = NDArray[np.float64]
 
 SUM_TOLERANCE = 1e-3
 ALIGNED_WITHIN_PX = 0.25  # DIV2KRK's own x4 kernels are up to 0.22 px off
-GAUSSIAN_REACH = 4
-"""Standard deviations that the frame of a Gaussian kernel reaches by default."""
+GAUSSIAN_REACH = 4  # standard deviations that the frame of a Gaussian kernel reaches by default
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,10 +58,9 @@ class Kernel:
             array = np.array(self.array, dtype=np.float64)
         except (TypeError, ValueError):
             raise BlindSRError(f"a kernel's array must hold real numbers, not {str(self.array)[:40]}") from None
-        if array.ndim != 2 or array.shape[0] % 2 == 0 or array.shape[1] % 2 == 0:
-            raise BlindSRError(
-                f"a kernel's array must be 2-D with an odd number of rows and columns, not {array.shape}; pad it with zeros"
-            )
+        if array.ndim != 2 or not all(size % 2 for size in array.shape):
+            expected = "2-D with an odd number of rows and columns"
+            raise BlindSRError(f"a kernel's array must be {expected}, not {array.shape}; pad it with zeros")
         if bad := int((~np.isfinite(array)).sum()):
             raise BlindSRError(f"the kernel's array holds {bad} values that are NaN or infinite; replace them")
         if abs(array.sum() - 1) > SUM_TOLERANCE:
@@ -96,8 +94,8 @@ class Kernel:
     @property
     def misalignment_px(self) -> tuple[float, float]:
         """Distance, in HR pixels, of the centre of mass from the aligned place ``size // 2 + (scale - 1) / 2``: rows, columns."""
-        row, column = (size // 2 + (self.scale - 1) / 2 for size in self.shape)
-        return self.center_of_mass[0] - row, self.center_of_mass[1] - column
+        row, column = (m - (n // 2 + (self.scale - 1) / 2) for m, n in zip(self.center_of_mass, self.shape, strict=True))
+        return row, column
 
     @property
     def aligned(self) -> bool:
@@ -118,8 +116,8 @@ class Kernel:
 
     def align(self) -> Kernel:
         """The kernel with its centre of mass at ``size // 2 + (scale - 1) / 2`` on both axes."""
-        off_rows, off_columns = self.misalignment_px
-        return self.shifted(-off_rows, -off_columns)
+        rows_px, columns_px = self.misalignment_px
+        return self.shifted(-rows_px, -columns_px)
 
     def composed(self) -> Kernel:
         """The kernel that downscales as this one applied twice: x4 from x2, with `half` set to this one. See `compose`."""
@@ -198,9 +196,8 @@ def _converted(array: Array, convention: Convention, shift_px: int) -> Array:
 
 def center_of_mass(array: Array) -> tuple[float, float]:
     """Row and column of the centre of mass of a 2-D array, in pixels from the first."""
-    total = array.sum()
-    rows, columns = (float(array.sum(1 - axis) @ np.arange(array.shape[axis]) / total) for axis in (0, 1))
-    return rows, columns
+    row, column = (float(array.sum(1 - axis) @ np.arange(array.shape[axis]) / array.sum()) for axis in (0, 1))
+    return row, column
 
 
 def shift(array: ArrayLike, by_px: tuple[float, float]) -> Array:

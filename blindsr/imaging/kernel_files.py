@@ -23,22 +23,13 @@ Array = NDArray[np.float64]
 
 
 def read_kernel_array(path: Path) -> Array:
-    """The array in a ``.mat`` (variable ``Kernel`` or ``ker``, or the only 2-D one) or ``.npy`` file.
-
-    Raises
-    ------
-    BlindSRError
-        If there is no such file, or it holds no array of numbers, or one far larger than a kernel.
-    """
+    """The array in a ``.mat`` or ``.npy`` file; refuses what holds no array of numbers, or one far larger than a kernel."""
     if not path.is_file():
         raise BlindSRError("no such file")
+    if path.suffix not in (".mat", ".npy"):
+        raise BlindSRError(f"a kernel is read from .mat or .npy, not from '{path.suffix}'")
     try:
-        if path.suffix == ".npy":
-            array = np.load(path, allow_pickle=False, mmap_mode="r")
-        elif path.suffix == ".mat":
-            array = _read_mat(path)
-        else:
-            raise BlindSRError(f"a kernel is read from .mat or .npy, not from '{path.suffix}'")
+        array = _read_mat(path) if path.suffix == ".mat" else np.load(path, allow_pickle=False, mmap_mode="r")
     except BlindSRError:
         raise
     except Exception as error:  # the parsers of foreign formats raise whatever they like
@@ -52,17 +43,21 @@ def read_kernel_array(path: Path) -> Array:
 
 
 def write_kernel_array(path: Path, array: Array) -> None:
-    """Write an array atomically, in the format that the suffix of `path` names.
+    """Write an array atomically, in the format that the suffix of `path` names."""
+    out = io.BytesIO()
+    if path.suffix == ".mat":
+        from scipy.io import savemat
 
-    Raises
-    ------
-    BlindSRError
-        If the suffix is none of `KERNEL_SUFFIXES`, or the file cannot be written.
-    """
-    if path.suffix not in KERNEL_SUFFIXES:
+        savemat(out, {"Kernel": array}, do_compression=True)
+        out.seek(0)
+        out.write(MAT_HEADER.ljust(116))  # scipy's own header holds the time: the same kernel would not give the same bytes
+    elif path.suffix == ".npy":
+        np.save(out, array)
+    elif path.suffix == ".png":
+        out.write(kernel_picture(array))
+    else:
         raise BlindSRError(f"{path}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{path.suffix}'")
-    encoded = {".mat": _mat, ".npy": _npy, ".png": kernel_picture}[path.suffix](array)
-    write_whole(path, lambda part: part.write_bytes(encoded))
+    write_whole(path, lambda part: part.write_bytes(out.getbuffer()))
 
 
 def kernel_picture(array: Array) -> bytes:
@@ -72,22 +67,6 @@ def kernel_picture(array: Array) -> bytes:
     gray = np.round(255 * np.clip(array / array.max(), 0, 1)).astype(np.uint8)
     out = io.BytesIO()
     Image.fromarray(gray.repeat(PICTURE_ZOOM, 0).repeat(PICTURE_ZOOM, 1)).save(out, "PNG")
-    return out.getvalue()
-
-
-def _mat(array: Array) -> bytes:
-    from scipy.io import savemat
-
-    out = io.BytesIO()
-    savemat(out, {"Kernel": array}, do_compression=True)
-    out.seek(0)
-    out.write(MAT_HEADER.ljust(116))  # scipy's own header holds the time: the same kernel would not give the same bytes
-    return out.getvalue()
-
-
-def _npy(array: Array) -> bytes:
-    out = io.BytesIO()
-    np.save(out, array)
     return out.getvalue()
 
 
@@ -101,9 +80,7 @@ def _read_mat(path: Path) -> Array:
         for name, value in loadmat(path).items()
         if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu"
     }
-    for name in ("Kernel", "ker"):
-        if name in variables:
-            return variables[name]
-    if len(variables) != 1:
+    named = [variables[name] for name in ("Kernel", "ker") if name in variables]
+    if not named and len(variables) != 1:
         raise BlindSRError(f"the file should hold one 2-D variable 'Kernel'; it holds {sorted(variables) or 'none'}")
-    return next(iter(variables.values()))
+    return (named or list(variables.values()))[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,46 +17,23 @@ from blindsr.imaging.resize import check_image
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a row that tables show.
-
-    Attributes
-    ----------
-    name
-        In results and on the command line.
-    title
-        Heading of its column in a table.
-    unit
-        "1" for a pure number.
-    higher_is_better
-        None for what is not ranked: seconds.
-    format
-        Format specification of a value in a table.
-    """
+    """A number of a row that tables show, and the function that computes it; seconds are measured where they pass."""
 
     name: str
+    """In results and on the command line."""
     title: str
+    """Heading of its column in a table."""
     unit: str
+    """"1" for a pure number."""
     higher_is_better: bool | None
+    """None for what is not ranked: seconds."""
     format: str
+    """Format specification of a value in a table."""
+    of_images: Callable[..., float] | None = None
+    """``of_images(sr, hr, shave=scale)``; an image that it cannot be computed of raises `BlindSRError`."""
+    of_kernels: Callable[[Kernel, Kernel], float] | None = None
+    """``of_kernels(estimated, true)``"""
 
-    @property
-    def measures_quality(self) -> bool:
-        """Whether it compares with a ground truth (an HR image or a true kernel), rather than counting seconds."""
-        return self.higher_is_better is not None
-
-
-METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("psnr", "PSNR (dB)", "dB", True, ".2f"),
-        Metric("ssim", "SSIM", "1", True, ".4f"),
-        Metric("kernel_l2", "kernel error", "1", False, ".3f"),
-        Metric("kernel_correlation", "kernel correlation", "1", True, ".3f"),
-        Metric("seconds_estimate", "kernel (s)", "s", None, ".1f"),
-        Metric("seconds_upscale", "SR (s)", "s", None, ".1f"),
-    )
-}
-"""All metrics by name, in the order of a table's columns. A new metric is a new entry here, and a step that computes it."""
 
 PROTOCOL = {"channel": "Y", "data_range": 255}
 """How PSNR and SSIM are measured, for results to say so."""
@@ -66,13 +43,7 @@ SSIM_WINDOW_PX = 11
 
 
 def luma(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Y of BT.601 in 16..235 (float64, not rounded) of an RGB image (H, W, 3): uint8, uint16, or floats in [0, 1].
-
-    Raises
-    ------
-    BlindSRError
-        For images of another type, and floats outside [0, 1].
-    """
+    """Y of BT.601 in 16..235 (float64, not rounded) of an RGB image (H, W, 3): uint8, uint16, or floats in [0, 1]."""
     peak = 1 if image.dtype.kind == "f" else peak_of(image.dtype)
     if peak == 1 and not (image.min() >= 0 and image.max() <= 1):
         raise BlindSRError(f"float images must lie in [0, 1], not {image.min():.4g} to {image.max():.4g}; scale or clip them first")
@@ -119,10 +90,9 @@ def ssim_y(sr: NDArray[Any], hr: NDArray[Any], *, shave: int) -> float:
     from skimage.metrics import structural_similarity
 
     y_sr, y_hr = _shaved_luma(sr, hr, shave)
-    if min(y_sr.shape) < SSIM_WINDOW_PX:
-        raise BlindSRError(
-            f"SSIM needs at least {SSIM_WINDOW_PX} pixels a side after shaving, not {y_sr.shape[1]} x {y_sr.shape[0]}"
-        )
+    height, width = y_sr.shape
+    if min(height, width) < SSIM_WINDOW_PX:
+        raise BlindSRError(f"SSIM needs at least {SSIM_WINDOW_PX} pixels a side after shaving, not {width} x {height}")
     return float(structural_similarity(y_sr, y_hr, **SSIM_SETTINGS))  # type: ignore[no-untyped-call]
 
 
@@ -144,36 +114,54 @@ def kernel_errors(estimated: Kernel, true: Kernel) -> dict[str, float]:
     >>> {name: round(value, 3) for name, value in errors.items()}
     {'kernel_l2': 0.273, 'kernel_correlation': 0.985}
     """
+    return {"kernel_l2": _kernel_l2(estimated, true), "kernel_correlation": _kernel_correlation(estimated, true)}
+
+
+def _kernel_l2(estimated: Kernel, true: Kernel) -> float:
+    a, b = _centered(estimated, true)
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def _kernel_correlation(estimated: Kernel, true: Kernel) -> float:
     from scipy.signal import correlate
 
-    size = max(25, *(n + 4 + n % 2 for k in (estimated, true) for n in k.shape)) | 1
-    a, b = (_centered(k.array, size) for k in (estimated, true))
-    norm = np.linalg.norm(a) * np.linalg.norm(b)
-    return {
-        "kernel_l2": float(np.linalg.norm(a - b) / np.linalg.norm(b)),
-        "kernel_correlation": float(correlate(a, b).max() / norm),
-    }
+    a, b = _centered(estimated, true)
+    return float(correlate(a, b).max() / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def _centered(array: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def _centered(*kernels: Kernel) -> Iterator[NDArray[np.float64]]:
+    """The arrays of kernels in frames of one size, moved so that the centres of mass are in the middle."""
     from scipy import ndimage
 
-    canvas = np.zeros((size, size))
-    top, left = ((size - n) // 2 for n in array.shape)
-    canvas[top : top + array.shape[0], left : left + array.shape[1]] = array
-    row, column = center_of_mass(canvas)
-    moved: NDArray[np.float64] = ndimage.shift(canvas, (size // 2 - row, size // 2 - column), order=3, mode="constant")
-    return moved
+    size = max(25, *(n + 4 + n % 2 for kernel in kernels for n in kernel.shape)) | 1
+    for kernel in kernels:
+        canvas = np.zeros((size, size))
+        top, left = ((size - n) // 2 for n in kernel.shape)
+        canvas[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel.array
+        row, column = center_of_mass(canvas)
+        yield ndimage.shift(canvas, (size // 2 - row, size // 2 - column), order=3, mode="constant")
 
 
 def _shaved_luma(sr: NDArray[Any], hr: NDArray[Any], shave: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    check_image(sr)
-    check_image(hr)
+    check_image(sr, hr)
     if sr.shape != hr.shape or sr.ndim != 3 or sr.shape[2] != 3:
         raise BlindSRError(f"only RGB images of one size can be compared, not {sr.shape} with {hr.shape}")
+    height, width = sr.shape[:2]
+    if min(height, width) <= 2 * shave:
+        raise BlindSRError(f"an image of {width} x {height} pixels has nothing left after shaving {shave} from each side")
     inner = slice(shave, -shave or None)
-    if min(sr.shape[:2]) <= 2 * shave:
-        raise BlindSRError(
-            f"an image of {sr.shape[1]} x {sr.shape[0]} pixels has nothing left after shaving {shave} from each side"
-        )
     return luma(sr[inner, inner]), luma(hr[inner, inner])
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr", "PSNR (dB)", "dB", True, ".2f", of_images=psnr_y),
+        Metric("ssim", "SSIM", "1", True, ".4f", of_images=ssim_y),
+        Metric("kernel_l2", "kernel error", "1", False, ".3f", of_kernels=_kernel_l2),
+        Metric("kernel_correlation", "kernel correlation", "1", True, ".3f", of_kernels=_kernel_correlation),
+        Metric("seconds_estimate", "kernel (s)", "s", None, ".1f"),
+        Metric("seconds_upscale", "SR (s)", "s", None, ".1f"),
+    )
+}
+"""All metrics by name, in the order of a table's columns. A new metric is a new entry here."""

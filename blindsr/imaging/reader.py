@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 GRAY_NOTE = "grayscale: repeated in the three channels"
+ALPHA_NOTE = "its transparency is dropped"
+DEEP_PROFILE_NOTE = "its colour profile is not applied to more than 8 bits"
 SAME_COLOUR = 3  # levels of 255
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded; Pillow has the same limit, against decompression bombs."""
@@ -29,20 +30,13 @@ MAX_PIXELS = 178_956_970
 TOO_LARGE = f"over {MAX_PIXELS // 10**6} megapixels; crop it first"
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image as it was read.
-
-    Attributes
-    ----------
-    pixels
-        uint8 or uint16, as the file's depth, (H, W, 3), RGB. Float files become uint16.
-    notes
-        What was done to the image on the way, a short sentence each; empty for a plain RGB file.
-    """
+class Picture(NamedTuple):
+    """An image as it was read."""
 
     pixels: NDArray[Any]
-    notes: list[str] = field(default_factory=list)
+    """uint8 or uint16, as the file's depth, (H, W, 3), RGB. Float files become uint16."""
+    notes: list[str]
+    """What was done to the image on the way, a short sentence each; empty for a plain RGB file."""
 
 
 def read_image(path: str | Path) -> Picture:
@@ -65,10 +59,12 @@ def read_image(path: str | Path) -> Picture:
         data = path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage that decoders tolerate, and of sizes below the limit
-            picture = _read_tiff(data) if data[:4] in TIFF_MAGIC else None
-            if picture is None:
+            notes: list[str] = []
+            pixels = _deep_tiff(data, notes) if data[:4] in TIFF_MAGIC else None
+            if pixels is None:
                 with Image.open(io.BytesIO(data), formats=FORMATS) as file:
-                    picture = _read_other(file, data)
+                    pixels = _read_other(file, data, notes)
+            return Picture(pixels, notes)
     except UnidentifiedImageError:
         raise BlindSRError(f"{path}: not an image in a format that can be read ({', '.join(s[1:] for s in SUFFIXES)})") from None
     except Image.DecompressionBombError:
@@ -80,7 +76,6 @@ def read_image(path: str | Path) -> Picture:
     except Exception as error:  # decoders of damaged files raise whatever they like
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BlindSRError(f"{path}: damaged or cut short ({reason})") from None
-    return picture
 
 
 def to_float(pixels: NDArray[Any]) -> NDArray[np.float32]:
@@ -117,16 +112,10 @@ def to_depth(image: NDArray[Any], dtype: Any) -> NDArray[Any]:
 
 
 def peak_of(dtype: Any) -> int:
-    """White in an image of this type: 255 or 65535.
-
-    Raises
-    ------
-    BlindSRError
-        For other types than uint8 and uint16.
-    """
+    """White in an image of type uint8 or uint16: 255 or 65535."""
     if dtype not in (np.uint8, np.uint16):
         raise BlindSRError(f"pixels must be uint8, uint16, or floats in [0, 1], not {dtype}; convert them first")
-    return 255 if dtype == np.uint8 else 65535
+    return int(np.iinfo(dtype).max)
 
 
 def crop_to_multiple(image: NDArray[Any], scale: int) -> NDArray[Any]:
@@ -135,51 +124,84 @@ def crop_to_multiple(image: NDArray[Any], scale: int) -> NDArray[Any]:
     return image[:height, :width]
 
 
-def _read_tiff(data: bytes) -> Picture | None:
-    """A TIFF of more than 8 bits, or None for others, which Pillow reads."""
+def as_rgb(pixels: NDArray[Any], notes: list[str]) -> NDArray[Any]:
+    """Decoded pixels (H, W) or (H, W, C) as uint8 or uint16 RGB (H, W, 3)."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels > 4:
+        raise BlindSRError(f"has {channels} channels; save it as RGB")
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    if channels in (2, 4):
+        if pixels[..., -1].min() < _white(pixels):
+            notes.append(ALPHA_NOTE)
+        pixels = pixels[..., :-1]
+    if channels <= 2:
+        notes.append(GRAY_NOTE)
+        pixels = pixels.repeat(3, axis=2)
+    if pixels.dtype.kind == "f":
+        return _float_to_16_bit(pixels.astype(np.float32), notes)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise BlindSRError(f"pixels of type {pixels.dtype} cannot be read; save it as an 8- or 16-bit RGB PNG")
+    return np.ascontiguousarray(pixels)
+
+
+def _float_to_16_bit(pixels: NDArray[np.float32], notes: list[str]) -> NDArray[np.uint16]:
+    bad = ~np.isfinite(pixels).all(axis=2)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise BlindSRError(f"{int(bad.sum())} pixels are NaN or infinite, the first at row {row}, column {column}; mend them")
+    if pixels.min() < 0 or pixels.max() > 1:
+        raise BlindSRError(f"float values run from {pixels.min():.4g} to {pixels.max():.4g}; scale them to [0, 1]")
+    notes.append("floats rounded to 16 bit")
+    return np.ascontiguousarray(to_depth(pixels, np.uint16))
+
+
+def _white(pixels: NDArray[Any]) -> int:
+    return int(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else 1
+
+
+def _deep_tiff(data: bytes, notes: list[str]) -> NDArray[Any] | None:
+    """The pixels of a TIFF of more than 8 bits; None for others, which Pillow reads."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it warns of harmless oddities; what matters, it raises
+    colours = tifffile.PHOTOMETRIC
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         if not page.dtype or page.dtype.itemsize == 1:
             return None
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise BlindSRError(TOO_LARGE)
-        if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE):
-            kind = tifffile.PHOTOMETRIC(page.photometric).name
+        if page.photometric not in (colours.RGB, colours.MINISBLACK, colours.MINISWHITE):
+            kind = colours(page.photometric).name
             raise BlindSRError(f"a TIFF of {page.bitspersample} bits in {kind} cannot be read; save it as RGB")
         if tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
             raise BlindSRError("its colours are multiplied by its transparency; flatten it")
-        notes = [f"the first of {len(file.pages)} frames is used"] if len(file.pages) > 1 else []
+        _note_frames(len(file.pages), notes)
         if 34675 in page.tags:
-            notes.append("its colour profile is not applied to more than 8 bits")
-        pixels = _tiff_pixels(page)
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
-    return Picture(as_rgb(pixels, notes), notes)
+            notes.append(DEEP_PROFILE_NOTE)
+        pixels: NDArray[Any] = page.asarray()
+        if page.axes.startswith("S"):
+            pixels = np.moveaxis(pixels, 0, -1)
+        if pixels.ndim not in (2, 3) or pixels.shape[:2] != (page.imagelength, page.imagewidth):
+            raise BlindSRError(f"a TIFF with axes {page.axes} cannot be read; save it as RGB")
+        if page.photometric == colours.MINISWHITE:
+            pixels = _white(pixels) - pixels
+        return as_rgb(_upright(pixels, int(page.tags.valueof(274, 1))), notes)
 
 
-def _tiff_pixels(page: Any) -> NDArray[Any]:
-    """The page's pixels, upright: (H, W) or (H, W, C)."""
-    pixels: NDArray[Any] = page.asarray()
-    if page.axes.startswith("S"):
-        pixels = np.moveaxis(pixels, 0, -1)
-    if pixels.ndim not in (2, 3) or pixels.shape[:2] != (page.imagelength, page.imagewidth):
-        raise BlindSRError(f"a TIFF with axes {page.axes} cannot be read; save it as RGB")
-    return _upright(pixels, int(page.tags.valueof(274, 1)))
+def _note_frames(count: int, notes: list[str]) -> None:
+    if count > 1:
+        notes.append(f"the first of {count} frames is used")
 
 
-def _read_other(file: Any, data: bytes) -> Picture:
-    notes = [f"the first of {file.n_frames} frames is used"] if getattr(file, "n_frames", 1) > 1 else []
+def _read_other(file: Any, data: bytes, notes: list[str]) -> NDArray[Any]:
+    _note_frames(getattr(file, "n_frames", 1), notes)
     deep = _deep_pixels(file, data)
     file.load()
     orientation = file.getexif().get(0x0112, 1)  # after loading: Pillow turns TIFFs itself
-    if deep is not None:
-        if file.info.get("icc_profile"):
-            notes.append("its colour profile is not applied to more than 8 bits")
-        deep = as_rgb(deep, notes)
-    return Picture(_upright(_shallow_pixels(file, notes) if deep is None else deep, orientation), notes)
+    if deep is not None and file.info.get("icc_profile"):
+        notes.append(DEEP_PROFILE_NOTE)
+    return _upright(_shallow_pixels(file, notes) if deep is None else as_rgb(deep, notes), orientation)
 
 
 def _deep_pixels(file: Any, data: bytes) -> NDArray[Any] | None:
@@ -189,18 +211,13 @@ def _deep_pixels(file: Any, data: bytes) -> NDArray[Any] | None:
 
         pixels: NDArray[Any] = imagecodecs.png_decode(data)
         return pixels
-    if file.format == "PPM" and file.mode == "RGB":
-        return _deep_ppm(file, data)
-    if file.format == "PPM" and file.mode in ("I", "F"):
+    if file.format != "PPM":
+        return None
+    if file.mode in ("I", "F"):
         return np.asarray(file).astype(np.uint16 if file.mode == "I" else np.float32)
-    return None
-
-
-def _deep_ppm(file: Any, data: bytes) -> NDArray[np.uint16] | None:
-    """A PPM of three channels with values over 255, binary or in text; None for others."""
     codec, _, offset, arguments = file.tile[0]
     peak = arguments[1] if codec in ("ppm", "ppm_plain") else 255
-    if peak <= 255:
+    if file.mode != "RGB" or peak <= 255:
         return None
     count = 3 * file.width * file.height
     values = np.frombuffer(data, ">u2", count, offset) if codec == "ppm" else np.array(data[offset:].split()[:count], np.uint16)
@@ -213,7 +230,7 @@ def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
         file = file.convert("RGBA" if "transparency" in file.info else "RGB")
     if file.mode in ("RGBA", "LA", "PA"):
         if file.getchannel("A").getextrema()[0] < 255:
-            notes.append("its transparency is dropped")
+            notes.append(ALPHA_NOTE)
         file = file.convert("RGB" if file.mode != "LA" else "L")
     if file.mode in ("L", "1"):
         if file.info.get("icc_profile"):
@@ -229,8 +246,7 @@ def _to_srgb(file: Any, notes: list[str]) -> Any:
     """Apply an embedded profile other than sRGB."""
     from PIL import ImageCms
 
-    profile = file.info.get("icc_profile")
-    if profile:
+    if profile := file.info.get("icc_profile"):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             name = ImageCms.getProfileDescription(source).strip()
@@ -254,39 +270,6 @@ def _changes_nothing(convert: Any) -> bool:
     cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
     after = np.asarray(ImageCms.applyTransform(Image.fromarray(cube), convert))
     return bool(np.abs(after.astype(int) - cube).max() <= SAME_COLOUR)
-
-
-def as_rgb(pixels: NDArray[Any], notes: list[str]) -> NDArray[Any]:
-    """Decoded pixels (H, W) or (H, W, C) as uint8 or uint16 RGB (H, W, 3)."""
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if channels > 4:
-        raise BlindSRError(f"has {channels} channels; save it as RGB")
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    if channels in (2, 4):
-        if pixels[..., -1].min() < (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1):
-            notes.append("its transparency is dropped")
-        pixels = pixels[..., :-1]
-    if channels <= 2:
-        notes.append(GRAY_NOTE)
-        pixels = pixels.repeat(3, axis=2)
-    pixels = np.ascontiguousarray(pixels)
-    if pixels.dtype.kind == "f":
-        return _float_to_16_bit(pixels.astype(np.float32), notes)
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise BlindSRError(f"pixels of type {pixels.dtype} cannot be read; save it as an 8- or 16-bit RGB PNG")
-    return pixels
-
-
-def _float_to_16_bit(pixels: NDArray[Any], notes: list[str]) -> NDArray[np.uint16]:
-    bad = ~np.isfinite(pixels).all(axis=2)
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise BlindSRError(f"{int(bad.sum())} pixels are NaN or infinite, the first at row {row}, column {column}; mend them")
-    low, high = float(pixels.min()), float(pixels.max())
-    if low < 0 or high > 1:
-        raise BlindSRError(f"float values run from {low:.4g} to {high:.4g}; scale them to [0, 1]")
-    notes.append("floats rounded to 16 bit")
-    return to_depth(pixels.astype(np.float32), np.uint16)
 
 
 def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

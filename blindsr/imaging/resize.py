@@ -66,19 +66,14 @@ def bicubic(image: NDArray[Any], *, scale: float | None = None, shape: tuple[int
     return image
 
 
-def check_image(image: Any) -> None:
-    """Check that `image` is an array (H, W) or (H, W, C) of floats or integers.
-
-    Raises
-    ------
-    BlindSRError
-        It says what is expected.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype.kind not in "fiu":
-        what = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise BlindSRError(f"an image must be a numpy array of floats in [0, 1] or of integers, not {what}; convert it first")
-    if image.ndim not in (2, 3) or not image.size:
-        raise BlindSRError(f"an image must be of shape (H, W) or (H, W, C) and not empty; its shape is {image.shape}")
+def check_image(*images: Any) -> None:
+    """Check that each is an array (H, W) or (H, W, C) of floats or integers."""
+    for image in images:
+        if not isinstance(image, np.ndarray) or image.dtype.kind not in "fiu":
+            what = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise BlindSRError(f"an image must be a numpy array of floats in [0, 1] or of integers, not {what}; convert it first")
+        if image.ndim not in (2, 3) or not image.size:
+            raise BlindSRError(f"an image must be of shape (H, W) or (H, W, C) and not empty; its shape is {image.shape}")
 
 
 def rounded(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
@@ -90,12 +85,10 @@ def rounded(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
 
 def _resize_axis(image: NDArray[Any], axis: int, size_out: int, scale: float) -> NDArray[Any]:
     weights = _weights(image.shape[axis], size_out, scale)
-    if image.dtype.kind == "f":
-        weights = weights.astype(image.dtype)
+    exact = image.dtype.kind == "f"
     moved = np.moveaxis(image, axis, 0)
-    result = (weights @ moved.reshape(moved.shape[0], -1)).reshape(size_out, *moved.shape[1:])
-    if image.dtype.kind != "f":
-        result = rounded(result, image.dtype)
+    result = (weights.astype(image.dtype) if exact else weights) @ moved.reshape(moved.shape[0], -1)
+    result = (result if exact else rounded(result, image.dtype)).reshape(size_out, *moved.shape[1:])
     return np.ascontiguousarray(np.moveaxis(result, 0, axis))
 
 

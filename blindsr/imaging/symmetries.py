@@ -24,20 +24,18 @@ class Symmetry(NamedTuple):
     def apply(self, image: Array, axes: tuple[int, int] = (0, 1)) -> Array:
         """A numpy or torch array flipped and turned; `axes` are its rows and columns, (-2, -1) in torch's usual layout."""
         library = _library(image)
-        image = library.flip(image, axes[1:]) if self.mirrored else image
-        turned: Array = library.rot90(image, self.turns, axes)
+        turned: Array = library.rot90(library.flip(image, axes[1:]) if self.mirrored else image, self.turns, axes)
         return turned
 
     def undo(self, image: Array, axes: tuple[int, int] = (0, 1)) -> Array:
         """The inverse of `apply`."""
         library = _library(image)
-        image = library.rot90(image, -self.turns, axes)
-        restored: Array = library.flip(image, axes[1:]) if self.mirrored else image
-        return restored
+        turned: Array = library.rot90(image, -self.turns, axes)
+        return library.flip(turned, axes[1:]) if self.mirrored else turned
 
 
 IDENTITY = Symmetry(False, 0)
-SYMMETRIES = tuple(Symmetry(mirrored, turns) for mirrored, turns in product((False, True), range(4)))
+SYMMETRIES = tuple(Symmetry(*each) for each in product((False, True), range(4)))
 """All eight; the identity comes first."""
 
 
@@ -54,10 +52,9 @@ def symmetries_of(kernel: Kernel) -> tuple[Symmetry, ...]:
     8
     """
     # The block's middle lies (scale - 1) / 2 beyond the array's: with scale - 1 more rows and columns it is the array's.
-    rows, columns = (size + kernel.scale - 1 for size in kernel.shape)
-    side = max(rows, columns)
-    top, left = (side - rows) // 2, (side - columns) // 2
+    side = max(kernel.shape) + kernel.scale - 1
     frame = np.zeros((side, side))
+    top, left = ((side - size - kernel.scale + 1) // 2 for size in kernel.shape)
     frame[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel.array
     limit = TOLERANCE * np.linalg.norm(frame)
     return tuple(s for s in SYMMETRIES if np.linalg.norm(s.apply(frame) - frame) <= limit)

@@ -18,34 +18,16 @@ PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def write_png(path: Path, pixels: NDArray[Any], text: tuple[str, str] | None = None) -> None:
-    """Write a PNG file atomically.
-
-    Parameters
-    ----------
-    pixels
-        (H, W, 3), uint8 or uint16, RGB.
-    text
-        A keyword and its value, in ASCII, that `png_text` finds again.
-
-    Raises
-    ------
-    BlindSRError
-        If `pixels` is no such array, or the file cannot be written.
-    """
+    """Write RGB pixels (H, W, 3), uint8 or uint16, atomically, with an ASCII keyword and its value for `png_text`."""
     import imagecodecs
     from PIL import PngImagePlugin
 
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise BlindSRError(
-            f"{path}: pixels must be uint8 or uint16 of shape (H, W, 3), not {pixels.dtype} of {pixels.shape}; see to_depth"
-        )
-    settings = imagecodecs.PNG
-    encoded = imagecodecs.png_encode(
-        np.ascontiguousarray(pixels),
-        level=settings.COMPRESSION.SPEED,
-        strategy=settings.STRATEGY.RLE,
-        filter=settings.FILTER.SUB,
-    )
+        given = f"{pixels.dtype} of {pixels.shape}"
+        raise BlindSRError(f"{path}: pixels must be uint8 or uint16 of shape (H, W, 3), not {given}; see to_depth")
+    png = imagecodecs.PNG
+    fast = {"level": png.COMPRESSION.SPEED, "strategy": png.STRATEGY.RLE, "filter": png.FILTER.SUB}
+    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), **fast)
     out = io.BytesIO()
     out.write(encoded[:PNG_HEADER_BYTES])
     if text:  # which imagecodecs cannot write, and Pillow cannot write 16-bit RGB

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blindsr.errors import BlindSRError, suggestion
+from blindsr.errors import BlindSRError, alternatives
 from blindsr.imaging.reader import SUFFIXES
 
 SAMPLES = ("astronaut", "chelsea", "coffee")
@@ -17,16 +17,9 @@ SAMPLES = ("astronaut", "chelsea", "coffee")
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a dataset, and its files.
+    """One image of a dataset: its unique name in results, and its files.
 
-    Attributes
-    ----------
-    id
-        Its name in results, unique in the dataset: the file's name, usually without its ending.
-    lr, hr
-        Image files. Where there is only `hr`, the LR image is made by a degradation.
-    kernel, half_kernel
-        Kernel files: the true kernel, and for x4 the x2 kernel that goes with it.
+    Where there is only `hr`, the LR image is made by a degradation. `half_kernel` is the x2 kernel that goes with a x4 `kernel`.
     """
 
     id: str
@@ -46,33 +39,24 @@ class Dataset:
 
 def sample(names: Sequence[str]) -> Dataset:
     """HR photographs that come with scikit-image: `SAMPLES`."""
-    from importlib.util import find_spec
+    import skimage
 
-    found = find_spec("skimage")
-    assert found is not None
-    assert found.origin is not None
     for name in names:
         if name not in SAMPLES:
-            raise BlindSRError(f"unknown sample '{name}'{suggestion(name, SAMPLES) or '; there are ' + ', '.join(SAMPLES)}")
+            raise BlindSRError(f"unknown sample '{name}'{alternatives(name, SAMPLES)}")
     names = list(dict.fromkeys(names))
-    folder = Path(found.origin).parent / "data"
+    folder = Path(skimage.__file__).parent / "data"
     return Dataset("-".join(("sample", *names)), tuple(Item(name, hr=folder / f"{name}.png") for name in names))
 
 
 def hr_folder(folder: Path) -> Dataset:
-    """Every image of a folder as an HR image; raises as `lr_images` does."""
-    files = _images_in(folder)
-    return Dataset(_label(folder), tuple(Item(name, hr=path) for name, path in _named(files)))
+    """Every image of a folder as an HR image."""
+    items = tuple(Item(name, hr=path) for name, path in _named(_images_in(folder)))
+    return Dataset(_label(folder), items)
 
 
 def lr_images(paths: Sequence[Path]) -> Dataset:
-    """LR images without HR images: files, folders, or both.
-
-    Raises
-    ------
-    BlindSRError
-        If one is missing, or two would have the same id.
-    """
+    """LR images without HR images: files, folders, or both."""
     if not paths:
         raise BlindSRError("no LR images were named")
     files = [file for path in paths for file in (_images_in(path) if path.is_dir() else [_existing(path)])]
@@ -84,47 +68,36 @@ def div2krk(folder: Path, scale: int) -> Dataset:
     """A set in DIV2KRK's layout, as its archive unpacks.
 
     ``lr_xS/im_N.png`` are needed; the folders ``gt`` with ``img_N_gt.png`` and ``gt_k_xS`` with ``kernel_N.mat`` may be absent.
-    All of them may lie one folder deeper.
-
-    Raises
-    ------
-    BlindSRError
-        If there is no LR folder for this scale, or a folder that is there lacks the file of an LR image.
+    All of them may lie one folder deeper. A folder that lacks the file of an LR image is an error.
     """
     if not folder.is_dir():
         raise BlindSRError(f"{folder}: no such folder")
     label, folder = _label(folder), _unpacked(folder)
     lr_folder = folder / f"lr_x{scale}"
     if not lr_folder.is_dir():
-        there = sorted(path.name for path in folder.glob("lr_x*"))
+        there = ", ".join(sorted(path.name for path in folder.glob("lr_x*")))
         raise BlindSRError(
-            f"{folder}: no folder lr_x{scale}; {'it has ' + ', '.join(there) if there else 'this is not the layout of DIV2KRK'}"
+            f"{folder}: no folder lr_x{scale}; {f'it has {there}' if there else 'this is not the layout of DIV2KRK'}"
         )
     pattern = re.compile(r"im_(\d+)\.png")
     numbers = sorted((m[1] for path in lr_folder.iterdir() if (m := pattern.fullmatch(path.name))), key=int)
     if not numbers:
         raise BlindSRError(f"{lr_folder}: holds no im_N.png")
 
-    def beside(subfolder: str, file: Callable[[str], str]) -> dict[str, Path]:
-        if not (folder / subfolder).is_dir():
-            return {}
-        return {n: _existing(folder / subfolder / file(n)) for n in numbers}
+    def beside(subfolder: str, file: str) -> Path | None:
+        return _existing(folder / subfolder / file) if (folder / subfolder).is_dir() else None
 
-    hr = beside("gt", lambda n: f"img_{n}_gt.png")
-    kernels = beside(f"gt_k_x{scale}", lambda n: f"kernel_{n}.mat")
-    halves = beside("gt_k_x2", lambda n: f"kernel_{n}.mat") if scale == 4 else {}
-    items = (Item(f"im_{n}", lr_folder / f"im_{n}.png", hr.get(n), kernels.get(n), halves.get(n)) for n in numbers)
-    return Dataset(label, tuple(items))
+    def item(n: str) -> Item:
+        hr, kernel = beside("gt", f"img_{n}_gt.png"), beside(f"gt_k_x{scale}", f"kernel_{n}.mat")
+        return Item(f"im_{n}", lr_folder / f"im_{n}.png", hr, kernel, beside("gt_k_x2", f"kernel_{n}.mat") if scale == 4 else None)
+
+    return Dataset(label, tuple(map(item, numbers)))
 
 
 def _unpacked(folder: Path) -> Path:
     """The folder with the set: this one, or the only folder in it with the layout, as archives often unpack."""
-    if any(folder.glob("lr_x*")):
-        return folder
-    inner = [
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")) and any(path.glob("lr_x*"))
-    ]
-    return inner[0] if len(inner) == 1 else folder
+    inner = {path.parent for path in folder.glob("*/lr_x*") if not path.parent.name.startswith((".", "__"))}
+    return inner.pop() if len(inner) == 1 and not any(folder.glob("lr_x*")) else folder
 
 
 def _label(folder: Path) -> str:

@@ -32,13 +32,7 @@ class HashedFile:
     stamp: Stamp | None = field(default=None, compare=False)
 
     def check(self) -> None:
-        """Compare the file with what it was. It is read again only if its stamp differs.
-
-        Raises
-        ------
-        BlindSRError
-            If its bytes are others now, or it cannot be read.
-        """
+        """Refuse the file if its bytes have changed. It is read again only if its stamp differs."""
         settled = self.stamp is not None and self.stamp == _stamp(self.path)
         if not settled and sha256(self.path) != self.sha256:
             raise BlindSRError(f"{self.path}: changed since the run began; run again")
@@ -60,32 +54,20 @@ class _Memory(BaseModel):
 
 
 class Hashes:
-    """Hashes of files, each computed once in the life of this object.
+    """Hashes of files, each computed once in the life of this object, and kept between runs in `memory` (JSON)."""
 
-    Parameters
-    ----------
-    file
-        Where hashes and facts are kept between runs (JSON); None: nowhere. A file that cannot be read counts as empty.
-    """
-
-    def __init__(self, file: Path | None = None) -> None:
-        self._file = file
-        self._memory = (read_side_file(file, _Memory) if file else None) or _Memory()
+    def __init__(self, memory: Path | None = None) -> None:
+        self._file = memory
+        self._memory = (read_side_file(memory, _Memory) if memory else None) or _Memory()
         self._seen: dict[Path, HashedFile] = {}
         self._changed = False
 
     def of(self, path: Path) -> str:
-        """The SHA-256 of a file's bytes, in hexadecimal; raises as `file` does."""
+        """The SHA-256 of a file's bytes, in hexadecimal."""
         return self.file(path).sha256
 
     def file(self, path: Path) -> HashedFile:
-        """The file with its hash: the same for the whole life of this object.
-
-        Raises
-        ------
-        BlindSRError
-            If it cannot be read.
-        """
+        """The file with its hash: the same for the whole life of this object."""
         if path not in self._seen:
             self._seen[path] = self._look_up(path)
         return self._seen[path]
@@ -101,8 +83,7 @@ class Hashes:
         """Keep everything for the next run, if the file can be written: it is a convenience, not a result."""
         if self._file and self._changed:
             with contextlib.suppress(BlindSRError):
-                text = self._memory.model_dump_json()
-                write_whole(self._file, lambda part: part.write_text(text))
+                write_whole(self._file, lambda part: part.write_text(self._memory.model_dump_json()))
                 self._changed = False
 
     def _look_up(self, path: Path) -> HashedFile:
@@ -121,10 +102,7 @@ class Hashes:
 
 
 def read_side_file(file: Path, content: type[T]) -> T | None:
-    """The content of a JSON file that a program keeps beside its results; None if it is absent, unreadable or of another shape.
-
-    `content` is any type that pydantic validates, strictly: a model, a dataclass, ``dict[str, float]``.
-    """
+    """The content of a JSON file beside the results, strictly of the type `content`; None if absent or anything else."""
     try:
         return TypeAdapter(content).validate_json(file.read_bytes(), strict=True)
     except (OSError, ValueError):  # pydantic's ValidationError is a ValueError

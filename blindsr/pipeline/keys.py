@@ -7,9 +7,8 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -19,16 +18,14 @@ from blindsr.errors import BlindSRError, described
 from blindsr.pipeline.hashes import HashedFile, Hashes
 from blindsr.pipeline.steps import VERSIONS, Absent, Input, Step, StepKind, StepOutput
 
-ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
-
-@dataclass(frozen=True)
-class _Identity:
+class _Identity(NamedTuple):
     """What of a component is part of the keys, the files that it reads, and what keeps its steps from being done."""
 
+    component: Component  # kept, so that its id stays its own
     content: Mapping[str, Any]
     files: tuple[HashedFile, ...]
-    problem: Absent | None = None
+    problem: Mapping[str, Absent]
 
 
 class StepMaker:
@@ -37,43 +34,39 @@ class StepMaker:
     def __init__(self, scale: int, hashes: Hashes) -> None:
         self.scale = scale
         self.hashes = hashes
-        self._identities: dict[int, tuple[Component, _Identity]] = {}  # by id, and with the component, so that the id stays its own
+        self._identities: dict[int, _Identity] = {}  # by the components' ids: their parameters need not be hashable
 
     def step(
         self, kind: StepKind, component: Component | None, inputs: Mapping[str, Input], *, seed: int = 0, item: str = ""
     ) -> Step:
         """The step of this kind; `seed` counts only for components that are stochastic."""
         identity: dict[str, Any] = {"kind": kind, "version": VERSIONS[kind]}
+        label: str = kind
         files: tuple[HashedFile, ...] = ()
         if component:
             own = self._identity(component)
-            files = own.files
-            identity |= own.content
-            identity["seed"] = seed if component.stochastic else None
-            inputs = {**inputs, "weights": own.problem} if own.problem else inputs
+            label, files, inputs = component.name, own.files, {**inputs, **own.problem}
+            identity |= {**own.content, "seed": seed if component.stochastic else None}
         identity["inputs"] = {role: _input_key(source) for role, source in inputs.items()}
         key = _digest(identity | {"scale": self.scale})
-        kernel_seed = _digest(identity) if kind == "degrade" else ""
-        return Step(key, kind, component, self.scale, dict(inputs), kernel_seed, item, component.name if component else kind, files)
+        return Step(
+            key, kind, component, self.scale, dict(inputs), _digest(identity) if kind == "degrade" else "", item, label, files
+        )
 
     def _identity(self, component: Component) -> _Identity:
         if id(component) not in self._identities:
             files: dict[Path, HashedFile] = {}
-            parameters = {
-                name: self._content(getattr(component, name), files, f"{component.full_name}.{name}")
-                for name in type(component).model_fields
-            }
+            parameters = self._content(component, files, component.full_name)
             content: dict[str, Any] = {"component": [component.full_name, component.version, parameters]}
-            problem = None
+            problem = {}
             try:
                 shipped = shipped_weights(component, self.scale)
             except BlindSRError as error:
-                problem = Absent(str(error))
-            else:
-                if shipped:
-                    content["weights"] = sorted(self.hashes.of(path) for path in shipped)
-            self._identities[id(component)] = (component, _Identity(content, tuple(files.values()), problem))
-        return self._identities[id(component)][1]
+                problem, shipped = {"weights": Absent(str(error))}, {}
+            if shipped:
+                content["weights"] = sorted(self.hashes.of(path) for path in shipped)
+            self._identities[id(component)] = _Identity(component, content, tuple(files.values()), problem)
+        return self._identities[id(component)]
 
     def _content(self, value: Any, files: dict[Path, HashedFile], place: str) -> Any:
         """A parameter's value in JSON's types, files and folders by their bytes; the files are added to `files`."""
@@ -83,7 +76,7 @@ class StepMaker:
         if isinstance(value, Path):
             return {"file": self._file(value, files)}
         if isinstance(value, BaseModel):
-            return {name: self._content(getattr(value, name), files, f"{place}.{name}") for name in type(value).model_fields}
+            value = {name: getattr(value, name) for name in type(value).model_fields}
         if isinstance(value, Mapping):
             return {str(key): self._content(inner, files, f"{place}.{key}") for key, inner in value.items()}
         if isinstance(value, set | frozenset):
@@ -91,9 +84,10 @@ class StepMaker:
                 value = sorted(value)
         if isinstance(value, list | tuple):
             return [self._content(inner, files, place) for inner in value]
-        plain = isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))
-        if plain or isinstance(value, float):
-            return value if plain else repr(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            return repr(value)
+        if isinstance(value, str | bool | int | float | None):
+            return value
         raise BlindSRError(
             f"{place}: a value of type {type(value).__name__} cannot be part of a step's key; declare the parameter as "
             "numbers, texts, paths, or lists and mappings of these"
@@ -106,13 +100,7 @@ class StepMaker:
 
 
 def shipped_weights(component: Component, scale: int) -> dict[Path, str]:
-    """The files that a component ships for a scale, and the licence of each.
-
-    Raises
-    ------
-    BlindSRError
-        If the component's method raises, or returns something else.
-    """
+    """The files that a component ships for a scale, and the licence of each; every defect of its method is a `BlindSRError`."""
     name = component.full_name
     try:
         shipped = dict(component.shipped_weights(scale))
@@ -133,4 +121,4 @@ def _input_key(source: Input) -> str:
 
 
 def _digest(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(ENCODER.encode(identity).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, allow_nan=False).encode()).hexdigest()

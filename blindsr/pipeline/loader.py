@@ -9,22 +9,21 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from blindsr.components.discovery import Kind
-from blindsr.components.interfaces import Degradation
 from blindsr.components.registry import Registry
 from blindsr.components.validation import validation_message
-from blindsr.errors import BlindSRError, suggestion
+from blindsr.errors import BlindSRError, alternatives
 from blindsr.imaging.files import explained
 from blindsr.imaging.reader import SUFFIXES
-from blindsr.pipeline.schema import DataFields, LeftOut, Method, MethodFields, Pipeline, PipelineFields
+from blindsr.pipeline.schema import DataFields, Method, MethodFields, Pipeline, PipelineFields
 from blindsr.pipeline.yaml_source import Location, Settings, Source, parsed_settings
 
 
 def bundled() -> dict[str, Path]:
     """The pipelines that come with blindsr, by name."""
-    here = Path(__file__).parents[1]
-    folder = here / "pipelines"
+    package = Path(__file__).parents[1]
+    folder = package / "pipelines"
     if not folder.is_dir():  # a checkout, installed in place
-        folder = here.parent / "pipelines"
+        folder = package.parent / "pipelines"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
@@ -41,39 +40,17 @@ def find(name: str) -> Path:
         return names[name]
     if path.is_dir():
         raise BlindSRError(f"{name}: is a folder, not a pipeline")
-    raise BlindSRError(
-        f"{name}: no such file, nor a bundled pipeline{suggestion(path.stem, names) or '; there are ' + ', '.join(names)}"
-    )
+    raise BlindSRError(f"{name}: no such file, nor a bundled pipeline{alternatives(path.stem, names)}")
 
 
 def load(
-    path: Path,
-    registry: Registry,
-    *,
-    overrides: Mapping[str, Any] | None = None,
-    settings: Settings = (),
+    path: Path, registry: Registry, *, overrides: Mapping[str, Any] | None = None, settings: Settings = (),
     base: Path | None = None,
-) -> Pipeline:
-    """Read and check a pipeline.
+) -> Pipeline:  # fmt: skip
+    """Read and check a pipeline; an error has a message for every problem: ``file:line:column: place: what is wrong``.
 
-    Parameters
-    ----------
-    path
-        The YAML file (YAML 1.2; tags that make objects are refused).
-    registry
-        Where its components are looked up.
-    overrides
-        Top-level fields that replace the file's (`data` paths in them start at the working directory).
-    settings
-        Values by their dotted paths into the file, or ``path=value`` strings whose values are YAML. Of the strings, file
-        parameters of components start at the working directory.
-    base
-        The folder where relative paths in the file start; by default the file's own.
-
-    Raises
-    ------
-    BlindSRError
-        With every problem found, a message each: ``file:line:column: place: what is wrong``, and the line that it is about.
+    `overrides` are top-level fields that replace the file's, `settings` values by their dotted paths. Relative paths start at
+    `base` (by default the file's folder); in `settings` that are texts, and of `data` in `overrides`, at the working directory.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -82,13 +59,10 @@ def load(
     source = Source(path, text)
     for setting, value in parsed_settings(settings).items():
         source.set(setting, value)
-    for field, value in (overrides or {}).items():
+    overrides = overrides or {}
+    for field, value in overrides.items():
         source.replace(field, value)
-    start = path.parent if base is None else base
-    return _checked(source, registry, start, data_base=Path() if "data" in (overrides or {}) else start)
-
-
-def _checked(source: Source, registry: Registry, base: Path, *, data_base: Path) -> Pipeline:
+    base = path.parent if base is None else base
     scale = source.values.get("scale")
     context = {"registry": registry, "base": base, "scale": scale if scale in (2, 3, 4) else None}
     try:
@@ -96,39 +70,32 @@ def _checked(source: Source, registry: Registry, base: Path, *, data_base: Path)
     except ValidationError as error:
         problems = [_problem(source, registry, detail) for detail in error.errors(include_url=False)]
         raise BlindSRError(*(line for line, _ in problems), excerpts=[excerpt for _, excerpt in problems]) from None
-    methods = {name: method for name, method in fields.methods.items() if not isinstance(method, LeftOut)}
+    methods = [(name, method) for name, method in fields.methods.items() if isinstance(method, MethodFields)]
+    left_out = [f"method '{name}' is left out: {reason}" for name, reason in fields.methods.items() if isinstance(reason, str)]
     return Pipeline(
-        name=fields.name,
-        scale=fields.scale,
-        seeds=tuple(fields.seeds),
-        data=fields.data,
-        degradation=cast("Degradation | None", fields.degradation),
-        data_seed=fields.data_seed,
-        methods=tuple(Method(name, m.kernel, m.sr, m.type, m.published) for name, m in methods.items()),
-        path=source.path,
-        text=source.text,
-        base=data_base,
-        left_out=tuple(f"method '{name}' is left out: {m.reason}" for name, m in fields.methods.items() if isinstance(m, LeftOut)),
-    )
+        fields.name, fields.scale, tuple(fields.seeds), fields.data, fields.degradation, fields.data_seed,
+        tuple(Method(name, m.kernel, m.sr, m.type, m.published) for name, m in methods),
+        path, text, base=Path() if "data" in overrides else base, left_out=tuple(left_out),
+    )  # fmt: skip
 
 
 def _problem(source: Source, registry: Registry, detail: Mapping[str, Any]) -> tuple[str, str]:
     location: Location = tuple(part for part in detail["loc"] if part not in ("list[str]", "[key]"))
     unknown = detail["type"] == "extra_forbidden"
-    word, names = _fields_beside(location, registry) if unknown else ("", [])
-    message = validation_message(detail, names, word=word)
+    word, fields = _fields_beside(location, registry) if unknown else ("", {})
+    message = validation_message(detail, fields, word=word)
     return source.problem(location, message, of_key=unknown, beside=detail.get("ctx", {}).get("beside", ()))
 
 
-def _fields_beside(location: Location, registry: Registry) -> tuple[str, list[str]]:
+def _fields_beside(location: Location, registry: Registry) -> tuple[str, Mapping[str, Any]]:
     """What a field at `location` is called, and which fields there are at its level."""
     match location:
         case ("methods", _, "kernel" | "sr" as kind, str(name), _, *_):
-            return "parameter", list(registry.get(cast("Kind", kind), name).model_fields)
+            return "parameter", registry.get(cast("Kind", kind), name).model_fields
         case ("degradation", str(name), _, *_):
-            return "parameter", list(registry.get("degradation", name).model_fields)
+            return "parameter", registry.get("degradation", name).model_fields
         case ("methods", _, _):
-            return "field", list(MethodFields.model_fields)
+            return "field", MethodFields.model_fields
         case ("data", _):
-            return "field", list(DataFields.model_fields)
-    return "field", list(PipelineFields.model_fields)
+            return "field", DataFields.model_fields
+    return "field", PipelineFields.model_fields

@@ -15,14 +15,7 @@ from blindsr.imaging.kernel import Kernel
 class StepInputs:
     """The inputs of a step as they travel to a worker; None where its kind of step has no such input.
 
-    Attributes
-    ----------
-    lr, hr, sr
-        Images: uint8 or uint16, shape (H, W, 3), RGB.
-    kernel
-        The kernel to use, to register, or to score.
-    true
-        The kernel to score against.
+    Images are uint8 or uint16, shape (H, W, 3), RGB. `kernel` is to be used, registered, or scored against the `true` one.
     """
 
     lr: NDArray[Any] | None = None
@@ -40,18 +33,8 @@ class StepInputs:
 class Outcome:
     """What a step gives.
 
-    Attributes
-    ----------
-    arrays
-        Images by role: ``lr`` or ``sr``, uint8 or uint16, shape (H, W, 3).
-    values
-        Single numbers by name, such as ``psnr``.
-    curves
-        Arrays of (step, value) rows by name.
-    warnings
-        Remarks for the user, which are kept with the result.
-    seconds, device
-        How long it took, and on what device it ran.
+    `arrays` are images (``lr`` or ``sr``: uint8 or uint16, shape (H, W, 3)), `values` single numbers such as ``psnr``, `curves`
+    arrays of (step, value) rows, `warnings` remarks that are kept with the result.
     """
 
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -67,14 +50,8 @@ class Outcome:
 class Failure:
     """Why a step has no outcome.
 
-    Attributes
-    ----------
-    message
-        The cause.
-    traceback
-        Only where a defect, not the input, is the cause.
-    where
-        The step that failed, for people: its item, component, methods and seed. Steps that need that step fail with it.
+    The traceback is there only where a defect, not the input, is the cause. `where` names the failed step for people: its item,
+    component, methods and seed. Steps that need that step fail with it.
     """
 
     message: str

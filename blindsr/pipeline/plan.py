@@ -28,16 +28,9 @@ from blindsr.pipeline.steps import Absent, ImageFile, Input, KernelFile, Planned
 class Plan:
     """What a run consists of.
 
-    Attributes
-    ----------
-    steps
-        By their keys, each after all that it needs.
-    items, rows
-        What the result will hold.
-    weights
-        The networks that the methods load: ``path``, ``sha256``, and ``licence`` where the plugin ships them.
-    left_out, remarks
-        For the user: the methods that are left out and why, and what is odd about the inputs.
+    `steps` are by their keys, each after all that it needs. `weights` are the networks that the methods load: ``path``,
+    ``sha256``, and ``licence`` where the plugin ships them. `left_out` and `remarks` are for the user: the methods that are left
+    out and why, and what is odd about the inputs.
     """
 
     pipeline: Pipeline
@@ -61,16 +54,13 @@ class Plan:
 def make_plan(pipeline: Pipeline, dataset: Dataset, hashes: Hashes | None = None) -> Plan:
     """Lay out every step of a pipeline on a dataset; `hashes` knows the files that were hashed before.
 
-    Raises
-    ------
-    BlindSRError
-        If a file is missing, a given kernel unreadable, or a parameter cannot be part of a key: before anything is computed.
+    A missing file, an unreadable kernel and a parameter that cannot be part of a key are errors: before anything is computed.
     """
-    plan = Plan(pipeline, dataset, left_out=list(pipeline.left_out))
-    planner = _Planner(plan, hashes or Hashes())
+    planner = _Planner(pipeline, dataset, hashes or Hashes())
     for item in dataset.items:
         planner.add(item)
     planner.list_weights()
+    plan = planner.plan
     if not plan.rows:
         raise BlindSRError("; ".join(["nothing can be run", *plan.left_out]))
     return plan
@@ -82,26 +72,14 @@ def single_step(
 ) -> Step:  # fmt: skip
     """One component on one image outside a pipeline: the step, with its key and seeds, that a pipeline would have for it.
 
-    Parameters
-    ----------
-    kind, inputs
-        ``degrade`` with the HR image as ``hr``, ``estimate`` with the LR image as ``lr``, ``upscale`` with ``lr`` and ``kernel``.
-        A path means an image file. Arrays and kernels are known by their numbers, so their steps are not those of files.
-    seed
-        The pipeline's seed, or its ``data_seed`` where `kind` is ``degrade``.
-
-    Raises
-    ------
-    BlindSRError
-        If the component only makes sense in a pipeline, a file cannot be read, a parameter cannot be part of a key, or the
-        component's own files are wrong.
+    `inputs` of ``degrade``: ``hr``; of ``estimate``: ``lr``; of ``upscale``: ``lr`` and ``kernel``. A path means an image file;
+    arrays and kernels are known by their numbers. `seed` is the pipeline's, or its ``data_seed`` for ``degrade``.
     """
     if not isinstance(component, (Degradation, KernelEstimator, NonBlindSR)):
         raise BlindSRError(f"'{component.name}' is for pipelines; for a single image, choose another from `blindsr plugins`")
     hashes = hashes or Hashes()
-    step = StepMaker(scale, hashes).step(
-        kind, component, {role: _input(value, hashes) for role, value in inputs.items()}, seed=seed
-    )
+    sources = {role: _input(value, hashes) for role, value in inputs.items()}
+    step = StepMaker(scale, hashes).step(kind, component, sources, seed=seed)
     for source in step.inputs.values():
         if isinstance(source, Absent):
             raise BlindSRError(source.message)
@@ -109,15 +87,19 @@ def single_step(
 
 
 def _input(value: Input | Path | Kernel | NDArray[Any], hashes: Hashes) -> Input:
-    if isinstance(value, Path):
-        return ImageFile.of(hashes.file(value))
-    if isinstance(value, Kernel):
-        half = _input(value.half, hashes) if value.half else None
-        assert half is None or isinstance(half, KernelFile)
-        return KernelFile(Path("<kernel>"), _array_digest(value.array), scale=value.scale, to_scale=value.scale, half=half)
-    if isinstance(value, np.ndarray):
-        return ImageFile(Path("<array>"), _array_digest(value))
+    match value:
+        case Path():
+            return ImageFile.of(hashes.file(value))
+        case Kernel():
+            return _kernel_input(value)
+        case np.ndarray():
+            return ImageFile(Path("<array>"), _array_digest(value))
     return value
+
+
+def _kernel_input(kernel: Kernel) -> KernelFile:
+    half = _kernel_input(kernel.half) if kernel.half else None
+    return KernelFile(Path("<kernel>"), _array_digest(kernel.array), scale=kernel.scale, to_scale=kernel.scale, half=half)
 
 
 def _array_digest(array: NDArray[Any]) -> str:
@@ -126,11 +108,11 @@ def _array_digest(array: NDArray[Any]) -> str:
 
 
 class _Planner:
-    def __init__(self, plan: Plan, hashes: Hashes) -> None:
-        self.plan = plan
-        self.pipeline = plan.pipeline
+    def __init__(self, pipeline: Pipeline, dataset: Dataset, hashes: Hashes) -> None:
+        self.plan = Plan(pipeline, dataset, left_out=list(pipeline.left_out))
+        self.pipeline = pipeline
         self.hashes = hashes
-        self.maker = StepMaker(self.pipeline.scale, hashes)
+        self.maker = StepMaker(pipeline.scale, hashes)
         self.read: set[KernelFile] = set()
 
     def add(self, item: Item) -> None:
@@ -142,8 +124,7 @@ class _Planner:
                 if remark not in self.plan.left_out:
                     self.plan.left_out.append(remark)
                 continue
-            for seed in self.pipeline.seeds:
-                self.plan.rows.append(self._row(planned, method, seed))
+            self.plan.rows += [self._row(planned, method, seed) for seed in self.pipeline.seeds]
 
     def list_weights(self) -> None:
         """Every file that the components were given or ship, kernels and SR images apart."""
@@ -177,10 +158,12 @@ class _Planner:
 
     def _row(self, planned: PlannedItem, method: Method, seed: int) -> PlannedRow:
         item = planned.item.id
-        kernel = None if isinstance(method.sr, External) else self._method_kernel(planned, method, seed)
-        if kernel is None:
-            upscale = self._external(planned, method)
+        kernel: Input | None = None
+        estimate = None
+        if isinstance(method.sr, External):
+            upscale = self._step("external", item, None, {"lr": planned.lr, "sr": self._made_elsewhere(method.sr, item)})
         else:
+            kernel, estimate = self._kernel_of(planned, method, seed)
             upscale = self._step("upscale", item, method.sr, {"lr": planned.lr, "kernel": kernel}, seed=seed)
         truth: dict[str, Input] = {}
         if planned.hr:
@@ -188,26 +171,24 @@ class _Planner:
         if planned.true and kernel and not isinstance(method.kernel, GroundTruth):
             truth |= {"true": planned.true, "kernel": kernel}
         score = self._step("score", item, None, truth) if truth else None
-        estimate = kernel.key if isinstance(kernel, StepOutput) and self.plan.steps[kernel.key].kind == "estimate" else None
         return PlannedRow(item, method, seed, kernel, estimate, upscale, score)
 
-    def _external(self, planned: PlannedItem, method: Method) -> str:
-        assert isinstance(method.sr, External)
-        try:
-            sr: Input = self._image(method.sr.path_for(planned.item.id))
-        except BlindSRError as error:
-            sr = Absent(str(error))
-        return self._step("external", planned.item.id, None, {"lr": planned.lr, "sr": sr})
-
-    def _method_kernel(self, planned: PlannedItem, method: Method, seed: int) -> Input:
+    def _kernel_of(self, planned: PlannedItem, method: Method, seed: int) -> tuple[Input, str | None]:
+        """The kernel of a row, and the key of the step that estimates it, if one does."""
         if isinstance(method.kernel, GroundTruth):
             assert planned.true is not None
-            return planned.true
+            return planned.true, None
         if isinstance(method.kernel, Given):
-            given = method.kernel
-            scale = self.pipeline.scale
-            return self._kernel(given.path_for(planned.item.id), given.scale or scale, scale, given.convention)
-        return StepOutput(self._step("estimate", planned.item.id, method.kernel, {"lr": planned.lr}, seed=seed), "kernel")
+            given, scale = method.kernel, self.pipeline.scale
+            return self._kernel(given.path_for(planned.item.id), given.scale or scale, scale, given.convention), None
+        estimate = self._step("estimate", planned.item.id, method.kernel, {"lr": planned.lr}, seed=seed)
+        return StepOutput(estimate, "kernel"), estimate
+
+    def _made_elsewhere(self, external: External, item: str) -> Input:
+        try:
+            return self._image(external.path_for(item))
+        except BlindSRError as error:
+            return Absent(str(error))
 
     def _image(self, path: Path) -> ImageFile:
         return ImageFile.of(self.hashes.file(path))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blindsr.errors import BlindSRError, suggestion
+from blindsr.errors import BlindSRError, alternatives
 
 PUBLISHED_METRICS = ("psnr", "ssim")
 """What a published row gives at a scale, in the file's order: dB, and 0..1."""
@@ -32,16 +32,16 @@ class PublishedTable:
     source: str
     data: str
     images: int
-    protocol: str | None
-    runs: int | None
     rows: tuple[PublishedRow, ...]
+    protocol: str | None = None
+    runs: int | None = None
 
     @property
     def citation(self) -> str:
         """Where the numbers come from, in one line."""
         details = [f"{self.data}, {self.images} images"]
         details += [f"means of {self.runs} runs"] if self.runs else []
-        details += [self.protocol] if self.protocol else ["protocol and number of runs: see there"]
+        details += [self.protocol or "protocol and number of runs: see there"]
         return f"{self.source} ({'; '.join(details)})"
 
     def is_of(self, data: str) -> bool:
@@ -52,32 +52,21 @@ class PublishedTable:
 def published_tables() -> dict[str, PublishedTable]:
     """All published tables by name; the KernelGAN paper's is ``paper``, and comes first."""
     with Path(__file__).with_name("published.toml").open("rb") as file:
-        return {name: _table(name, fields) for name, fields in tomllib.load(file).items()}
+        tables = tomllib.load(file)
+    return {name: PublishedTable(name, **{**fields, "rows": tuple(map(_row, fields["rows"]))}) for name, fields in tables.items()}
 
 
 def published_table(name: str) -> PublishedTable:
-    """The table of this name.
-
-    Raises
-    ------
-    BlindSRError
-        If there is none; it says which there are.
-    """
+    """The table of this name; the error for an unknown one says which there are."""
     tables = published_tables()
     if name not in tables:
-        raise BlindSRError(f"no published table '{name}'{suggestion(name, tables) or '; there are ' + ', '.join(tables)}")
+        raise BlindSRError(f"no published table '{name}'{alternatives(name, tables)}")
     return tables[name]
 
 
 def row_keys() -> list[str]:
     """The keys that a method's ``published`` may name."""
     return [row.key for table in published_tables().values() for row in table.rows]
-
-
-def _table(name: str, fields: Mapping[str, Any]) -> PublishedTable:
-    rows = tuple(_row(row) for row in fields["rows"])
-    about = (fields["source"], fields["data"], fields["images"], fields.get("protocol"), fields.get("runs"))
-    return PublishedTable(name, *about, rows)
 
 
 def _row(fields: Mapping[str, Any]) -> PublishedRow:

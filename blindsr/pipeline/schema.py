@@ -7,26 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    WrapValidator,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo
+from pydantic.functional_validators import BeforeValidator, PlainValidator, WrapValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from blindsr.components.discovery import Kind
 from blindsr.components.interfaces import Component, Degradation
 from blindsr.components.paths import MISSING, home_expanded
-from blindsr.components.registry import Registry
-from blindsr.errors import BlindSRError, suggestion
+from blindsr.errors import BlindSRError, alternatives
 from blindsr.pipeline import datasets
 from blindsr.pipeline.published import row_keys
 
@@ -46,16 +34,8 @@ class Method:
 class Pipeline:
     """A checked pipeline with its components.
 
-    Attributes
-    ----------
-    data
-        None where the file leaves the data to the caller.
-    path, text
-        The YAML file and its content.
-    base
-        The folder where relative paths of the data start.
-    left_out
-        Which optional methods lack a file.
+    `data` is None where the file at `path`, whose content is `text`, leaves it to the caller; relative paths in it start at
+    `base`. `left_out` says which optional methods lack a file.
     """
 
     name: str
@@ -71,17 +51,10 @@ class Pipeline:
     left_out: tuple[str, ...] = ()
 
     def dataset(self) -> datasets.Dataset:
-        """The items of its data.
-
-        Raises
-        ------
-        BlindSRError
-            If they cannot be found, or the pipeline names no data.
-        """
+        """The items of its data."""
         if self.data is None:
-            raise BlindSRError(
-                f"{self.path}: names no data; give it some: {{lr: [PHOTO]}}, {{hr: FOLDER}} or {{div2krk: FOLDER}} as `data`"
-            )
+            shapes = "{lr: [PHOTO]}, {hr: FOLDER} or {div2krk: FOLDER}"
+            raise BlindSRError(f"{self.path}: names no data; give it some: {shapes} as `data`")
         return self.data.dataset(self.scale, self.base)
 
     def resolved(self) -> dict[str, Any]:
@@ -94,8 +67,8 @@ class Pipeline:
             "name": self.name,
             "scale": self.scale,
             "seeds": list(self.seeds),
-            "data": self.data.model_dump(mode="json", exclude_none=True) if self.data else None,
-            "degradation": fields(self.degradation) if self.degradation else None,
+            "data": self.data and self.data.model_dump(mode="json", exclude_none=True),
+            "degradation": self.degradation and fields(self.degradation),
             "data_seed": self.data_seed,
             "methods": {
                 m.name: {"type": m.type, "kernel": fields(m.kernel), "sr": fields(m.sr), "published": m.published}
@@ -105,40 +78,40 @@ class Pipeline:
 
 
 def _listed(value: Any) -> Any:
-    return value if isinstance(value, list) or value is None else [value]
+    """One or several values, of which paths become texts."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return None if value is None else [_text(one) for one in values]
 
 
-def _component(kind: Kind) -> Callable[[Any, ValidationInfo], Component]:
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _component(kind: Kind) -> Callable[[Any, ValidationInfo], Any]:
     """A validator that makes the component of a name, or of ``{name: {parameter: value}}``."""
 
-    def validate(value: Any, info: ValidationInfo) -> Component:
+    def validate(value: Any, info: ValidationInfo) -> Any:
         name, parameters = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
         if not isinstance(name, str) or not isinstance(parameters, dict | None):
             raise ValueError("must be a name, or {name: {parameter: value}}")
         context = cast("Mapping[str, Any]", info.context)
-        registry: Registry = context["registry"]
-
-        def make(parameters: Any) -> Component:
-            return registry.validated(kind, name, parameters, context)
-
+        make = PlainValidator(lambda given: context["registry"].validated(kind, name, given, context))
         try:
             # As the value of a mapping, so that the places of errors begin with the name.
-            made = TypeAdapter(dict[str, Annotated[Any, PlainValidator(make)]]).validate_python({name: parameters or {}})
+            return TypeAdapter(dict[str, Annotated[Any, make]]).validate_python({name: parameters or {}})[name]
         except BlindSRError as error:
             raise ValueError(str(error)) from error
-        return cast("Component", made[name])
 
     return validate
 
 
-def _degradation(value: Any, info: ValidationInfo) -> Component | None:
+def _degradation(value: Any, info: ValidationInfo) -> Any:
     if value is not None:
         return _component("degradation")(value, info)
     data = info.data.get("data")
-    if data and data.has_hr_only:
-        raise PydanticCustomError(
-            "required_beside", "is required where the data are HR images, e.g. random_kernel", {"beside": ("data",)}
-        )
+    if data and (data.sample, data.hr) != (None, None):
+        message = "is required where the data are HR images, e.g. random_kernel"
+        raise PydanticCustomError("required_beside", message, {"beside": ("data",)})
     return None
 
 
@@ -149,36 +122,27 @@ class _Fields(BaseModel):
 class DataFields(_Fields):
     """Where the images come from: exactly one of the four."""
 
-    sample: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] | None = None
-    hr: str | None = None
-    lr: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] | None = None
-    div2krk: str | None = None
+    sample: Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)] | None = None
+    hr: Annotated[str, BeforeValidator(_text)] | None = None
+    lr: Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)] | None = None
+    div2krk: Annotated[str, BeforeValidator(_text)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> DataFields:
-        if sum(value is not None for value in (self.sample, self.hr, self.lr, self.div2krk)) != 1:
+        if [self.sample, self.hr, self.lr, self.div2krk].count(None) != 3:
             raise ValueError("must be one of {sample: NAME}, {hr: FOLDER}, {lr: FOLDER}, {div2krk: FOLDER}")
         return self
 
-    @property
-    def has_hr_only(self) -> bool:
-        """Whether LR images must be made of HR images."""
-        return self.sample is not None or self.hr is not None
-
     def dataset(self, scale: int, base: Path) -> datasets.Dataset:
         """The items; relative paths start at `base`."""
-
-        def path(text: str) -> Path:
-            return base / home_expanded(text)
-
         if self.sample is not None:
             return datasets.sample(self.sample)
         if self.hr is not None:
-            return datasets.hr_folder(path(self.hr))
+            return datasets.hr_folder(base / home_expanded(self.hr))
         if self.lr is not None:
-            return datasets.lr_images([path(text) for text in self.lr])
+            return datasets.lr_images([base / home_expanded(path) for path in self.lr])
         assert self.div2krk is not None
-        return datasets.div2krk(path(self.div2krk), scale)
+        return datasets.div2krk(base / home_expanded(self.div2krk), scale)
 
 
 class MethodFields(_Fields):
@@ -194,25 +158,18 @@ class MethodFields(_Fields):
     @classmethod
     def _known(cls, key: str | None) -> str | None:
         if key is not None and key not in (keys := row_keys()):
-            raise ValueError(f"no published row '{key}'{suggestion(key, keys) or '; there are ' + ', '.join(keys)}")
+            raise ValueError(f"no published row '{key}'{alternatives(key, keys)}")
         return key
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """In place of an optional method whose files are missing: the reason."""
-
-    reason: str
-
-
-def _left_out(value: Any, validate: Callable[[Any], MethodFields]) -> MethodFields | LeftOut:
+def _method(value: Any, validate: Callable[[Any], MethodFields]) -> MethodFields | str:
+    """A method; in place of an optional one whose files are missing, what is missing."""
     try:
         return validate(value)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        optional = isinstance(value, dict) and value.get("optional") is True
-        if optional and all(detail["type"] == MISSING for detail in details):
-            return LeftOut("; ".join(detail["msg"] for detail in details))
+        if all(detail["type"] == MISSING for detail in details) and value.get("optional") is True:
+            return "; ".join(detail["msg"] for detail in details)
         raise
 
 
@@ -227,9 +184,9 @@ class PipelineFields(_Fields):
     scale: int = Field(ge=2, le=4)
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], BeforeValidator(_listed)] = Field([0], min_length=1)
     data: DataFields | None = None
-    degradation: Annotated[Component | None, PlainValidator(_degradation)] = Field(None, validate_default=True)
+    degradation: Annotated[Degradation | None, PlainValidator(_degradation)] = Field(None, validate_default=True)
     data_seed: int = Field(0, ge=0, lt=2**63)
-    methods: dict[str, Annotated[MethodFields, WrapValidator(_left_out)]] = Field(min_length=1)
+    methods: dict[str, Annotated[MethodFields, WrapValidator(_method)]] = Field(min_length=1)
 
     @field_validator("methods")
     @classmethod

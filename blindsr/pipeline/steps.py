@@ -22,13 +22,7 @@ VERSIONS: Mapping[StepKind, int] = {"degrade": 1, "register": 1, "estimate": 1, 
 
 
 class ImageCache:
-    """Decoded images by the SHA-256 of their files, the most recently used ones; their pixels are read-only.
-
-    Parameters
-    ----------
-    max_bytes
-        How many bytes of pixels are kept.
-    """
+    """The decoded images that were used last, read-only, by the SHA-256 of their files: at most `max_bytes` of pixels."""
 
     def __init__(self, max_bytes: int = 256 * 2**20) -> None:
         self.max_bytes = max_bytes
@@ -36,17 +30,14 @@ class ImageCache:
         self._bytes = 0
 
     def get(self, sha256: str, decode: Callable[[], Picture]) -> Picture:
-        """The image of that file, decoded if it is not kept."""
-        if sha256 in self._pictures:
-            self._pictures.move_to_end(sha256)
-            return self._pictures[sha256]
-        picture = decode()
-        picture.pixels.flags.writeable = False
-        if picture.pixels.nbytes <= self.max_bytes:
-            self._pictures[sha256] = picture
+        picture = self._pictures.pop(sha256, None)
+        if picture is None:
+            picture = decode()
+            picture.pixels.flags.writeable = False
             self._bytes += picture.pixels.nbytes
-            while self._bytes > self.max_bytes:
-                self._bytes -= self._pictures.popitem(last=False)[1].pixels.nbytes
+        self._pictures[sha256] = picture
+        while self._bytes > self.max_bytes:
+            self._bytes -= self._pictures.popitem(last=False)[1].pixels.nbytes
         return picture
 
 
@@ -56,22 +47,14 @@ class ImageFile(HashedFile):
 
     @classmethod
     def of(cls, file: HashedFile) -> ImageFile:
-        """The image in a file."""
         return cls(file.path, file.sha256, file.stamp)
 
     @property
     def key(self) -> str:
-        """What stands for it in the keys of steps."""
         return f"image:{self.sha256}"
 
     def read(self, cache: ImageCache | None = None) -> Picture:
-        """The image, from `cache` if it is there.
-
-        Raises
-        ------
-        BlindSRError
-            If it cannot be read, or its bytes are not those that the run was planned with.
-        """
+        """The image, from `cache` if it is there; an error if its bytes are not those that the run was planned with."""
         self.check()
         return cache.get(self.sha256, lambda: read_image(self.path)) if cache else read_image(self.path)
 
@@ -84,23 +67,12 @@ class Absent:
 
     @property
     def key(self) -> str:
-        """What stands for it in the keys of steps."""
         return f"absent:{self.message}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class KernelFile(HashedFile):
-    """An input that is a kernel file, and how to read it.
-
-    Attributes
-    ----------
-    scale, to_scale
-        The scale that the file is for, and the one that the kernel is wanted for.
-    convention
-        The tool whose convention the file follows.
-    half
-        The file of the x2 kernel that goes with this x4 one.
-    """
+    """An input that is a kernel file for `scale`, wanted for `to_scale`; `half` is the x2 kernel that goes with a x4 one."""
 
     scale: int
     to_scale: int
@@ -109,18 +81,11 @@ class KernelFile(HashedFile):
 
     @property
     def key(self) -> str:
-        """What stands for it in the keys of steps."""
         own = f"kernel:{self.sha256}:{self.scale}:{self.to_scale}:{self.convention}"
         return f"{own}:{self.half.key}" if self.half else own
 
     def read(self) -> Kernel:
-        """The kernel; composed, where it is for x2 and x4 is wanted.
-
-        Raises
-        ------
-        BlindSRError
-            If it cannot be read, or its bytes are not those that the run was planned with.
-        """
+        """The kernel, composed for x4 where it is for x2; an error if its bytes are not those that the run was planned with."""
         self.check()
         kernel = Kernel.load(self.path, scale=self.scale, convention=self.convention)
         if self.half:
@@ -142,22 +107,16 @@ class StepOutput:
 
 
 Input = ImageFile | KernelFile | StepOutput | Absent
+"""What a step takes. The `key` of each stands for it in the keys of steps."""
 
 
 @dataclass(frozen=True)
 class Step:
     """A small pure computation.
 
-    Attributes
-    ----------
-    key
-        The SHA-256 of all that its result depends on, in hexadecimal; it seeds the generators of stochastic components.
-    kernel_seed
-        The same without the scale, for degradations: it seeds the kernel, which is one for all scales of an image.
-    item, label
-        What it is about, for people: the item's name, and the component's or the kind; not part of the key.
-    files
-        The files that its component itself reads.
+    Its `key` is the SHA-256 of all that its result depends on, in hexadecimal, and seeds the generators of stochastic components;
+    `kernel_seed`, for degradations, is the same without the scale: an image has one kernel for all scales. `item` and `label` (the
+    component's name or the kind) are for people. `files` are those that its component itself reads.
     """
 
     key: str

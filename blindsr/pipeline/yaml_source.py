@@ -17,7 +17,6 @@ from blindsr.components.paths import CallerText
 from blindsr.errors import BlindSRError, printable, suggestion
 
 MAX_EXCERPT_LENGTH = 100
-"""Characters of a line that an excerpt shows."""
 
 Location = tuple[str | int, ...]
 """The keys and indices that lead to a value."""
@@ -27,18 +26,7 @@ Settings = Mapping[str, Any] | Sequence[str]
 
 
 class Source:
-    """A YAML text and what the caller changed in it.
-
-    Attributes
-    ----------
-    values
-        Its content: a mapping of plain values.
-
-    Raises
-    ------
-    BlindSRError
-        If it is not YAML 1.2, has tags other than those of plain values, or is not a mapping.
-    """
+    """A YAML text, whose `values` are a mapping, and what the caller changed in it. Tags that make objects are refused."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
@@ -51,7 +39,9 @@ class Source:
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             problem = (error.problem or "not valid YAML").splitlines()[0]
-            raise self._error(mark, problem) from None
+            if mark is None:
+                raise BlindSRError(f"{path}: {problem}") from None
+            raise BlindSRError(f"{self._position(mark)}: {problem}", excerpts=[self._excerpt(mark)]) from None
         except Exception as error:  # the parser raises exceptions of many types
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "nested too deeply"
             raise BlindSRError(f"{self.path}: not valid YAML: {reason}") from None
@@ -70,25 +60,18 @@ class Source:
     def problem(self, location: Location, what: str, *, of_key: bool = False, beside: Location = ()) -> tuple[str, str]:
         """The message ``file:line:column: place: what``, or ``setting place: what``, and an excerpt of the text.
 
-        Parameters
-        ----------
-        of_key
-            Whether the key at `location` is at fault, not its value.
-        beside
-            What to show of the text where nothing is at `location`.
+        With `of_key`, the key at `location` is at fault, not its value. `beside` is shown where nothing is at `location`.
         """
         shown = beside or location
-        place = ".".join(map(str, location))
+        text = f"{'.'.join(map(str, location))}: {what}"
         labels = [self._labels[shown[:end]] for end in range(1, len(shown) + 1) if shown[:end] in self._labels]
         if labels:
-            return f"{labels[-1]}{place}: {what}", ""
+            return f"{labels[-1]}{text}", ""
         mark = self._mark(shown, of_key)
-        return f"{_position(self.path, mark)}: {place}: {what}", self._excerpt(mark)
+        return f"{self._position(mark)}: {text}", self._excerpt(mark)
 
-    def _error(self, mark: StreamMark | None, what: str) -> BlindSRError:
-        if mark is None:
-            return BlindSRError(f"{self.path}: {what}")
-        return BlindSRError(f"{_position(self.path, mark)}: {what}", excerpts=[self._excerpt(mark)])
+    def _position(self, mark: StreamMark) -> str:
+        return f"{self.path}:{mark.line + 1}:{mark.column + 1}"
 
     def _mark(self, location: Location, of_key: bool) -> StreamMark:
         node = cast("Node", self._tree)
@@ -175,10 +158,6 @@ def _child(node: Node, part: str | int) -> tuple[Node | None, Node | None]:
     if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
         return None, node.value[part]
     return None, None
-
-
-def _position(path: Path, mark: StreamMark) -> str:
-    return f"{path}:{mark.line + 1}:{mark.column + 1}"
 
 
 def _short(text: str) -> str:

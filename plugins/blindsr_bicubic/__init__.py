@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from blindsr.api import KernelEstimator, NonBlindSR, RunContext, Upscaler, hookimpl
@@ -33,11 +33,10 @@ class BicubicInterpolation(NonBlindSR):
         return _Interpolation(kernel.scale)
 
 
+@dataclass
 class _Interpolation:
+    scale: int
     halo: int | None = 3
-
-    def __init__(self, scale: int) -> None:
-        self.scale = scale
 
     def __call__(self, tile: Image) -> Image:
         from blindsr.api import bicubic
@@ -46,12 +45,12 @@ class _Interpolation:
 
 
 @hookimpl
-def blindsr_kernel_estimators() -> Iterable[type[KernelEstimator]]:
+def blindsr_kernel_estimators() -> list[type[KernelEstimator]]:
     """The bicubic kernel."""
     return [BicubicKernel]
 
 
 @hookimpl
-def blindsr_nonblind_sr() -> Iterable[type[NonBlindSR]]:
+def blindsr_nonblind_sr() -> list[type[NonBlindSR]]:
     """Bicubic interpolation."""
     return [BicubicInterpolation]

@@ -36,13 +36,7 @@ class KernelGAN(KernelEstimator):
     """Of both networks, at the start; a tenth of it after every 750 iterations."""
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
-        """The kernel of `lr` for scale 2, or for scale 4 the x2 kernel applied twice.
-
-        Raises
-        ------
-        BlindSRError
-            For other scales, for images that are too small or flat, and if the training diverges.
-        """
+        """The kernel of `lr` for scale 2, or for scale 4 the x2 kernel applied twice."""
         from blindsr.api import BlindSRError
         from blindsr_kernelgan.train import train
 

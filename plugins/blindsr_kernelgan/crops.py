@@ -27,41 +27,22 @@ FLAT = 1e-6  # of the [0, 1] range: far under one step of a 16-bit image, well o
 
 
 def training_area(lr: Image, edge_shave: int) -> Image:
-    """The part of the image that is trained on: `edge_shave` pixels shaved from each side, then cut to even sides (a view).
-
-    Raises
-    ------
-    BlindSRError
-        If a side is smaller than the generator's crop.
-    """
+    """The part of the image that is trained on: `edge_shave` pixels shaved from each side, then cut to even sides (a view)."""
     height, width = (max(0, size - 2 * edge_shave) // 2 * 2 for size in lr.shape[:2])
     if min(height, width) < GENERATOR_CROP_PX:
-        room = (min(lr.shape[:2]) - GENERATOR_CROP_PX) // 2
-        remedy = (
-            f"set edge_shave to {room} or less"
-            if room >= 0
-            else f"it takes an image of at least {GENERATOR_CROP_PX} x {GENERATOR_CROP_PX}"
-        )
+        room, crop = (min(lr.shape[:2]) - GENERATOR_CROP_PX) // 2, f"{GENERATOR_CROP_PX} x {GENERATOR_CROP_PX}"
+        remedy = f"set edge_shave to {room} or less" if room >= 0 else f"it takes an image of at least {crop}"
         raise BlindSRError(
             f"the LR image of {lr.shape[1]} x {lr.shape[0]} pixels leaves {width} x {height} after edge_shave={edge_shave}, "
-            f"but KernelGAN trains on crops of {GENERATOR_CROP_PX} x {GENERATOR_CROP_PX}: {remedy}"
+            f"but KernelGAN trains on crops of {crop}: {remedy}"
         )
     return lr[edge_shave : edge_shave + height, edge_shave : edge_shave + width]
 
 
 def draw_crops(image: Image, count: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Corners of the generator's and of the discriminator's crops, for all iterations at once.
+    """Corners of the generator's and of the discriminator's crops, for all iterations at once: (count, 2) each, all even.
 
     The generator's crops are drawn where the image *downscaled by 2* has gradients, since that is what it makes of them.
-
-    Parameters
-    ----------
-    image
-        (H, W, 3) in [0, 1], with even sides of 64 pixels or more.
-
-    Returns
-    -------
-    Two arrays of shape (count, 2): top row and left column, all even.
     """
     half = gradient_map(bicubic(image, scale=0.5)).repeat(2, 0).repeat(2, 1)
     generator = draw_corners(crop_probability(half, GENERATOR_CROP_PX), GENERATOR_CROP_PX, count, rng)
@@ -73,19 +54,7 @@ def draw_crops(image: Image, count: int, rng: np.random.Generator) -> tuple[NDAr
 def gradient_map(image: Image) -> NDArray[np.float32]:
     """How much structure lies around each pixel: the strongest horizontal and vertical gradients, and all magnitudes.
 
-    Parameters
-    ----------
-    image
-        (H, W, 3) in [0, 1].
-
-    Returns
-    -------
-    (H, W), non-negative, mean 1.
-
-    Raises
-    ------
-    BlindSRError
-        If the image has no gradients.
+    (H, W), non-negative, of mean 1. An image without gradients is refused.
     """
     gray = image @ GRAY
     across, along = np.zeros_like(gray), np.zeros_like(gray)
@@ -109,20 +78,10 @@ def gradient_map(image: Image) -> NDArray[np.float32]:
 
 
 def crop_probability(gradients: NDArray[np.float32], crop_px: int) -> NDArray[np.float32]:
-    """The probability of each pixel to be the centre of a crop.
+    """The probability of each pixel of a gradient map to be the centre of a crop: (H, W), summing to 1.
 
-    The mean of the gradient map over a box of half the crop's side; zero within half a crop of the border.
-
-    Parameters
-    ----------
-    gradients
-        (H, W), as `gradient_map` makes it, at least as large as the crop.
-    crop_px
-        The crop's side.
-
-    Returns
-    -------
-    (H, W), summing to 1. Uniform, but for the border, where the map is zero all over the inside.
+    The mean of the map over a box of half the crop's side; zero within half a crop of the border. Uniform, but for the
+    border, where the map is zero all over the inside.
     """
     half = crop_px // 2
     # A side of exactly 64 would leave nothing of the generator's map: there keep the two middle rows (any corner is 0).

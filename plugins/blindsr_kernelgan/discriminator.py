@@ -52,13 +52,8 @@ class Pass(NamedTuple):
 class Discriminator:
     """Its parameters, without autograd.
 
-    Parameters
-    ----------
-    rng
-        A CPU generator, for the initial values: PyTorch's default for weights (uniform within 1 / sqrt(inputs): under spectral norm
-        the weights' size sets the effective learning rate), N(1, 0.02) for batch norm's gains, zero for biases.
-    device, dtype
-        Where and how the parameters are kept.
+    `rng`, a CPU generator, draws the initial values: PyTorch's default for weights (uniform within 1 / sqrt(inputs): under
+    spectral norm the weights' size sets the effective learning rate), N(1, 0.02) for batch norm's gains, zero for biases.
     """
 
     def __init__(self, rng: torch.Generator, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:

@@ -6,6 +6,8 @@ is never run on an image. Its six filters are still what is learned: the paper f
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,18 +22,12 @@ XAVIER_GAIN = 0.1
 class LinearGenerator:
     """Six filters without biases, in the layout of ``torch.nn.functional.conv2d``, the last one with stride 2.
 
-    Parameters
-    ----------
-    rng
-        A CPU generator, for the initial filters (Xavier normal, gain 0.1).
-    device, dtype
-        Where and how the filters are kept.
+    `rng`, a CPU generator, draws the initial filters (Xavier normal, gain 0.1).
     """
 
     def __init__(self, rng: torch.Generator, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
-        widths = (1, *[CHANNELS] * (len(SIDES) - 1), 1)
         self.filters: list[Tensor] = []
-        for side, inputs, outputs in zip(SIDES, widths[:-1], widths[1:], strict=True):
+        for side, (inputs, outputs) in zip(SIDES, pairwise((1, *[CHANNELS] * (len(SIDES) - 1), 1)), strict=True):
             drawn = torch.nn.init.xavier_normal_(torch.empty(outputs, inputs, side, side, dtype=dtype), XAVIER_GAIN, generator=rng)
             self.filters.append(drawn.to(device).requires_grad_())
 
@@ -42,8 +38,7 @@ class LinearGenerator:
         are vector-matrix products; the other two are matrix products whose results are put down, overlapping, at each tap so far.
         (Not conv_transpose2d, which does the same as fast, but on a GPU in TF32.)
         """
-        first, second, third, *pointwise = (w.flatten(1) for w in self.filters)
-        fourth, fifth, sixth = pointwise
+        first, second, third, fourth, fifth, sixth = (w.flatten(1) for w in self.filters)
         tail = (sixth @ fifth @ fourth @ third).view(CHANNELS, -1)
         taps = F.fold((second.mT @ tail)[None], SIDES[1] + SIDES[2] - 1, SIDES[1])
         return F.fold((first.mT @ taps.view(CHANNELS, -1))[None], KERNEL_SIDE, SIDES[0])[0, 0]

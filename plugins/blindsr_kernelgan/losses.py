@@ -45,22 +45,12 @@ class KernelLosses:
         mask = BOUNDARY_PENALTY * (1 - torch.exp(-(square[:, None] + square) / (2 * KERNEL_SIDE**2)))
         mask[FREE_MARGIN:-FREE_MARGIN, FREE_MARGIN:-FREE_MARGIN] = 0
         # Columns: rows' and columns' positions (for the centre of mass), and ones (for the sum).
-        moments = torch.stack(
-            [position.repeat_interleave(KERNEL_SIDE), position.repeat(KERNEL_SIDE), torch.ones(KERNEL_SIDE**2)], 1
-        )
+        columns = [position.repeat_interleave(KERNEL_SIDE), position.repeat(KERNEL_SIDE), torch.ones(KERNEL_SIDE**2)]
+        self.moments = torch.stack(columns, 1).to(device, dtype)
         self.boundary = (BOUNDARY_WEIGHT / KERNEL_SIDE**2 * mask).flatten().to(device, dtype)
-        self.moments = moments.to(device, dtype)
 
     def __call__(self, kernel: Tensor, *, constrain: bool) -> Tensor:
-        """The weighted sum of the losses.
-
-        Parameters
-        ----------
-        kernel
-            (169,), the flattened kernel, of either sign.
-        constrain
-            Whether to ask for a centred and sparse kernel too: only once the kernel is near bicubic.
-        """
+        """The weighted sum of the losses of a flattened kernel (169,); `constrain` asks for a centred and sparse one, too."""
         row, column, total = kernel @ self.moments
         size = kernel.abs()
         loss: Tensor = SUM_WEIGHT * (1 - total).abs() + torch.dot(size, self.boundary)
@@ -100,13 +90,7 @@ def bicubic_kernel() -> NDArray[np.float64]:
 
 
 def finished(kernel: NDArray[np.float64]) -> Kernel:
-    """The generator's kernel without its negligible values, normalised and aligned.
-
-    Raises
-    ------
-    BlindSRError
-        If the training left no kernel.
-    """
+    """The generator's kernel without its negligible values, normalised and aligned."""
     threshold = NEGLIGIBLE_FACTOR * np.sort(kernel, axis=None)[-NEGLIGIBLE_RANK]
     kept = np.maximum(kernel - threshold, 0)
     if not (np.isfinite(kernel).all() and kept.sum() > 0):

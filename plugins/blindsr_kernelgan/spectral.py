@@ -36,15 +36,7 @@ class Normalized(NamedTuple):
 
 
 class SpectralWeight:
-    """A weight matrix, or a stack of them, and its left singular vector as estimated so far.
-
-    Parameters
-    ----------
-    weight
-        (..., rows, columns), not divided by anything.
-    u
-        (..., rows, 1), of norm 1.
-    """
+    """A weight matrix (..., rows, columns), or a stack of them, and its left singular vector (..., rows, 1) as estimated so far."""
 
     def __init__(self, weight: Tensor, u: Tensor) -> None:
         self.weight = weight
@@ -52,18 +44,16 @@ class SpectralWeight:
 
     def normalize(self, passes: int) -> Normalized:
         """The weight for that many passes, one after the other: each moves the estimate by one power iteration."""
-        norms, us, vs = [], [], []
+        found = []
         for _ in range(passes):
             v = self.weight.mT @ self.u
             v /= _length(v).clamp_min_(EPS)
             u = self.weight @ v
             norm = _length(u)
             self.u = u / norm.clamp_min(EPS)
-            norms.append(norm)
-            us.append(self.u)
-            vs.append(v)
-        norm = torch.stack(norms, -3)
-        return Normalized(self.weight.unsqueeze(-3) / norm, norm, torch.stack(us, -3), torch.stack(vs, -3))
+            found.append((norm, self.u, v))
+        norm, u, v = (torch.stack(each, -3) for each in zip(*found, strict=True))
+        return Normalized(self.weight.unsqueeze(-3) / norm, norm, u, v)
 
 
 def _length(column: Tensor) -> Tensor:

@@ -31,24 +31,7 @@ CURVES = ("generator_loss", "discriminator_loss", "bicubic_loss")
 
 
 def train(lr: Image, run: RunContext, *, iterations: int, edge_shave: int, learning_rate: float) -> Kernel:
-    """The x2 kernel of an LR image.
-
-    Parameters
-    ----------
-    lr
-        (H, W, 3) in [0, 1].
-    run
-        Its `rng` draws crops, its `torch_rng` initial parameters and noise.
-
-    Returns
-    -------
-    An aligned kernel for scale 2.
-
-    Raises
-    ------
-    BlindSRError
-        If the image is too small or flat, or the training diverges.
-    """
+    """The aligned x2 kernel of an LR image. The run's `rng` draws crops, its `torch_rng` initial parameters and noise."""
     area = training_area(lr, edge_shave)
     corners = [c.tolist() for c in draw_crops(area, iterations, run.rng)]
     planes = np.array(area.transpose(2, 0, 1), np.float32, order="C")
@@ -71,14 +54,9 @@ def train(lr: Image, run: RunContext, *, iterations: int, edge_shave: int, learn
 
 
 class Game:
-    """Both networks, their optimisers, and the image that they play on.
+    """Both networks, their optimisers, and the image that they play on: (3, H, W) in [-1, 1], changed by `play`.
 
-    Parameters
-    ----------
-    image
-        (3, H, W) in [-1, 1]. Changed by `play`.
-    rng
-        A CPU generator for the initial parameters.
+    `rng`, a CPU generator, draws the initial parameters.
     """
 
     def __init__(self, image: Tensor, rng: torch.Generator, device: str, learning_rate: float) -> None:
@@ -104,16 +82,8 @@ class Game:
     def play(self, generator_corner: list[int], discriminator_corner: list[int], image_noise: Tensor, fake_noise: Tensor) -> Tensor:
         """One iteration: a step of the generator, then one of the discriminator against the generator's new output.
 
-        Parameters
-        ----------
-        generator_corner, discriminator_corner
-            Top row and left column of the crops of 64 x 64 and 26 x 26.
-        image_noise, fake_noise
-            (3, 26, 26), of standard deviation 1.
-
-        Returns
-        -------
-        The generator's loss, the discriminator's and the (unweighted) bicubic loss.
+        The corners are top row and left column of crops of 64 x 64 and 26 x 26; noise is (3, 26, 26), of standard deviation 1.
+        Gives the generator's loss, the discriminator's and the (unweighted) bicubic loss.
         """
         seen = windows(self._crop(generator_corner, GENERATOR_CROP_PX))
         losses = self._generator_step(seen)
@@ -142,13 +112,8 @@ class Game:
         of_fake.add_(error, alpha=2 * self.schedule.weight / error.numel())
         of_kernel = (of_fake.flatten() @ seen).view_as(self._kernel)
         regularization = self.kernel_losses(self._kernel.flatten(), constrain=self.schedule.constrain)
-        _set_gradients(
-            self.generator.filters,
-            torch.autograd.grad(
-                (self._kernel, regularization), self.generator.filters, (of_kernel, torch.ones_like(regularization))
-            ),
-        )
-        self._optimizers[0].step()
+        losses, of_losses = (self._kernel, regularization), (of_kernel, torch.ones_like(regularization))
+        _step(self._optimizers[0], torch.autograd.grad(losses, self.generator.filters, of_losses))
         self._kernel = self.generator.kernel()
         return deception + self.schedule.weight * bicubic_loss + regularization.detach(), bicubic_loss
 
@@ -157,15 +122,15 @@ class Game:
         of_real, of_fake = judged.output.mean(1)
         # |D - 1| of the real patches and |D| of the fake ones, each halved: D lies between 0 and 1.
         gradient = self._towards.expand_as(judged.output) / (2 * judged.output.shape[1])
-        _set_gradients(self.discriminator.parameters(), self.discriminator.weight_gradients(judged, gradient))
-        self._optimizers[1].step()
+        _step(self._optimizers[1], self.discriminator.weight_gradients(judged, gradient))
         loss: Tensor = (1 - of_real + of_fake) / 2
         return loss
 
 
-def _set_gradients(parameters: Iterable[Tensor], gradients: Iterable[Tensor]) -> None:
-    for parameter, gradient in zip(parameters, gradients, strict=True):
+def _step(optimizer: torch.optim.Optimizer, gradients: Iterable[Tensor]) -> None:
+    for parameter, gradient in zip(optimizer.param_groups[0]["params"], gradients, strict=True):
         parameter.grad = gradient
+    optimizer.step()
 
 
 def _report(history: Tensor, start: int, stop: int, run: RunContext) -> None:

@@ -44,13 +44,7 @@ class MichaeliIrani(KernelEstimator):
     """Weight of the kernel's squared differences, in units of what the neighbours leave unexplained; 1 to 5 suits most images."""
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
-        """The kernel of `lr` for scale 2 or 3, or for scale 4 the x2 kernel applied twice, since patches recur less at x4.
-
-        Raises
-        ------
-        BlindSRError
-            For other scales, and for images that are too small, flat, hold NaN, or have no patches that recur.
-        """
+        """The kernel of `lr` for scale 2 or 3, or for scale 4 the x2 kernel applied twice, since patches recur less at x4."""
         from blindsr.api import BlindSRError
         from blindsr_michaeli_irani.alternation import estimate
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from blindsr.api import BlindSRError, Kernel
 from blindsr_michaeli_irani.fit import normal_equations, smooth_kernel
@@ -26,49 +25,31 @@ FALLING = 1e-3  # by how much the mean distance must fall for another round
 
 
 def estimate(lr: Image, scale: int, settings: MichaeliIrani, run: RunContext) -> Kernel:
-    """The aligned kernel of an LR image.
+    """The aligned kernel of an LR image, (H, W, 3) in [0, 1], at whose scale its patches are looked for.
 
-    Parameters
-    ----------
-    lr
-        (H, W, 3) in [0, 1].
-    scale
-        At which its patches are looked for.
-    run
-        Its curve ``nearest_neighbour_distance`` gets the mean squared distance per pixel, in gray levels of 255 squared.
-
-    Raises
-    ------
-    BlindSRError
-        If the image is too small or flat, holds NaN, or has no patches that recur.
+    The curve ``nearest_neighbour_distance`` gets the mean squared distance per pixel, in gray levels of 255 squared.
     """
     size = SIZE_PER_SCALE * scale + 1
     gray = gray_levels(lr, scale, size)
-    kernel = alternate(gray, scale, size, settings, run)
-    return Kernel(kernel, scale).align()
-
-
-def alternate(gray: NDArray[np.float64], scale: int, size: int, settings: MichaeliIrani, run: RunContext) -> NDArray[np.float64]:
-    """The kernel (size, size), non-negative and not yet aligned, of a gray image of 0..255, less its mean."""
     patches = queries(gray, settings.patches)
     kernel = np.zeros((size, size))
     kernel[size // 2, size // 2] = 1
     last = np.inf
     for i in range(settings.iterations):
-        near = find(patches, coarse(gray, kernel, scale), settings.neighbours, torch.get_num_threads())
-        distance = float(near.distances[:, 0].mean() / patches.shape[1])
+        places, distances = find(patches, coarse(gray, kernel, scale), settings.neighbours, torch.get_num_threads())
+        distance = float(distances[:, 0].mean() / patches.shape[1])
         run.log("nearest_neighbour_distance", i, distance)
         if distance > (1 - FALLING) * last:
             break
         last = distance
-        pairs = weights(patches, near.distances, settings.sigma)
+        pairs = weights(patches, distances, settings.sigma)
         if not pairs.sum() > NEGLIGIBLE * len(patches):
             raise BlindSRError(
                 f"none of the LR image's patches recur when it is downscaled by {scale}, so its kernel cannot be estimated from "
                 "them: take a larger image"
             )
-        matrix, right = normal_equations(gray, patches, near.places, pairs, scale=scale, size=size)
-        kernel = smooth_kernel(matrix, right, settings.smoothness * float((pairs * near.distances).sum()))
+        matrix, right = normal_equations(gray, patches, places, pairs, scale=scale, size=size)
+        kernel = smooth_kernel(matrix, right, settings.smoothness * float((pairs * distances).sum()))
         run.progress(i + 1, settings.iterations)
     run.progress(settings.iterations, settings.iterations)
-    return kernel
+    return Kernel(kernel, scale).align()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -15,24 +13,14 @@ MAX_REFERENCES = 400_000  # patches of the downscaled image that are searched: 8
 UNRELIABLE = 0.03  # fraction of its variance that a patch's nearest neighbour misses: at each such step it counts 1 / e as much
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest patches of the downscaled image.
-
-    Attributes
-    ----------
-    places
-        (n, neighbours): the number of each neighbour's top left pixel among the top left pixels of all patches.
-    distances
-        (n, neighbours): squared distances, rising.
-    """
-
-    places: NDArray[np.int64]
-    distances: NDArray[np.float64]
+Array = NDArray[np.float64]
 
 
-def find(queries: NDArray[np.float64], image: NDArray[np.float64], count: int, threads: int = 1) -> Neighbours:
+def find(queries: Array, image: Array, count: int, threads: int = 1) -> tuple[NDArray[np.int64], Array]:
     """The `count` nearest 5 x 5 patches of `image` for each query (n, 25), exactly, by a k-d tree.
+
+    Both results are (n, count): the numbers of the patches' top left pixels among those of all patches, and the squared
+    distances, rising.
 
     The patches are first turned to their principal axes: distances stay, but the tree then splits where patches differ most,
     and the search is several times as fast as one by matrix products. From images beyond `MAX_REFERENCES` patches, evenly spread
@@ -45,23 +33,18 @@ def find(queries: NDArray[np.float64], image: NDArray[np.float64], count: int, t
     axes = np.linalg.eigh(patches.T @ patches)[1][:, ::-1]
     tree = cKDTree(patches @ axes, balanced_tree=False)
     distances, found = tree.query(queries @ axes, np.arange(1, count + 1), workers=threads)
-    return Neighbours(places[found], np.square(distances))
+    return places[found], np.square(distances)
 
 
-def weights(queries: NDArray[np.float64], distances: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """How much each pair of patch and neighbour counts.
+def weights(queries: Array, distances: Array, sigma: float) -> Array:
+    """How much each pair of patch and neighbour counts: (n, neighbours), in 0..1.
 
     ``exp(-distance / (2 sigma^2))``, normalised over a patch's neighbours as in the paper, times
     ``exp(-f / 0.03)``, where f is the nearest neighbour's distance as a fraction of the patch's own variance. Without
     this, the many patches that do not recur outvote the others: fitted to mere look-alikes, kernels grow wide.
-
-    Returns
-    -------
-    (n, neighbours), in 0..1.
     """
-    exponents = -(distances - distances[:, :1]) / (2 * sigma**2)
-    pairs = np.exp(exponents)
+    pairs = np.exp(-(distances - distances[:, :1]) / (2 * sigma**2))
     pairs /= pairs.sum(1, keepdims=True)
     unexplained = distances[:, :1] / (PATCH_PX**2 * queries.var(1, keepdims=True))
-    weighted: NDArray[np.float64] = pairs * np.exp(-unexplained / UNRELIABLE)
+    weighted: Array = pairs * np.exp(-unexplained / UNRELIABLE)
     return weighted

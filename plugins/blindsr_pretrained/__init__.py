@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext, Upscaler
 
 blindsr_api = 1
+
+ABOUT_CHECKPOINT = "The network's weights, for the scale of the pipeline: .pt or .pth of PyTorch, or .safetensors."
+Checkpoint = Annotated[InputFile, Field(description=ABOUT_CHECKPOINT)]
 
 
 class EDSR(NonBlindSR):
@@ -26,8 +29,7 @@ class EDSR(NonBlindSR):
 
     name: ClassVar[str] = "edsr"
 
-    checkpoint: InputFile
-    """The network's weights, for the scale of the pipeline: .pt or .pth of PyTorch, or .safetensors."""
+    checkpoint: Checkpoint
     self_ensemble: bool = True
     """Take the mean over the eight flips and quarter turns of the image: the "+", at eight times the cost."""
     residual_scaling: float | None = Field(default=None, gt=0, le=1)
@@ -35,20 +37,11 @@ class EDSR(NonBlindSR):
     for 256 channels or more, 1 for fewer."""
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        """Load the network. The image is not looked at, and of the kernel only its scale.
-
-        Raises
-        ------
-        BlindSRError
-            If the checkpoint is damaged, holds code, or is another network's or another scale's.
-        """
         from blindsr.api import read_weights
-        from blindsr_pretrained import edsr
-        from blindsr_pretrained.network import placed
+        from blindsr_pretrained.official import edsr, placed
         from blindsr_pretrained.upscaler import NetworkUpscaler
 
-        weights = read_weights(self.checkpoint)
-        network = edsr.network(weights, kernel.scale, residual_scaling=self.residual_scaling)
+        network = edsr(read_weights(self.checkpoint), kernel.scale, residual_scaling=self.residual_scaling)
         return NetworkUpscaler(placed(network, run.device), run.device, self.self_ensemble, halo=network.reach_px)
 
 
@@ -65,27 +58,18 @@ class RCAN(NonBlindSR):
 
     name: ClassVar[str] = "rcan"
 
-    checkpoint: InputFile
-    """The network's weights, for the scale of the pipeline: .pt or .pth of PyTorch, or .safetensors."""
+    checkpoint: Checkpoint
     self_ensemble: bool = True
     """Take the mean over the eight flips and quarter turns of the image: the "+", at eight times the cost."""
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        """Load the network. Of the image only its size is looked at, and of the kernel only its scale.
-
-        Raises
-        ------
-        BlindSRError
-            If the checkpoint is damaged, holds code, or is another network's or another scale's.
-        """
         from blindsr.api import read_weights
-        from blindsr_pretrained import rcan
-        from blindsr_pretrained.network import placed
+        from blindsr_pretrained import official
         from blindsr_pretrained.upscaler import NetworkUpscaler, halo_unless_small
 
-        network = rcan.network(read_weights(self.checkpoint), kernel.scale)
-        halo = halo_unless_small(lr, max_whole_px=rcan.MAX_WHOLE_PX, halo=rcan.TILE_HALO_PX, what="RCAN", run=run)
-        return NetworkUpscaler(placed(network, run.device), run.device, self.self_ensemble, halo=halo)
+        network = official.rcan(read_weights(self.checkpoint), kernel.scale)
+        halo = halo_unless_small(lr, max_whole_px=official.MAX_WHOLE_PX, halo=official.TILE_HALO_PX, what="RCAN", run=run)
+        return NetworkUpscaler(official.placed(network, run.device), run.device, self.self_ensemble, halo)
 
 
 class Spandrel(NonBlindSR):
@@ -97,26 +81,17 @@ class Spandrel(NonBlindSR):
 
     name: ClassVar[str] = "spandrel"
 
-    checkpoint: InputFile
-    """The network's weights, for the scale of the pipeline: .pt or .pth of PyTorch, or .safetensors."""
+    checkpoint: Checkpoint
     self_ensemble: bool = False
     """Take the mean over the eight flips and quarter turns of the image, at eight times the cost."""
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        """Load the network. Of the image only its size is looked at, and of the kernel only its scale.
-
-        Raises
-        ------
-        BlindSRError
-            If spandrel is missing, or the checkpoint is damaged, holds code, is of a network that spandrel does not know, or of
-            another scale or other channels than RGB.
-        """
         from blindsr.api import read_weights
         from blindsr_pretrained import foreign
         from blindsr_pretrained.upscaler import NetworkUpscaler
 
         network = foreign.network(read_weights(self.checkpoint), kernel.scale, run.device)
-        return NetworkUpscaler(network, run.device, self.self_ensemble, halo=foreign.halo(network, lr, run))
+        return NetworkUpscaler(network, run.device, self.self_ensemble, foreign.halo(network, lr, run))
 
 
 @hookimpl

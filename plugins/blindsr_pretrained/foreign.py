@@ -21,13 +21,13 @@ def network(weights: Weights, scale: int, device: str) -> Any:
     """The ``spandrel.ImageModelDescriptor`` of a checkpoint: a function of images (1, 3, H, W) in [0, 1].
 
     The file is read by `read_weights`, so spandrel gets nothing but tensors, and no TorchScript is run.
-
-    Raises
-    ------
-    BlindSRError
-        If spandrel cannot be imported, does not know the network, or the network is not for RGB images or for this scale.
     """
-    spandrel = _spandrel()
+    try:
+        import spandrel
+    except (ImportError, RuntimeError, OSError) as error:  # the latter two from a torchvision of another torch
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        need = "`spandrel` needs the package of that name, and a torchvision that fits torch"
+        raise BlindSRError(f"{need}: install blindsr[pretrained] ({reason})") from error
     try:
         model = spandrel.ModelLoader(device=device).load_from_state_dict(dict(weights.state))
     except spandrel.UnsupportedModelError as error:
@@ -48,19 +48,7 @@ def network(weights: Weights, scale: int, device: str) -> Any:
 
 def halo(model: Any, lr: Image, run: RunContext) -> int | None:
     """The halo for an image: None where it comes whole, because it is small or spandrel says that the network cuts it itself."""
-    tiling = _spandrel().ModelTiling
-    if model.tiling == tiling.INTERNAL or lr.shape[0] * lr.shape[1] <= MAX_WHOLE_PX:
-        return None
-    if model.tiling == tiling.DISCOURAGED:
+    if model.tiling.name == "DISCOURAGED":
         return halo_unless_small(lr, max_whole_px=MAX_WHOLE_PX, halo=TILE_HALO_PX, what=model.architecture.name, run=run)
-    return TILE_HALO_PX
-
-
-def _spandrel() -> Any:
-    try:
-        import spandrel
-    except (ImportError, RuntimeError, OSError) as error:  # the latter two from a torchvision of another torch
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        need = "`spandrel` needs the package of that name, and a torchvision that fits torch"
-        raise BlindSRError(f"{need}: install blindsr[pretrained] ({reason})") from error
-    return spandrel
+    whole = model.tiling.name == "INTERNAL" or lr.shape[0] * lr.shape[1] <= MAX_WHOLE_PX
+    return None if whole else TILE_HALO_PX

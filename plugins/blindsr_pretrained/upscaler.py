@@ -1,26 +1,29 @@
-"""Upscaling of tiles by a network."""
+"""Upscaling of tiles by a network, and the geometric self-ensemble, which the "+" in EDSR+ and RCAN+ stands for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from blindsr_pretrained.ensemble import ensembled
+from blindsr.api import SYMMETRIES, Symmetry
 
 if TYPE_CHECKING:
     from blindsr.api import Image, RunContext
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+"""Makes an SR image (1, 3, scale H, scale W) of an image (1, 3, H, W) in [0, 1], and may overwrite that."""
 
 
 @dataclass
 class NetworkUpscaler:
     """Upscales tiles by a network, in float32 on every device: bfloat16 has 8 bits, and the image alone has as many."""
 
-    network: Callable[[torch.Tensor], torch.Tensor]
-    """Makes an SR image (1, 3, scale H, scale W) of an image (1, 3, H, W) in [0, 1], and may overwrite that."""
+    network: Function
     device: str
     self_ensemble: bool
     halo: int | None
@@ -34,11 +37,22 @@ class NetworkUpscaler:
         return sr
 
 
-def halo_unless_small(lr: Image, *, max_whole_px: int, halo: int, what: str, run: RunContext) -> int | None:
-    """None, for the image as a whole, if it has at most `max_whole_px` pixels; else `halo`, and a warning.
+def ensembled(network: Function, image: torch.Tensor) -> torch.Tensor:
+    """The mean of what `network` makes of the eight flips and quarter turns of `image` (1, 3, H, W), each undone.
 
-    For networks that look at the whole image. `what` names the network.
+    One after another, so that it takes little more memory than one.
+    Source: Lim et al., CVPR workshops 2017, section 4.3, after Timofte et al., CVPR 2016.
     """
+
+    def through(symmetry: Symmetry) -> torch.Tensor:
+        turned = symmetry.apply(image, axes=(-2, -1)).clone(memory_format=torch.contiguous_format)
+        return symmetry.undo(network(turned), axes=(-2, -1))
+
+    return reduce(torch.Tensor.add_, map(through, SYMMETRIES)).div_(len(SYMMETRIES))
+
+
+def halo_unless_small(lr: Image, *, max_whole_px: int, halo: int, what: str, run: RunContext) -> int | None:
+    """For networks that look at the whole image: None if it has at most `max_whole_px` pixels, else `halo`, and a warning."""
     height, width = lr.shape[:2]
     if height * width <= max_whole_px:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
@@ -49,8 +48,9 @@ class RandomKernel(Degradation):
 
     def sample_kernel(self, scale: int, rng: np.random.Generator) -> Kernel:
         import numpy as np
+        from scipy import ndimage
 
-        from blindsr.api import gaussian_array, precision_of
+        from blindsr.api import Kernel, gaussian_array, precision_of
 
         if scale not in (2, 4):
             raise BlindSRError(f"random_kernel makes kernels for scales 2 and 4, not {scale}")
@@ -59,23 +59,15 @@ class RandomKernel(Degradation):
         factors = 1 + rng.uniform(-self.noise, self.noise, (self.size, self.size))
         aligned = self.size // 2 + 0.5  # for x2
         array = gaussian_array(precision_of(variances, angle), self.size, center=(aligned, aligned)) * factors
-        kernel = _realigned(array / array.sum())
+        array /= array.sum()
+        # Undo the shift of the centre of mass by the noise. The size stays, and what leaves the frame is cut, as in DIV2KRK.
+        rows_px, columns_px = Kernel(array, 2).misalignment_px
+        moved = np.clip(ndimage.shift(array, (-rows_px, -columns_px), order=3, mode="constant"), 0, None)
+        kernel = Kernel(moved / moved.sum(), 2)
         return kernel if scale == 2 else kernel.composed()
 
 
-def _realigned(array: np.ndarray) -> Kernel:
-    """Undo the shift of the centre of mass by the noise. The size stays, and what leaves the frame is cut, as in DIV2KRK."""
-    import numpy as np
-    from scipy import ndimage
-
-    from blindsr.api import Kernel
-
-    rows_px, columns_px = Kernel(array, 2).misalignment_px
-    moved = np.clip(ndimage.shift(array, (-rows_px, -columns_px), order=3, mode="constant"), 0, None)
-    return Kernel(moved / moved.sum(), 2)
-
-
 @hookimpl
-def blindsr_degradations() -> Iterable[type[Degradation]]:
+def blindsr_degradations() -> list[type[Degradation]]:
     """The random kernel."""
     return [RandomKernel]

@@ -57,13 +57,6 @@ class SRMD(NonBlindSR):
         return {} if self.checkpoint else {own_weights(scale): "Apache-2.0"}
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        """Load the network and condition it on the kernel.
-
-        Raises
-        ------
-        BlindSRError
-            If the checkpoint is none, or of another scale.
-        """
         from blindsr_srmd.checkpoints import load_own, load_published
         from blindsr_srmd.upscaler import SRMDUpscaler
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,43 +21,28 @@ PUBLISHED_COEFFICIENTS = 15
 PUBLISHED_SIDE = 15
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network and how it is told a kernel.
-
-    Attributes
-    ----------
-    basis
-        Of the kernels that it was trained on.
-    centered
-        Whether it expects the blur before a bicubic downscaling (the published networks), not an SR kernel.
-    noise_map
-        Whether its last input channel is the noise level.
-    """
+class Model(NamedTuple):
+    """A network and how it is told a kernel."""
 
     network: SRMDNet
     basis: KernelBasis
+    """Of the kernels that it was trained on."""
     centered: bool = False
+    """Whether it expects the blur before a bicubic downscaling (the published networks), not an SR kernel."""
     noise_map: bool = False
+    """Whether its last input channel is the noise level."""
 
 
 def save(path: Path, model: Model, about: Mapping[str, Any]) -> None:
     """Write a network of our own format in half precision, with `about` (as JSON) in its header."""
     tensors = {name: value.detach().half().contiguous() for name, value in model.network.state_dict().items()}
-    tensors["basis"] = torch.from_numpy(np.ascontiguousarray(model.basis.basis, np.float32))
-    tensors["mean"] = torch.from_numpy(np.ascontiguousarray(model.basis.mean, np.float32))
+    tensors |= {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in model.basis._asdict().items()}
     metadata = {"format": FORMAT, "scale": str(model.network.scale), "about": json.dumps(dict(about))}
     write_whole(path, lambda part: save_file(tensors, part, metadata))
 
 
 def load_own(path: Path) -> Model:
-    """Read what `save` wrote.
-
-    Raises
-    ------
-    BlindSRError
-        If the file is missing, damaged, or something else.
-    """
+    """Read what `save` wrote."""
     if not path.is_file():
         raise BlindSRError(f"{path}: no such file")
     try:
@@ -81,29 +65,17 @@ def load_own(path: Path) -> Model:
 def load_published(path: Path, pca: Path, scale: int, *, noise: float = 0.0) -> Model:
     """Read published weights (state dict ``model.0.weight``, ``model.2.weight``, ... as in KAIR) and their PCA matrix.
 
-    Parameters
-    ----------
-    pca
-        The ``.mat`` file with the matrix ``P`` (15, 225).
-    noise
-        What the images will have; more than 0 is refused by weights that do not take it.
-
-    Raises
-    ------
-    BlindSRError
-        If a file is missing, damaged or of another kind, or the weights are for another scale.
+    `pca` is the ``.mat`` file with the matrix ``P`` (15, 225). A `noise` of more than 0 is refused by weights that do not take it.
     """
     state = read_weights(path).state
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     first, last = shapes.get("model.0.weight", ()), shapes.get(f"model.{2 * LAYERS - 2}.weight", ())
     if len(first) != 4 or len(last) != 4 or first[0] != CHANNELS or first[1] - 3 - PUBLISHED_COEFFICIENTS not in (0, 1):
-        raise BlindSRError(
-            f"{path}: is no SRMD network: expected {LAYERS} convolutions of {CHANNELS} channels, "
-            "named model.0.weight, model.2.weight, ..."
-        )
+        expected = f"{LAYERS} convolutions of {CHANNELS} channels, named model.0.weight, model.2.weight, ..."
+        raise BlindSRError(f"{path}: is no SRMD network: expected {expected}")
     if last[0] != 3 * scale**2:
-        found = next((s for s in (2, 3, 4) if last[0] == 3 * s**2), None)
-        raise BlindSRError(f"{path}: is for {f'x{found}' if found else 'another scale'}, not for x{scale}")
+        found = {12: "x2", 27: "x3", 48: "x4"}.get(last[0], "another scale")
+        raise BlindSRError(f"{path}: is for {found}, not for x{scale}")
     noise_map = first[1] - 3 - PUBLISHED_COEFFICIENTS == 1
     if noise and not noise_map:
         raise BlindSRError(f"{path}: takes no noise level; leave noise at 0, or use the weights srmd_x{scale}")
@@ -122,8 +94,9 @@ def _published_basis(path: Path) -> KernelBasis:
         matrix = np.asarray(loadmat(path)["P"], np.float64)
     except Exception as error:  # the parsers of foreign formats raise whatever they like
         raise BlindSRError(f"{path}: holds no readable matrix 'P' ({type(error).__name__}: {error})") from None
-    if matrix.shape != (PUBLISHED_COEFFICIENTS, PUBLISHED_SIDE**2) or not np.isfinite(matrix).all():
-        raise BlindSRError(f"{path}: 'P' has shape {matrix.shape}; expected {(PUBLISHED_COEFFICIENTS, PUBLISHED_SIDE**2)}, finite")
+    shape = (PUBLISHED_COEFFICIENTS, PUBLISHED_SIDE**2)
+    if matrix.shape != shape or not np.isfinite(matrix).all():
+        raise BlindSRError(f"{path}: 'P' has shape {matrix.shape}; expected {shape}, finite")
     # MATLAB flattens column by column.
     basis = matrix.reshape(PUBLISHED_COEFFICIENTS, PUBLISHED_SIDE, PUBLISHED_SIDE).transpose(0, 2, 1)
     return KernelBasis(basis, np.zeros((PUBLISHED_SIDE, PUBLISHED_SIDE)))

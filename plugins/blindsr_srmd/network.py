@@ -21,14 +21,8 @@ REACH_PX = LAYERS
 class SRMDNet(nn.Module):
     """SRMD of Zhang, Zuo and Zhang (CVPR 2018, section 3.4); its state dict has the layout of the published weights.
 
-    Parameters
-    ----------
-    scale
-        2, 3 or 4.
-    maps
-        Channels beside RGB: the kernel's coefficients, and the noise level where the network knows one.
-    residual
-        Whether the convolutions give what is to be added to the bicubic enlargement, instead of the image itself.
+    `maps` are the channels beside RGB: the kernel's coefficients, and the noise level where the network knows one. With `residual`
+    the convolutions give what is to be added to the bicubic enlargement, instead of the image itself.
     """
 
     def __init__(self, scale: int, maps: int, *, channels: int = CHANNELS, layers: int = LAYERS, residual: bool) -> None:
@@ -37,8 +31,7 @@ class SRMDNet(nn.Module):
         convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)]
         modules: list[nn.Module] = [module for convolution in convolutions for module in (convolution, nn.ReLU(inplace=True))]
         self.model = nn.Sequential(*modules[:-1], nn.PixelShuffle(scale))
-        self.scale = scale
-        self.residual = residual
+        self.scale, self.residual = scale, residual
         self.register_buffer("taps", torch.from_numpy(_bicubic_taps(scale)), persistent=False)
         self.taps: torch.Tensor
 

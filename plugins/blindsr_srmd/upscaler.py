@@ -12,9 +12,8 @@ from scipy import ndimage
 
 from blindsr.api import Kernel, back_project, back_projection_reach_px
 from blindsr_srmd.checkpoints import Model
-from blindsr_srmd.equivalent_blur import equivalent_blur
 from blindsr_srmd.network import REACH_PX, SRMDNet
-from blindsr_srmd.stretching import aligned_array
+from blindsr_srmd.stretching import aligned_array, equivalent_blur
 
 if TYPE_CHECKING:
     from blindsr.api import Image
@@ -27,22 +26,14 @@ SPLINE_REACH_PX = 10
 
 @dataclass(frozen=True)
 class SRMDUpscaler:
-    """Upscales tiles with one kernel. In float32, so that tiles equal the whole.
-
-    Attributes
-    ----------
-    maps
-        The kernel's coefficients, and the noise level where the network takes one: (1, maps).
-    kernel
-        How far it is off alignment, the image is moved: the network knows aligned kernels only.
-    back_projections
-        How often ``sr <- sr + bicubic(lr - downscale(sr, kernel))``.
-    """
+    """Upscales tiles with one kernel. In float32, so that tiles equal the whole."""
 
     network: SRMDNet
     maps: torch.Tensor
+    """The kernel's coefficients, and the noise level where the network takes one: (1, maps)."""
     device: str
     kernel: Kernel
+    """How far it is off alignment, the image is moved: the network knows aligned kernels only."""
     back_projections: int = 0
 
     @property

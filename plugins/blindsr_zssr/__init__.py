@@ -41,13 +41,6 @@ class ZSSR(NonBlindSR):
     train for x2, and apply that twice, which is better with an exact kernel and worse with an estimated one; direct: x4 alone."""
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        """Train on `lr` and return what upscales its tiles.
-
-        Raises
-        ------
-        BlindSRError
-            If a side of the image has fewer than 16 pixels.
-        """
         from blindsr_zssr.scales import fit
 
         return fit(lr, kernel, self, run)

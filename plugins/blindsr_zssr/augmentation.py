@@ -57,14 +57,8 @@ class Fathers:
         side = max(MIN_FATHER_PX, min(MAX_FATHER_PX, int(scale * min(height, width))))
         center = np.array([rng.uniform(0, width - 1), rng.uniform(0, height - 1)])
         offset = center - to_source @ np.full(2, (side - 1) / 2)
-        warped = cv2.warpAffine(
-            image,
-            np.column_stack([to_source, offset]),
-            (side, side),
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REFLECT_101,
-        )
-        return np.clip(warped, 0, 1)
+        flags, matrix = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, np.column_stack([to_source, offset])
+        return np.clip(cv2.warpAffine(image, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101), 0, 1)
 
     def _matrix(self, rng: np.random.Generator, scale: float) -> NDArray[np.float64]:
         """The linear part (2, 2) of a random warp, from the image to the father, in (x, y)."""

@@ -28,8 +28,7 @@ class Optimizer:
     """
 
     def __init__(self, network: Network, muon_rate: float) -> None:
-        self.network = network
-        self.muon_rate = muon_rate
+        self.network, self.muon_rate = network, muon_rate
         self.outer = [network.first, network.last]
         self.mean = [torch.zeros_like(weight) for weight in self.outer]
         self.square = [torch.zeros_like(weight) for weight in self.outer]

@@ -17,12 +17,12 @@ CROP_PX = 32
 
 
 class Batch(NamedTuple):
-    """A batch of training crops."""
+    """Training crops, (N, 3, c, c), float32."""
 
     son: torch.Tensor
-    """(N, 3, c, c), float32: the interpolated son."""
+    """Interpolated."""
     residual: torch.Tensor
-    """(N, 3, c, c), float32: the father less the interpolated son."""
+    """The father less the interpolated son."""
 
 
 class Pair:
@@ -32,25 +32,14 @@ class Pair:
     the pair need no resizing any more: a crop's own son would differ from the crop of the son at its borders alone.
     Every crop counts alike, as in ZSSR's paper; the release bundled with KernelGAN weights the loss by the image's gradients,
     which gains nothing here.
+    The son gets noise of a standard deviation of `noise`, new for each crop, which the network learns to remove.
     Source: Shocher et al., CVPR 2018, section 3.1.
-
-    Parameters
-    ----------
-    father
-        (H, W, 3), float32, in [0, 1].
-    kernel
-        The kernel to downscale by.
-    noise
-        Standard deviation of the noise on the son, new for each crop; the network learns to remove it.
     """
 
     def __init__(self, father: Image, kernel: Kernel, noise: float = 0.0) -> None:
         height, width = father.shape[:2]
-        self.noise = noise
-        self.scale = kernel.scale
-        self.crop_px = min(CROP_PX, height, width)
-        son = np.clip(downscale(father, kernel), 0, 1)
-        son = bicubic(son, scale=kernel.scale)[:height, :width]
+        self.noise, self.scale, self.crop_px = noise, kernel.scale, min(CROP_PX, height, width)
+        son = bicubic(np.clip(downscale(father, kernel), 0, 1), scale=kernel.scale)[:height, :width]
         self._planes = torch.from_numpy(np.dstack([son, father - son]))
 
     def crop(self, rng: np.random.Generator) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from blindsr.api import IDENTITY, SYMMETRIES, BlindSRError, Kernel, symmetries_of
@@ -47,12 +48,12 @@ def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpsca
     ensemble = symmetries if settings.self_ensemble else (IDENTITY,)
     network = initial(run.torch_rng, run.device)
     fathers = [lr]
+    rate = MUON_RATE_AUGMENTED if settings.augment else MUON_RATE
     for number, each in enumerate(taught):
         if settings.augment:
             batches = _augmented(Fathers(fathers, symmetries), each, settings.noise, run)
         else:
             batches = _fixed(Pair(lr, each, settings.noise), run)
-        rate = MUON_RATE_AUGMENTED if settings.augment else MUON_RATE
         steps = range(number * settings.iterations, (number + 1) * settings.iterations)
         train(network, batches, steps=steps, total=len(taught) * settings.iterations, muon_rate=rate, run=run)
         if settings.augment and each is not taught[-1]:
@@ -60,21 +61,15 @@ def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpsca
     return ZSSRUpscaler(network, applied, run.device, settings.back_projections, ensemble)
 
 
-def _fixed(pair: Pair, run: RunContext) -> Callable[[], Batch]:
+def _fixed(pair: Pair, run: RunContext) -> Iterator[Batch]:
     """Batches of crops of the one pair that the image makes with its own downscaling."""
-    return lambda: batch_of([pair.crop(run.rng) for _ in range(CROPS)], run.device)
+    while True:
+        yield batch_of([pair.crop(run.rng) for _ in range(CROPS)], run.device)
 
 
-def _augmented(fathers: Fathers, kernel: Kernel, noise: float, run: RunContext) -> Callable[[], Batch]:
+def _augmented(fathers: Fathers, kernel: Kernel, noise: float, run: RunContext) -> Iterator[Batch]:
     """Batches of crops of a pool of pairs, the oldest of which is replaced at every batch."""
     pool = [Pair(fathers.draw(run.rng), kernel, noise) for _ in range(POOL)]
-    drawn = 0
-
-    def batch() -> Batch:
-        nonlocal drawn
-        pool[drawn % POOL] = Pair(fathers.draw(run.rng), kernel, noise)
-        drawn += 1
-        chosen = run.rng.integers(POOL, size=CROPS)
-        return batch_of([pool[int(i)].crop(run.rng) for i in chosen], run.device)
-
-    return batch
+    for oldest in cycle(range(POOL)):
+        pool[oldest] = Pair(fathers.draw(run.rng), kernel, noise)
+        yield batch_of([pool[int(i)].crop(run.rng) for i in run.rng.integers(POOL, size=CROPS)], run.device)

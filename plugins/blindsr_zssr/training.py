@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 LOG_EVERY = 50
 
 
-def train(network: Network, batches: Callable[[], Batch], *, steps: range, total: int, muon_rate: float, run: RunContext) -> None:
-    """Train `network` in place on what `batches` gives, in the given steps out of `total`.
+def train(network: Network, batches: Iterator[Batch], *, steps: range, total: int, muon_rate: float, run: RunContext) -> None:
+    """Train `network` in place on `batches`, in the given steps out of `total`.
 
     The loss is the mean absolute error (Shocher et al., CVPR 2018, section 3.3). The learning rate falls linearly from its
     peak to zero, where the original divides it by 10 whenever the error stalls. Curves: ``loss``, ``reconstruction_mse``
@@ -28,9 +28,8 @@ def train(network: Network, batches: Callable[[], Batch], *, steps: range, total
     # bfloat16 computes what float32 remembers: the last steps are far smaller than bfloat16 resolves.
     working = network.copy(training_dtype(run.device))
     errors: list[torch.Tensor] = []
-    for step in steps:
+    for step, batch in zip(steps, batches, strict=False):
         factor = (steps.stop - step) / len(steps)
-        batch = batches()
         error = working(batch.son) - batch.residual
         loss = error.abs().mean()
         with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # a seed's result is the same on a GPU, too
@@ -43,9 +42,8 @@ def train(network: Network, batches: Callable[[], Batch], *, steps: range, total
         done = step + 1
         if done % LOG_EVERY == 0 or done == steps.stop:
             # Only here are the values read: a GPU would have to be waited for.
-            mean_loss, mean_square = torch.stack(errors).mean(0).tolist()
+            curves = (*torch.stack(errors).mean(0).tolist(), factor)
             errors.clear()
-            run.log("loss", done, mean_loss)
-            run.log("reconstruction_mse", done, mean_square)
-            run.log("learning_rate_factor", done, factor)
+            for name, value in zip(("loss", "reconstruction_mse", "learning_rate_factor"), curves, strict=True):
+                run.log(name, done, value)
         run.progress(done, total)

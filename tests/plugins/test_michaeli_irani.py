@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from blindsr_michaeli_irani import MichaeliIrani, blindsr_kernel_estimators
+from blindsr_michaeli_irani import MichaeliIrani, blindsr_kernel_estimators, patches
 from blindsr_michaeli_irani.fit import normal_equations, roughness, smooth_kernel
 from blindsr_michaeli_irani.neighbours import find, weights
 from blindsr_michaeli_irani.patches import coarse, queries
@@ -126,11 +126,12 @@ def test_contrast_does_not_matter(similar):
     assert kernel_errors(weak, strong)["kernel_l2"] < 0.02
 
 
-def test_coarse_image_equals_its_sum(texture):
+def test_coarse_image_equals_its_sum(texture, monkeypatch):
     image, kernel = texture
     expected = [[(kernel * image[y : y + 5, x : x + 5]).sum() for x in range(0, 47, 2)] for y in range(0, 41, 2)]
     np.testing.assert_allclose(coarse(image, kernel, 2), expected, rtol=1e-12)
-    np.testing.assert_allclose(coarse(image, kernel, 2, chunk=1), expected, rtol=1e-12)
+    monkeypatch.setattr(patches, "CHUNK", 1)
+    np.testing.assert_allclose(coarse(image, kernel, 2), expected, rtol=1e-12)
 
 
 def test_queries_are_the_patches_with_contrast():
@@ -146,28 +147,29 @@ def test_neighbours_equal_brute_force(texture, count):
     image, kernel = texture
     smaller = coarse(image, kernel, 2)
     looked_for = queries(image, 150)
-    patches = np.array([smaller[y : y + 5, x : x + 5].ravel() for y in range(17) for x in range(20)])
-    distances = ((looked_for[:, None] - patches) ** 2).sum(2)
+    candidates = np.array([smaller[y : y + 5, x : x + 5].ravel() for y in range(17) for x in range(20)])
+    distances = ((looked_for[:, None] - candidates) ** 2).sum(2)
 
-    near = find(looked_for, smaller, count)
+    places, found = find(looked_for, smaller, count)
 
-    np.testing.assert_array_equal(near.places, distances.argsort(1)[:, :count])
-    np.testing.assert_allclose(near.distances, np.sort(distances, 1)[:, :count], rtol=1e-9)
+    np.testing.assert_array_equal(places, distances.argsort(1)[:, :count])
+    np.testing.assert_allclose(found, np.sort(distances, 1)[:, :count], rtol=1e-9)
 
 
 def test_weights_equal_their_formula():
-    patches = np.array([[0.0, 20.0] * 12 + [10.0], [0.0, 4.0] * 12 + [2.0]])  # variances 96 and 3.84
+    looked_for = np.array([[0.0, 20.0] * 12 + [10.0], [0.0, 4.0] * 12 + [2.0]])  # variances 96 and 3.84
     distances = np.array([[24.0, 224.0], [9.6, 1e6]])
     inner = np.exp(-1.0)  # (224 - 24) / (2 * 10^2)
     first, second = np.exp(-24 / (25 * 96) / 0.03), np.exp(-9.6 / (25 * 3.84) / 0.03)
     np.testing.assert_allclose(
-        weights(patches, distances, 10), [[first / (1 + inner), first * inner / (1 + inner)], [second, 0]], rtol=1e-12
+        weights(looked_for, distances, 10), [[first / (1 + inner), first * inner / (1 + inner)], [second, 0]], rtol=1e-12
     )
 
 
 @pytest.mark.parametrize("scale", [2, 3])
 @pytest.mark.parametrize("chunk", [1, 50, 10**6])
-def test_normal_equations_equal_a_literal_sum(texture, scale, chunk):
+def test_normal_equations_equal_a_literal_sum(texture, monkeypatch, scale, chunk):
+    monkeypatch.setattr(patches, "CHUNK", chunk)
     image, _ = texture
     rng = np.random.default_rng(0)
     rows, columns = ((n - 5) // scale + 1 - 4 for n in image.shape)
@@ -184,7 +186,7 @@ def test_normal_equations_equal_a_literal_sum(texture, scale, chunk):
             expected_matrix += weight * parents.T @ parents
             expected_right += weight * parents.T @ patch
 
-    matrix, right = normal_equations(image, looked_for, places, pairs, scale=scale, size=5, chunk=chunk)
+    matrix, right = normal_equations(image, looked_for, places, pairs, scale=scale, size=5)
 
     np.testing.assert_allclose(matrix, expected_matrix, rtol=1e-9)
     np.testing.assert_allclose(right, expected_right, rtol=1e-9)

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from blindsr_pretrained import EDSR, RCAN, Spandrel, edsr, foreign, network, rcan
-from blindsr_pretrained.ensemble import ensembled
-from blindsr_pretrained.upscaler import NetworkUpscaler
+from blindsr_pretrained import EDSR, RCAN, Spandrel, foreign, network, official
+from blindsr_pretrained.upscaler import NetworkUpscaler, ensembled
 from pydantic import ValidationError
 
 from blindsr.components.weights import Weights
@@ -192,12 +191,12 @@ class Equations:
 )
 def test_the_published_layouts_load_and_have_the_published_sizes(layout: Shapes, scale: int, published: int) -> None:
     zeros = {name: torch.zeros(1).expand(shape) for name, shape in layout.items()}
-    module = rcan if "body.0.body.0.body.3.conv_du.0.weight" in layout else edsr
-    net = module.network(Weights(Path("official.pt"), zeros), scale)
+    load = official.rcan if "body.0.body.0.body.3.conv_du.0.weight" in layout else official.edsr
+    net = load(Weights(Path("official.pt"), zeros), scale)
     assert {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()} == layout
     parameters = sum(tensor.numel() for name, tensor in net.named_parameters() if "mean" not in name)
     assert parameters / 1000 == pytest.approx(published, rel=2e-4, abs=0.6)
-    if isinstance(net, edsr.EDSR):
+    if load is official.edsr:
         assert net.reach_px == (68 if parameters > 40e6 else 36)
         assert {block.scaling for block in list(net.body)[:-1]} == {0.1 if parameters > 40e6 else 1.0}
 
@@ -329,7 +328,7 @@ def test_the_self_ensemble_leaves_the_image_alone() -> None:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_tails_strips_change_nothing(monkeypatch: pytest.MonkeyPatch, scale: int) -> None:
-    net = edsr.network(Weights(Path("x"), weights(edsr_layout(scale, blocks=1))), scale)
+    net = official.edsr(Weights(Path("x"), weights(edsr_layout(scale, blocks=1))), scale)
     image = torch.rand(1, 3, 29, 8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         whole = net(image)
@@ -367,11 +366,11 @@ def test_edsrs_halo_is_no_larger_than_its_reach(tmp_path: Path) -> None:
 def test_rcan_sees_the_whole_image_while_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     method, run = RCAN(checkpoint=saved(tmp_path / "rcan.pt", weights(rcan_layout(2))), self_ensemble=False), Run()
     lr = picture(40, 50)
-    monkeypatch.setattr(rcan, "MAX_WHOLE_PX", 40 * 50)
+    monkeypatch.setattr(official, "MAX_WHOLE_PX", 40 * 50)
     assert fitted(method, 2, lr, run).halo is None
     assert run.warnings == []
 
-    monkeypatch.setattr(rcan, "MAX_WHOLE_PX", 40 * 50 - 1)
+    monkeypatch.setattr(official, "MAX_WHOLE_PX", 40 * 50 - 1)
     upscaler = fitted(method, 2, lr, run)
     assert upscaler.halo == 32
     assert len(run.warnings) == 1

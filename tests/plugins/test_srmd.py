@@ -9,9 +9,8 @@ import torch
 from blindsr_random_kernel import RandomKernel
 from blindsr_srmd import SRMD, own_weights
 from blindsr_srmd.checkpoints import load_own, load_published
-from blindsr_srmd.equivalent_blur import equivalent_blur
 from blindsr_srmd.network import SRMDNet
-from blindsr_srmd.stretching import framed
+from blindsr_srmd.stretching import equivalent_blur, framed
 from pydantic import ValidationError
 from safetensors.torch import save_file
 from scipy.signal import convolve2d

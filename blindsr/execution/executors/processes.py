@@ -135,7 +135,7 @@ class _Worker:
         self.pipe: connection.Connection
         self.key = ""  # of its task; empty: it is idle
         self.begun = False
-        self.since = math.inf  # when it was sent
+        self.since = math.inf  # when the task was sent, and then when it began
         self._unsent = b""
 
     @property
@@ -157,7 +157,8 @@ class _Worker:
     def receive(self) -> tuple[str, Any]:
         """The next message."""
         kind, content = pickle.loads(self.pipe.recv_bytes())  # noqa: S301 - from a process that was started here
-        self.begun |= kind == BEGUN
+        if kind == BEGUN:
+            self.begun, self.since = True, time.monotonic()
         if self._unsent:  # it is ready
             data, self._unsent, self.since = self._unsent, b"", time.monotonic()
             self.pipe.send_bytes(data)

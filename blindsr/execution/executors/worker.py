@@ -39,6 +39,8 @@ def serve(pipe: connection.Connection, threads: int, gpu: str) -> None:
 
 
 def _serve(pipe: connection.Connection) -> None:
+    from blindsr.execution.perform import attempt  # here, since the time of the first task must not include it
+
     lock = threading.Lock()  # a plugin may report progress from threads of its own
 
     def send(kind: str, content: Any = None) -> None:
@@ -49,7 +51,7 @@ def _serve(pipe: connection.Connection) -> None:
     send(READY)
     while True:
         data = pipe.recv_bytes()
-        ended = _ended(data, send)
+        ended = _ended(data, send, attempt)
         try:
             send(ENDED, ended)
         except OSError:
@@ -62,10 +64,9 @@ def _serve(pipe: connection.Connection) -> None:
             send(ENDED, Failure(reason, traceback.format_exc()))
 
 
-def _ended(data: bytes, send: Callable[..., None]) -> Any:
+def _ended(data: bytes, send: Callable[..., None], attempt: Callable[..., Any]) -> Any:
     """The `Outcome` or `Failure` of a pickled task."""
     from blindsr.errors import described
-    from blindsr.execution.perform import attempt
     from blindsr.pipeline.outcome import Failure
 
     try:
