@@ -67,7 +67,7 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
 @click.option("--methods", metavar="GLOB", default="*", help="Only the methods whose names match.")
 def export(result: Path, output: Path | None, what: tuple[str, ...], items: str, methods: str) -> None:
     """Write images (.png) and kernels (.mat) out of a result file."""
-    from blindsr.storage.export import export_files
+    from blindsr.storage.images import export_files
     from blindsr.storage.result import open_result
 
     with open_result(result) as opened:
