@@ -22,13 +22,7 @@ def displayed(number: float, column: Metric) -> float:
 
 
 def columns_named(names: str) -> tuple[Metric, ...]:
-    """The columns of a comma-separated list such as ``psnr,ssim,kernel_l2,seconds``: each once, in that order.
-
-    Raises
-    ------
-    BlindSRError
-        For a name that is not a column's. The message says which there are.
-    """
+    """The columns of a comma-separated list such as ``psnr,ssim,kernel_l2,seconds``: each once, in that order."""
     known = {column.name: column for column in COLUMNS}
     found: dict[str, Metric] = {}
     for name in (part.strip() for part in names.split(",")):

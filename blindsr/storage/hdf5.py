@@ -111,24 +111,24 @@ def read(file: h5py.File, place: str) -> NDArray[Any]:
     return values
 
 
-def verify(file: h5py.File) -> None:
-    """Read every attribute and dataset, so that every checksum is tested; `ValueError` for what blindsr never writes: links."""
-    seen: set[int] = set()
-
-    def visit(name: str, link: object) -> None:
-        if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"/{name} is a link to elsewhere")
-        node = file[name]
+def verify(group: h5py.Group, seen: set[int] | None = None) -> None:
+    """Read all attributes and datasets, so that all checksums are tested; `ValueError` for what blindsr never writes: links."""
+    seen = set() if seen is None else seen
+    dict(group.attrs)
+    for name in group:
+        place = f"{group.name.rstrip('/')}/{name}"
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{place} is a link to elsewhere")
+        node = group[name]
         address = h5py.h5o.get_info(node.id).addr
-        if address in seen:
-            raise ValueError(f"/{name} is there under another name, too")
+        if address in seen:  # a few such groups in one another would take forever
+            raise ValueError(f"{place} is there under another name, too")
         seen.add(address)
-        dict(node.attrs)
-        if not isinstance(node, h5py.Group):
-            read(file, f"/{name}")
-
-    dict(file.attrs)
-    file.visititems_links(visit)
+        if isinstance(node, h5py.Group):
+            verify(node, seen)
+        else:
+            dict(node.attrs)
+            read(group.file, place)
 
 
 def reason(error: Exception) -> str:

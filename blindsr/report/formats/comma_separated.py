@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from blindsr.errors import printable
-from blindsr.imaging.metrics import Metric
 from blindsr.pipeline.published import PUBLISHED_METRICS, PublishedRow, PublishedTable
 from blindsr.report.layout import Comparison
-from blindsr.report.summary import MethodSummary
 
 FORMULA = ("=", "+", "-", "@")
 """What makes a spreadsheet take a text for a formula."""
@@ -26,57 +24,39 @@ def to_text(comparison: Comparison) -> str:
     gets an apostrophe before it.
     """
     columns, against = comparison.columns, comparison.against
-    compared = tuple(column.name for column in columns if against and column.name in PUBLISHED_METRICS)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_heads(columns, compared, bool(against)))
+    compared = [column.name for column in columns if against and column.name in PUBLISHED_METRICS]
     published = {row.key: (table, row) for table in against for row in table.rows}
+    rows: list[dict[str, object]] = []
     for summary in comparison.summaries:
-        writer.writerow(map(_text, _measured(summary, columns, compared, published)))
-    measured = {summary.published for summary in comparison.summaries}
+        origin, means = summary.origin, summary.means
+        rows.append({"data": origin.data, "pipeline": origin.pipeline, "scale": summary.scale, "item": summary.item})
+        rows[-1] |= {"type": summary.type or "", "method": summary.method, "done": summary.done, "total": summary.total}
+        for column in columns:
+            rows[-1] |= {column.name: means[column.name].mean, f"{column.name}_std": means[column.name].spread}
+        if against:
+            measured = {name: means[name].mean for name in compared}
+            rows[-1] |= _published(published.get(summary.published), summary.scale, measured)
+        rows[-1]["file"] = origin.path
+    known = {summary.published for summary in comparison.summaries}
     for scale in sorted({summary.scale for summary in comparison.summaries}):
         for table, row in published.values():
-            if row.key not in measured and scale in row.scores:
-                empty = [""] * (2 + 2 * len(columns))
-                about = [table.data, "", scale, "", row.type or "", row.method, *empty]
-                writer.writerow(map(_text, [*about, *_published((table, row), scale, dict.fromkeys(compared, np.nan)), ""]))
+            if row.key not in known and scale in row.scores:
+                about = {"data": table.data, "scale": scale, "type": row.type or "", "method": row.method}
+                rows.append(about | _published((table, row), scale, dict.fromkeys(compared, np.nan)))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
     return out.getvalue().rstrip("\n")
 
 
-def _heads(columns: Sequence[Metric], compared: Sequence[str], against: bool) -> Iterator[str]:
-    yield from ("data", "pipeline", "scale", "item", "type", "method", "done", "total")
-    for column in columns:
-        yield from (column.name, f"{column.name}_std")
-    if against:
-        yield from ("published", "source")
-    for name in compared:
-        yield from (f"published_{name}", f"difference_{name}")
-    yield "file"
-
-
-def _measured(
-    summary: MethodSummary,
-    columns: Sequence[Metric],
-    compared: Sequence[str],
-    published: dict[str, tuple[PublishedTable, PublishedRow]],
-) -> Iterator[object]:
-    origin, means = summary.origin, summary.means
-    yield from (origin.data, origin.pipeline, summary.scale, summary.item, summary.type or "", summary.method)
-    yield from (summary.done, summary.total)
-    for column in columns:
-        yield from (means[column.name].mean, means[column.name].spread)
-    if published:
-        yield from _published(published.get(summary.published), summary.scale, {name: means[name].mean for name in compared})
-    yield origin.path
-
-
-def _published(of: tuple[PublishedTable, PublishedRow] | None, scale: int, measured: dict[str, float]) -> Iterator[object]:
+def _published(of: tuple[PublishedTable, PublishedRow] | None, scale: int, measured: Mapping[str, float]) -> dict[str, object]:
     """The row's key and its table, then each number with the difference of the measured one from it."""
-    yield from (of[1].key, of[0].name) if of else ("", "")
-    scores = of[1].scores.get(scale, {}) if of else {}
+    row: dict[str, object] = {"published": of[1].key if of else "", "source": of[0].name if of else ""}
     for name, mean in measured.items():
-        number = scores.get(name, np.nan)
-        yield from (number, mean - number)
+        number = of[1].scores.get(scale, {}).get(name, np.nan) if of else np.nan
+        row |= {f"published_{name}": number, f"difference_{name}": mean - number}
+    return row
 
 
 def _text(value: object) -> str:

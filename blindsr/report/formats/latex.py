@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from blindsr.errors import printable
-from blindsr.report.layout import Comparison, Number, Sheet
-from blindsr.report.ranking import Mark
+from blindsr.report.layout import Comparison, Mark, Number, Sheet
 
 ESCAPES = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",

@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 
 from blindsr.errors import printable
-from blindsr.report.layout import Comparison, Number
-from blindsr.report.ranking import Mark
+from blindsr.report.layout import Comparison, Mark, Number
 
 
 def to_text(comparison: Comparison) -> str:
     """A table for each sheet; the best number is bold, the second best underlined."""
     blocks = []
     for sheet in comparison.sheets():
-        rows = [
-            [*sheet.text_heads, *sheet.scaled_heads],
-            ["---"] * (len(sheet.text_heads) + len(sheet.scales) * len(sheet.heads)),
-        ]
+        heads = [*sheet.text_heads, *sheet.scaled_heads]
+        rows = [heads, ["---"] * len(heads)]
         rows += [[*map(_escaped, row.texts), *(cell.to_text(_styled) for cell in row.cells)] for row in sheet.rows]
         table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         blocks += [f"**{_escaped(sheet.title)}**", table, *map(_escaped, sheet.notes)]

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import click
 
 from blindsr.errors import printable
-from blindsr.report.layout import Comparison, Number, Sheet
-from blindsr.report.ranking import Mark
+from blindsr.report.layout import Comparison, Mark, Number, Sheet
 
 
 def to_text(comparison: Comparison) -> str:
@@ -38,6 +37,5 @@ def _sheet(sheet: Sheet) -> str:
 
 
 def _styled(number: Number) -> str:
-    if number.mark is Mark.NONE:
-        return number.text
-    return click.style(number.text, bold=True) if number.mark is Mark.BEST else click.style(number.text, underline=True)
+    styles = {Mark.NONE: {}, Mark.BEST: {"bold": True}, Mark.SECOND: {"underline": True}}
+    return click.style(number.text, **styles[number.mark], reset=number.mark is not Mark.NONE)
