@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
@@ -14,47 +13,21 @@ from blindsr.pipeline.published import PUBLISHED_METRICS, PublishedTable
 from blindsr.report.captions import notes, places_with_different_images, title
 from blindsr.report.columns import DEFAULT, displayed
 from blindsr.report.merge import MergedRow, merged_rows
-from blindsr.report.summary import MethodSummary
+from blindsr.report.summary import Mean, MethodSummary
 
 DASH = "–"
+PLAIN = "%s"
 Field = tuple[Metric, ...]
 """Columns that share a cell: PSNR / SSIM where one follows the other, else one alone."""
 
 
-class Mark(Enum):
-    """What a number is among its competitors."""
-
-    NONE = "none"
-    BEST = "best"
-    SECOND = "second"
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number as it is displayed."""
-
-    text: str
-    mark: Mark = Mark.NONE
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One or two numbers, and a remark behind them."""
-
-    numbers: tuple[Number, ...] = (Number(DASH),)
-    remark: str = ""
-
-    def to_text(self, style: Callable[[Number], str] = lambda number: number.text) -> str:
-        return " / ".join(map(style, self.numbers)) + (f" {self.remark}" if self.remark else "")
-
-
 @dataclass(frozen=True)
 class SheetRow:
-    """The texts and the cells of a row; `group` is equal for rows that belong together."""
+    """The texts and the numbers of a row; `group` is equal for rows that belong together."""
 
     group: tuple[str, int]
     texts: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -94,20 +67,21 @@ class Comparison:
         if self.against and not {column.name for column in self.columns} & set(PUBLISHED_METRICS):
             raise BlindSRError("`against`: only PSNR and SSIM were published; add psnr or ssim to `columns`")
 
-    def sheets(self) -> list[Sheet]:
-        """A sheet for each set of images, in the order of first appearance."""
+    def sheets(self, best: str = PLAIN, second: str = PLAIN) -> list[Sheet]:
+        """A sheet for each set of images, in the order of first appearance, with this markup for best and second best numbers."""
         found: dict[str, list[MethodSummary]] = {}
         for summary in self.summaries:
             found.setdefault(summary.origin.data, []).append(summary)
-        return [_Layout(data, of_data, self).sheet() for data, of_data in found.items()]
+        return [_Layout(data, of_data, self, (best, second)).sheet() for data, of_data in found.items()]
 
     def notes(self) -> list[str]:
         return list(dict.fromkeys(note for sheet in self.sheets() for note in sheet.notes))
 
 
 class _Layout:
-    def __init__(self, data: str, summaries: Sequence[MethodSummary], comparison: Comparison) -> None:
+    def __init__(self, data: str, summaries: Sequence[MethodSummary], comparison: Comparison, markup: tuple[str, str]) -> None:
         self.data, self.summaries, self.columns, self.against = data, summaries, comparison.columns, comparison.against
+        self.markup = markup
         self.fields = _fields(self.columns)
         self.scales = tuple(sorted({summary.scale for summary in summaries}))
         self.published = {row.key: row for table in self.against for row in table.rows}
@@ -133,29 +107,43 @@ class _Layout:
     def _compared(self, columns: Field) -> bool:
         return bool(self.against) and columns[0].name in PUBLISHED_METRICS
 
-    def _cells(self, row: MergedRow, scale: int, ranks: dict[tuple[int, str], Mark]) -> list[Cell]:
+    def _cells(self, row: MergedRow, scale: int, ranks: dict[tuple[int, str], str]) -> list[str]:
         summary, cells = row.at.get(scale), []
-        remark = f"({summary.done} of {summary.total})" if summary and not summary.complete else ""
+        published = self.published.get(row.published)
         for columns in self.fields:
-            numbers = tuple(Number(_number(summary, column), ranks[scale, column.name]) for column in columns)
-            cells.append(_cell(numbers, remark if columns is self.fields[0] else ""))
+            cells.append(self._cell([(_number(summary, column), ranks[scale, column.name]) for column in columns]))
             if self._compared(columns):
-                published = self.published.get(row.published)
-                cells += _compared(columns, summary, published.scores.get(scale, {}) if published else {})
+                cells += self._differences(columns, summary, published.scores.get(scale, {}) if published else {})
+        if summary and not summary.complete:
+            cells[0] += f" ({summary.done} of {summary.total})"
         return cells
 
-    def _marks(self, scale: int, column: Metric) -> list[Mark]:
-        """The marks of a column of numbers, among the rows of each item; a single competitor is not marked."""
+    def _cell(self, numbers: Sequence[tuple[str, str]]) -> str:
+        shown = numbers if any(text != DASH for text, _ in numbers) else [(DASH, PLAIN)]
+        return " / ".join(mark % text for text, mark in shown)
+
+    def _differences(self, columns: Field, summary: MethodSummary | None, scores: Mapping[str, float]) -> tuple[str, str]:
+        """The published numbers, and the differences of the measured numbers from them."""
+        published, differences = [], []
+        for column in columns:
+            number = scores.get(column.name, np.nan)
+            difference = displayed(summary.means[column.name].mean - number if summary else np.nan, column)
+            published.append((_text(f"{number:{column.format}}"), PLAIN))
+            differences.append((_text(f"{difference + 0.0:+{column.format}}"), PLAIN))  # + 0.0: no minus before a zero
+        return self._cell(published), self._cell(differences)
+
+    def _marks(self, scale: int, column: Metric) -> list[str]:
+        """The markup of a column of numbers, ranked among the rows of each item; a single competitor is not marked."""
         values = [self._competing(row, scale, column) for row in self.merged]
         competitors: dict[str, list[float]] = {}
         for row, value in zip(self.merged, values, strict=True):
             competitors.setdefault(row.item, []).extend([] if np.isnan(value) else [value])
-        marks: dict[tuple[str, float], Mark] = {}
+        marks: dict[tuple[str, float], str] = {}
         for item, found in competitors.items():
             if len(found) > 1:
                 best = sorted(set(found), reverse=bool(column.higher_is_better))
-                marks |= {(item, value): mark for value, mark in zip(best, (Mark.BEST, Mark.SECOND), strict=False)}
-        return [marks.get((row.item, value), Mark.NONE) for row, value in zip(self.merged, values, strict=True)]
+                marks |= {(item, value): mark for value, mark in zip(best, self.markup, strict=False)}
+        return [marks.get((row.item, value), PLAIN) for row, value in zip(self.merged, values, strict=True)]
 
     def _competing(self, row: MergedRow, scale: int, column: Metric) -> float:
         """The number by which a row is ranked, as displayed so that equal ones share a mark; NaN if it is not ranked."""
@@ -185,28 +173,10 @@ def _fields(columns: Sequence[Metric]) -> list[Field]:
     return fields
 
 
-def _cell(numbers: tuple[Number, ...], remark: str = "") -> Cell:
-    return Cell(remark=remark) if all(number.text == DASH for number in numbers) else Cell(numbers, remark)
-
-
-def _compared(columns: Field, summary: MethodSummary | None, scores: Mapping[str, float]) -> tuple[Cell, Cell]:
-    """The published numbers, and the differences of the measured numbers from them."""
-    theirs = [scores.get(column.name, np.nan) for column in columns]
-    more = [summary.means[column.name].mean - number if summary else np.nan for column, number in zip(columns, theirs, strict=True)]
-    published = tuple(Number(_text(f"{number:{column.format}}")) for column, number in zip(columns, theirs, strict=True))
-    return _cell(published), _cell(tuple(Number(_difference(number, column)) for column, number in zip(columns, more, strict=True)))
-
-
 def _number(summary: MethodSummary | None, column: Metric) -> str:
     """A mean with its spread; a dash where there is none."""
-    if not summary or np.isnan(summary.means[column.name].mean):
-        return DASH
-    mean = summary.means[column.name]
+    mean = summary.means[column.name] if summary else Mean(np.nan)
     return _text(f"{mean.mean:{column.format}}" + ("" if np.isnan(mean.spread) else f" ± {mean.spread:{column.format}}"))
-
-
-def _difference(number: float, column: Metric) -> str:
-    return _text(f"{displayed(number, column) + 0.0:+{column.format}}")  # + 0.0: no minus before a zero
 
 
 def _text(number: str) -> str:

@@ -113,14 +113,14 @@ class _Writer:
                 self._image(group, name, image.key, image.what, self.steps.load(image.key))
         about = {"input": str(planned.source.path), "sha256": planned.source.sha256, "notes": "; ".join(dict.fromkeys(notes))}
         hdf5.set_attributes(group, about)
-        if planned.true and (kernel := self._kernel_of(planned.true)):
+        if kernel := self._kernel_of(planned.true):
             node = hdf5.put_kernel(group, "kernel/true", kernel)
             if isinstance(planned.true, StepOutput) and (done := self._done(planned.true.key)):
                 hdf5.set_attributes(node, done.outcome.values)
 
     def row(self, row: PlannedRow, scale: int) -> None:
         group = self._method(row).create_group(str(row.seed))
-        if row.kernel and (kernel := self._kernel_of(row.kernel)):
+        if kernel := self._kernel_of(row.kernel):
             hdf5.put_kernel(group, "kernel/estimated", kernel)
         metrics, seconds, warnings = self._copy_steps(row, group)
         for name, value in metrics.items():
@@ -189,7 +189,7 @@ class _Writer:
     def _done(self, key: str | None) -> Done | None:
         return self.steps.load(key) if key and key in self.steps else None
 
-    def _kernel_of(self, source: Input) -> Kernel | None:
+    def _kernel_of(self, source: Input | None) -> Kernel | None:
         if isinstance(source, KernelFile):
             with contextlib.suppress(BlindSRError):  # gone since the plan was made: its steps have failed with the reason
                 return source.read()
