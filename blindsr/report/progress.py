@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 VERBS = {"degrade": "degrade", "register": "check kernel", "estimate": "kernel", "upscale": "SR", "external": "SR image"}
+WHOLE, RESULT = "all steps", "write the result"
 
 
 class Console:
@@ -25,14 +26,12 @@ class Console:
     def __init__(self, progress: Progress | None, *, debug: bool) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
-        self._whole: TaskID | None = None
-        self._result: TaskID | None = None
         self._debug = debug
         self._said: set[str] = set()
 
     def begun(self, steps: int) -> None:
         if self._progress and steps > 1:
-            self._whole = self._progress.add_task("all steps", total=steps)
+            self._tasks[WHOLE] = self._progress.add_task(WHOLE, total=steps)
 
     def started(self, step: Step) -> None:
         if self._progress and step.kind != "score":
@@ -49,8 +48,8 @@ class Console:
         if self._progress:
             if step.key in self._tasks:
                 self._progress.remove_task(self._tasks.pop(step.key))
-            if self._whole is not None:
-                self._progress.advance(self._whole)
+            if WHOLE in self._tasks:
+                self._progress.advance(self._tasks[WHOLE])
         if isinstance(outcome, Failure):
             hint = "; blindsr --debug shows the traceback" if outcome.traceback and not self._debug else ""
             new = self._say(f"failed: {outcome.where or step.item}: {outcome.message}{hint}")
@@ -63,9 +62,9 @@ class Console:
 
     def writing(self, done: int, total: int) -> None:
         if self._progress:
-            if self._result is None:
-                self._result = self._progress.add_task("write the result")
-            self._progress.update(self._result, completed=done, total=total)
+            if RESULT not in self._tasks:
+                self._tasks[RESULT] = self._progress.add_task(RESULT)
+            self._progress.update(self._tasks[RESULT], completed=done, total=total)
 
     def note(self, text: str) -> None:
         self._say(f"note: {text}")

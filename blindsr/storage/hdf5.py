@@ -22,7 +22,7 @@ from blindsr import __version__
 from blindsr.imaging.kernel import Kernel
 
 ENCODING_VERSION = "0.1.1"
-READABLE = ("0.1.",)
+READABLE = "0.1."
 MAX_COMPRESSION = 1100
 """How many times its size on disk a dataset can have: gzip's limit is 1032."""
 MIN_COMPRESSED_BYTES = 4096
@@ -89,7 +89,7 @@ def opened(path: Path, encoding_type: str) -> Iterator[h5py.File]:
             raise ValueError(f"it is a {found} file, not a {encoding_type}" if found else f"it is no {encoding_type} file")
         number = get_text(file, "encoding-version")
         if not number.startswith(READABLE):
-            raise ValueError(f"it has format version {number}; this blindsr reads {', '.join(READABLE)}x")
+            raise ValueError(f"it has format version {number}; this blindsr reads {READABLE}x")
         yield file
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import time
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, printable
 from blindsr.imaging.files import explained, file_name
 from blindsr.pipeline.hashes import Hashes
 from blindsr.pipeline.plan import Plan
@@ -107,21 +106,15 @@ class OutputFolder:
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
+                who = "an unknown process"
+                with contextlib.suppress(OSError):
+                    who = printable(holder.read_text(errors="replace")) or who
                 remedy = "wait for it, or choose another output folder"
-                raise BlindSRError(f"{self.path}: another run is using this folder ({_described(holder)}); {remedy}") from None
-            about = {"process": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-            holder.write_text(json.dumps(about))
+                raise BlindSRError(f"{self.path}: another run is using this folder ({who}); {remedy}") from None
+            holder.write_text(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         try:
             yield
         finally:
             with contextlib.suppress(OSError):  # only for information, and the lock itself is released next
                 holder.unlink()
             lock.release()
-
-
-def _described(path: Path) -> str:
-    try:
-        about = json.loads(path.read_text())
-        return f"process {about['process']} on {about['host']}, since {about['since']}"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "an unknown process"

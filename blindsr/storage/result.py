@@ -65,7 +65,8 @@ class Result:
             self.columns: dict[str, NDArray[Any]] = {name: _column(self.file, name) for name in SUMMARY_COLUMNS}
             if len({column.shape for column in self.columns.values()}) > 1 or not len(self.columns["item"]):
                 raise ValueError("its summary's columns are empty or differ in length")
-            self.config = _config(self.file)
+            provenance = self.file.get("provenance")
+            self.config: dict[str, Any] = dict(json.loads(get_text(provenance, "resolved_config") or "{}") if provenance else {})
             self.data = get_text(self.file, "data") or re.sub(r"-x\d$", "", path.parent.name.removeprefix(f"{self.pipeline}-"))
         except Exception as error:  # h5py raises exceptions of many types for damaged files
             self._stack.close()
@@ -268,11 +269,3 @@ def _column(file: h5py.File, name: str) -> NDArray[Any]:
     if values.ndim != 1 or values.dtype.kind not in kinds:
         raise ValueError(f"its column '{name}' has the wrong type or shape")
     return values
-
-
-def _config(file: h5py.File) -> dict[str, Any]:
-    text = get_text(file["provenance"], "resolved_config") if "provenance" in file else ""
-    config = json.loads(text or "{}")
-    if not isinstance(config, dict):
-        raise ValueError("its settings (provenance/resolved_config) are no mapping")
-    return config
