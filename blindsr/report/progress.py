@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from blindsr.errors import printable
+from blindsr.execution.events import Listener
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import Step
 
@@ -20,11 +21,12 @@ VERBS = {"degrade": "degrade", "register": "check kernel", "estimate": "kernel",
 WHOLE, RESULT = "all steps", "write the result"
 
 
-class Console:
+class Console(Listener):
     """A listener that draws a bar for each running step, and one for the whole."""
 
-    def __init__(self, progress: Progress | None, *, debug: bool) -> None:
+    def __init__(self, progress: Progress | None, *, debug: bool, translate: Callable[[str], str]) -> None:
         self._progress = progress
+        self._translate = translate
         self._tasks: dict[str, TaskID] = {}
         self._debug = debug
         self._said: set[str] = set()
@@ -71,7 +73,7 @@ class Console:
 
     def _say(self, text: str) -> bool:
         """Print a line, if it was not printed before; whether it was new."""
-        line = printable(" ".join(text.splitlines()))
+        line = printable(" ".join(self._translate(text).splitlines()))
         if line in self._said:
             return False
         self._said.add(line)
@@ -86,10 +88,10 @@ class Console:
 
 
 @contextmanager
-def console(*, debug: bool = False) -> Iterator[Console]:
-    """A console. Where standard error is no terminal it draws nothing, and says only remarks."""
+def console(*, debug: bool = False, translate: Callable[[str], str] = str) -> Iterator[Console]:
+    """A console; `translate` has the last word on what it says. Where standard error is no terminal it says only remarks."""
     if not (sys.stderr and sys.stderr.isatty()):
-        yield Console(None, debug=debug)
+        yield Console(None, debug=debug, translate=translate)
         return
     from rich.console import Console as Terminal
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -97,4 +99,4 @@ def console(*, debug: bool = False) -> Iterator[Console]:
     title, counts, eta = TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("ETA")
     columns = (title, BarColumn(), counts, TimeElapsedColumn(), eta, TimeRemainingColumn())
     with Progress(*columns, console=Terminal(stderr=True), transient=True) as progress:
-        yield Console(progress, debug=debug)
+        yield Console(progress, debug=debug, translate=translate)
