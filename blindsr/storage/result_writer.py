@@ -122,7 +122,18 @@ class _Writer:
         group = self._method(row).create_group(str(row.seed))
         if kernel := self._kernel_of(row.kernel):
             hdf5.put_kernel(group, "kernel/estimated", kernel)
-        metrics, seconds, warnings = self._copy_steps(row, group)
+        steps = (("estimate", row.estimate), ("upscale", row.upscale), ("score", row.score))
+        found = {kind: done for kind, key in steps if (done := self._done(key))}
+        for kind, done in found.items():
+            for name, curve in done.outcome.curves.items():
+                hdf5.put_curve(group, f"{kind}/{name}", curve)
+        if done := found.get("upscale"):
+            self._image(group, "sr", row.upscale, "sr", done)
+            hdf5.set_attributes(group, {"device": done.device, "threads": done.threads})
+        metrics = found["score"].outcome.values if "score" in found else {}
+        timed = ("estimate", "upscale") if row.kernel else ()  # the time of an image that was made elsewhere is not known
+        seconds = {kind: found[kind].outcome.seconds for kind in timed if kind in found}
+        warnings = [text for done in found.values() for text in done.outcome.warnings]
         for name, value in metrics.items():
             about = {"value": value, "unit": METRICS[name].unit, "higher_is_better": METRICS[name].higher_is_better}
             about |= PROTOCOL | {"shave": scale} if name in ("psnr", "ssim") else {}
@@ -156,27 +167,6 @@ class _Writer:
             hdf5.set_attributes(group, {"kernel": row.method.kernel.name, "kernel_version": row.method.kernel.version})
         hdf5.set_attributes(group, {"sr": row.method.sr.name, "sr_version": row.method.sr.version})
         return group
-
-    def _copy_steps(self, row: PlannedRow, group: h5py.Group) -> tuple[dict[str, float], dict[str, float], list[str]]:
-        """Copy the images and curves of the row's own steps; their metrics, seconds and warnings."""
-        metrics: dict[str, float] = {}
-        seconds: dict[str, float] = {}
-        warnings: list[str] = []
-        for kind, key in (("estimate", row.estimate), ("upscale", row.upscale), ("score", row.score)):
-            done = self._done(key)
-            if not done:
-                continue
-            warnings += done.outcome.warnings
-            for name, curve in done.outcome.curves.items():
-                hdf5.put_curve(group, f"{kind}/{name}", curve)
-            if "sr" in done.outcome.arrays:
-                self._image(group, "sr", str(key), "sr", done)
-                hdf5.set_attributes(group, {"device": done.device, "threads": done.threads})
-            if kind == "score":
-                metrics = done.outcome.values
-            elif kind == "estimate" or row.kernel:  # the time of an image that was made elsewhere is not known
-                seconds[kind] = done.outcome.seconds
-        return metrics, seconds, warnings
 
     def _image(self, group: h5py.Group, name: str, key: str, array: str, done: Done) -> None:
         """Write an image of a step: compressed as it is in the step's file, if opening that is faster than compressing it."""
