@@ -98,7 +98,7 @@ def test_a_disk_that_fails_once_costs_nothing_that_is_finished(tmp_path: Path, p
             assert os.strerror(error).lower() in message.lower()
         finished = _finished(folder)
         if finished:
-            assert [checked.problem for checked in check_files(folder / "out") if checked.problem] == []
+            assert [problem for _, problem in check_files(folder / "out") if problem] == []
         report = _run(folder)
         assert report.failures == {}
         assert {name: at for name, at in _finished(folder).items() if name in finished} == finished
