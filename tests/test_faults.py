@@ -11,9 +11,9 @@ from telling import Telling
 
 from blindsr.errors import BlindSRError
 from blindsr.execution import runner
-from blindsr.execution.executors.processes import ProcessExecutor, visible_gpus
+from blindsr.execution.executors.processes import ProcessExecutor
 from blindsr.execution.perform import perform
-from blindsr.execution.resources import Resources
+from blindsr.execution.resources import Resources, visible_gpus
 from blindsr.execution.scheduler import Report
 from blindsr.execution.tasks import Task
 from blindsr.imaging.writer import write_png

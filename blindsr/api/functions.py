@@ -17,7 +17,7 @@ from blindsr.components.discovery import Kind
 from blindsr.components.interfaces import Degradation, KernelEstimator, NonBlindSR
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.execution.events import Silent
+from blindsr.execution.events import Listener
 from blindsr.execution.perform import perform
 from blindsr.execution.resources import resolve_device
 from blindsr.execution.tasks import Task
@@ -180,7 +180,7 @@ def _performed(
         import torch
 
         torch.set_num_threads(threads)
-    with console() if progress else nullcontext(Silent()) as listener:
+    with console() if progress else nullcontext(Listener()) as listener:
         for note in picture.notes:
             listener.note(note)
         given = StepInputs(lr=picture.pixels, kernel=kernel) if role == "lr" else StepInputs(hr=picture.pixels)

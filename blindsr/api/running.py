@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.execution.events import Silent
+from blindsr.execution.events import Listener
 from blindsr.execution.resources import Resources
 from blindsr.execution.runner import run_plan
 from blindsr.pipeline.loader import find, load
@@ -77,7 +77,7 @@ def run(
         settings=settings or {},
     )  # fmt: skip
     hashes.save()
-    with console() if progress else nullcontext(Silent()) as listener:
+    with console() if progress else nullcontext(Listener()) as listener:
         report = run_plan(plan, registry, resources, folder=folder, name=name, listener=listener)
     if report.interrupted:
         raise KeyboardInterrupt

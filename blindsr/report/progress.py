@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blindsr.errors import printable
+from blindsr.execution.events import Listener
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import Step
 
@@ -25,7 +26,7 @@ VERBS = {
 }
 
 
-class Console:
+class Console(Listener):
     """A listener that draws a bar for each running step, and one for the whole."""
 
     def __init__(self, progress: Progress | None, *, debug: bool) -> None:
