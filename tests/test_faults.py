@@ -7,8 +7,10 @@ from pathlib import Path
 import faulty
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from telling import Telling
 
+from blindsr.cli import cli
 from blindsr.errors import BlindSRError
 from blindsr.execution import runner
 from blindsr.execution.executors.processes import ProcessExecutor
@@ -22,7 +24,7 @@ from blindsr.pipeline.plan import make_plan
 from blindsr.report.progress import console
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import open_result
-from pipelines import QUICK, Quiet, read, run
+from pipelines import QUICK, Quiet, read, run, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
@@ -228,6 +230,17 @@ def test_a_failure_names_its_step_and_shows_its_traceback_once(
     hint = "" if debug else "; blindsr --debug shows the traceback"
     assert f"failed: a: faulty (method Bad): RuntimeError: ?[31mred lines{hint}\n" in written
     assert (written.count("failed:"), written.count("Traceback")) == (1, int(debug))
+
+
+def test_a_failure_names_the_options_of_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*images: np.ndarray, shave: int) -> float:
+        raise MemoryError
+
+    write(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("blindsr.execution.perform.psnr_y", full)
+    done = CliRunner().invoke(cli, ["run", "quick.yaml", "--workers", "0", "--device", "cpu"], catch_exceptions=False)
+    assert "failed: a: score (method Ground truth): out of memory; try --workers 1, or crop the image\n" in done.stderr
 
 
 def test_a_failure_names_the_seed_of_a_stochastic_component(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from blindsr.cli.app import AnyPath, cli, device_option, installed, say, settings_option, threads_option, whole_numbers
+from blindsr.cli.app import AnyPath, cli, console_of, device_option, installed, say, settings_option, threads_option, whole_numbers
 from blindsr.errors import BlindSRError
 
 
@@ -64,13 +64,12 @@ def degrade(
     """
     from blindsr.api.degradation import degrade_folder
     from blindsr.pipeline.yaml_source import parsed_settings
-    from blindsr.report.progress import console
 
     numbers = whole_numbers("--scales", scales, "2,4")
     if not set(numbers) <= {2, 3, 4}:
         raise BlindSRError(f"--scales {scales}: there are the scales 2, 3 and 4")
     registry = installed()
-    with console(debug=ctx.find_root().params["debug"]) as listener:
+    with console_of(ctx) as listener:
         made = degrade_folder(
             hr_folder, output, method, registry=registry, scales=numbers, seed=seed, settings=parsed_settings(settings),
             listener=listener,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,9 @@ VERBS = {
 class Console(Listener):
     """A listener that draws a bar for each running step, and one for the whole."""
 
-    def __init__(self, progress: Progress | None, *, debug: bool) -> None:
+    def __init__(self, progress: Progress | None, *, debug: bool, translate: Callable[[str], str]) -> None:
         self._progress = progress
+        self._translate = translate
         self._tasks: dict[str, TaskID] = {}
         self._whole: TaskID | None = None
         self._result: TaskID | None = None
@@ -85,7 +86,7 @@ class Console(Listener):
 
     def _say(self, text: str) -> bool:
         """Print a line, if it was not printed before; whether it was new."""
-        line = printable(" ".join(text.splitlines()))
+        line = printable(" ".join(self._translate(text).splitlines()))
         new = line not in self._said
         if new:
             self._said.add(line)
@@ -100,12 +101,14 @@ class Console(Listener):
 
 
 @contextmanager
-def console(*, debug: bool = False) -> Iterator[Console]:
-    """A console. Where standard error is no terminal it draws nothing, and says only remarks."""
+def console(*, debug: bool = False, translate: Callable[[str], str] = str) -> Iterator[Console]:
+    """A console; `translate` has the last word on what it says.
+
+    Where standard error is no terminal it draws nothing, and says only remarks."""
     import sys
 
     if not (sys.stderr and sys.stderr.isatty()):
-        yield Console(None, debug=debug)
+        yield Console(None, debug=debug, translate=translate)
         return
     from rich.console import Console as Terminal
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -119,4 +122,4 @@ def console(*, debug: bool = False) -> Iterator[Console]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Terminal(stderr=True), transient=True) as progress:
-        yield Console(progress, debug=debug)
+        yield Console(progress, debug=debug, translate=translate)
