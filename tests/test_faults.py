@@ -1,6 +1,8 @@
 """Steps and workers that go wrong: each costs its own row only."""
 
 import os
+import subprocess
+import sys
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -94,6 +96,12 @@ def test_a_worker_that_leaves_without_a_word_costs_its_own_row(folder: Path, fau
 def test_a_plugin_may_fork(folder: Path) -> None:
     report, _ = _run(folder, "fork", 1)
     assert report.failures == {}
+
+
+@pytest.mark.slow
+def test_a_plugin_may_write_to_standard_error_where_there_is_none(folder: Path) -> None:
+    script = f"from test_faults import _run, Path; import sys; sys.exit(len(_run(Path({str(folder)!r}), 'speak', 1)[0].failures))"
+    assert subprocess.run([sys.executable, "-c", script], preexec_fn=lambda: os.close(2), check=False).returncode == 0
 
 
 @pytest.mark.slow
