@@ -6,13 +6,15 @@ An executor for another engine is a module of this package with a class that has
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from blindsr.execution.resources import Resources, visible_gpus
 
 if TYPE_CHECKING:
     from blindsr.components.registry import Registry
     from blindsr.execution.events import Listener
-    from blindsr.execution.resources import Resources
     from blindsr.execution.signals import Interrupts
     from blindsr.execution.tasks import Task
     from blindsr.pipeline.outcome import Failure, Outcome
@@ -53,6 +55,36 @@ class Executor(Protocol):
         """Release the workers; `now` stops what they are doing."""
 
 
+class InProcessExecutor:
+    """Computes each task in this process as it is submitted: for debuggers, and for steps too short to be sent away.
+
+    Meanwhile `progress` is called with (key, done, total), and signals take effect at once.
+    """
+
+    workers = 1
+
+    def __init__(self, threads: int, progress: Callable[[str, int, int], None], interrupts: Interrupts) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self._progress = progress
+        self._interrupts = interrupts
+        self._update = Update()
+
+    def submit(self, key: str, task: Task) -> None:
+        from blindsr.execution.perform import attempt
+
+        with self._interrupts.at_once():
+            self._update.ended[key] = attempt(task, lambda done, total: self._progress(key, done, total))
+
+    def poll(self, seconds: float) -> Update:
+        update, self._update = self._update, Update()
+        return update
+
+    def close(self, *, now: bool = False) -> None:
+        pass
+
+
 def open_executor(
     resources: Resources, plan: Plan, registry: Registry, steps: int, listener: Listener, interrupts: Interrupts
 ) -> Executor:
@@ -65,11 +97,8 @@ def open_executor(
             return DaskExecutor(resources.dask, needs, interrupts, listener.note, resources.threads, resources.timeout)
     workers = resources.workers_for(steps)
     if not workers:
-        from blindsr.execution.executors.in_process import InProcessExecutor
-
         return InProcessExecutor(resources.threads, lambda key, *done: listener.progress(plan.steps[key], *done), interrupts)
     from blindsr.execution.executors.processes import ProcessExecutor
-    from blindsr.execution.resources import visible_gpus
 
     gpus = visible_gpus() if resources.device == "cuda" else []
     return ProcessExecutor(workers, threads=resources.threads, timeout=resources.timeout, gpus=gpus)

@@ -39,13 +39,13 @@ class ProcessExecutor:
         self.workers = workers
         self._timeout = timeout or math.inf
         self._workers = [_Worker(threads, gpus[number % len(gpus)] if gpus else "") for number in range(workers)]
-        self._refused: dict[str, Failure] = {}
+        self._update = Update()
         self._stillborn = 0
 
     def submit(self, key: str, task: Task) -> None:
         if type(task.component).__module__ == "__main__":
             name = getattr(task.component, "name", "")
-            self._refused[key] = Failure(
+            self._update.ended[key] = Failure(
                 f"'{name}' is defined in the script that was started, which workers do not import; "
                 "define it in a module of its own, or use `workers` 0"
             )
@@ -53,26 +53,24 @@ class ProcessExecutor:
         try:
             data = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # a component of a class that is local to a function, say
-            self._refused[key] = Failure(f"the step cannot be sent to a worker ({described(error)})")
+            self._update.ended[key] = Failure(f"the step cannot be sent to a worker ({described(error)})")
         else:
             max((worker for worker in self._workers if not worker.key), key=lambda worker: worker.alive).give(key, data)
 
     def poll(self, seconds: float) -> Update:
-        update = Update(ended={**self._refused})
-        self._refused.clear()
         busy = {worker.pipe: worker for worker in self._workers if worker.key}
-        if update.ended or not busy:
-            return update
-        late = min(worker.since for worker in busy.values()) + self._timeout
-        for pipe in connection.wait(list(busy), max(0.0, min(seconds, late - time.monotonic()))):
-            self._receive(busy[pipe], update)  # type: ignore[index]
-        for worker in busy.values():
-            if worker.key and not worker.alive:  # something that it started keeps its pipe open
-                self._receive(worker, update)
-                self._died(worker, update)
-            elif worker.key and time.monotonic() - worker.since > self._timeout:
-                update.ended[worker.key] = Lost("timeout")
-                worker.kill()
+        if busy and not self._update.ended:
+            late = min(worker.since for worker in busy.values()) + self._timeout
+            for pipe in connection.wait(list(busy), max(0.0, min(seconds, late - time.monotonic()))):
+                self._receive(busy[pipe])  # type: ignore[index]
+            for worker in busy.values():
+                if worker.key and not worker.alive:  # something that it started keeps its pipe open
+                    self._receive(worker)
+                    self._died(worker)
+                elif worker.key and time.monotonic() - worker.since > self._timeout:
+                    self._update.ended[worker.key] = Lost("timeout")
+                    worker.kill()
+        update, self._update = self._update, Update()
         return update
 
     def close(self, *, now: bool = False) -> None:
@@ -85,7 +83,7 @@ class ProcessExecutor:
         for worker in self._workers:
             worker.kill(after=end - time.monotonic())
 
-    def _receive(self, worker: _Worker, update: Update) -> None:
+    def _receive(self, worker: _Worker) -> None:
         """Take all messages of a worker that are there."""
         try:
             while worker.key and worker.pipe.poll():
@@ -93,26 +91,25 @@ class ProcessExecutor:
                 if kind == BEGUN:
                     self._stillborn = 0
                 elif kind == PROGRESS:
-                    update.progress[worker.key] = content
+                    self._update.progress[worker.key] = content
                 elif kind == ENDED:
-                    update.ended[worker.key] = content
+                    self._update.ended[worker.key] = content
                     worker.key = ""
         except (EOFError, OSError):
-            self._died(worker, update)
+            self._died(worker)
         except Exception as error:  # what a plugin made cannot be unpickled here
-            update.ended[worker.key] = Failure(f"the outcome cannot be sent back from its worker ({described(error)})")
+            self._update.ended[worker.key] = Failure(f"the outcome cannot be sent back from its worker ({described(error)})")
             worker.key = ""
 
-    def _died(self, worker: _Worker, update: Update) -> None:
+    def _died(self, worker: _Worker) -> None:
         if not worker.key:
             return
         if not worker.begun:
             self._stillborn += 1
             if self._stillborn > MAX_STILLBORN:
                 raise BlindSRError("worker processes end before they begin; `workers` 0 runs without them, and shows why")
-        key = worker.key
-        # It has an exit code of its own as soon as it has ended.
-        update.ended[key] = Lost("worker died", f"exit code {worker.kill(after=ENDING_SECONDS)}")
+        key, code = worker.key, worker.kill(after=ENDING_SECONDS)  # one of its own as soon as it has ended
+        self._update.ended[key] = Lost("worker died", f"exit code {code}")
 
 
 class _Worker:
