@@ -63,7 +63,7 @@ def _conclude(report: Report, steps: RecentSteps, listener: Listener, interrupts
     if report.interrupted:
         listener.note("writing the result of what is finished; Ctrl-C once more leaves that for the next run")
     _tell_registration(report, steps, listener, interrupts)
-    for key in report.plan.uses:
+    for key in dict.fromkeys(row.upscale for row in report.plan.rows):
         interrupts.let_through()
         if key in steps and key not in report.computed:
             write_pictures(report.images, report.plan, key, lambda key=key: steps.load(key).outcome.arrays["sr"])  # type: ignore[misc]

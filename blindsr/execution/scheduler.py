@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from blindsr.execution.signals import Interrupts
 from blindsr.execution.tasks import Task
 from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
 from blindsr.pipeline.plan import Plan
-from blindsr.pipeline.steps import Absent, ImageCache, ImageFile, Input, KernelFile, PlannedRow, Step
+from blindsr.pipeline.steps import Absent, ImageCache, ImageFile, Input, KernelFile, Step
 from blindsr.storage.images import write_pictures
 from blindsr.storage.output_folder import ResultFolder
 from blindsr.storage.step_store import DamagedStepError, Done
@@ -198,19 +197,10 @@ class Scheduler:
 
     def _where(self, step: Step) -> str:
         """The item, component, methods and seed of a step."""
-        rows = self._rows.get(step.key, [])
+        rows = self.plan.uses.get(step.key, [])
         methods = list(dict.fromkeys(row.method.name for row in rows))
         seeds = {row.seed for row in rows}
         about = [f"method{'s' if len(methods) > 1 else ''} {shortened(methods)}"] if methods else []
         if step.component and step.component.stochastic and len(seeds) == 1:
             about.append(f"seed {seeds.pop()}")
         return f"{step.item}: {step.label}" + (f" ({'; '.join(about)})" if about else "")
-
-    @cached_property
-    def _rows(self) -> dict[str, list[PlannedRow]]:
-        """The rows that each step serves; those of degradations and of registered kernels serve all of an item."""
-        rows: dict[str, list[PlannedRow]] = {}
-        for row in self.plan.rows:
-            for key in row.steps:
-                rows.setdefault(key, []).append(row)
-        return rows
