@@ -100,7 +100,7 @@ def test_a_worker_without_a_plugin_is_named_before_anything_starts(folder: Path,
 
 def test_only_a_poll_asks_the_scheduler(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster.worker()
-    executor = DaskExecutor(cluster.address, {}, Interrupts(), threads=1, timeout=None, note=pytest.fail)
+    executor = DaskExecutor(cluster.address, {}, Interrupts(), pytest.fail)
     try:
         asked: list[int] = []
         monkeypatch.setattr(executor._client, "scheduler_info", lambda n_workers: {"workers": asked.append(n_workers) or []})

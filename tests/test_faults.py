@@ -1,19 +1,23 @@
 """Steps and workers that go wrong: each costs its own row only."""
 
 import os
+import subprocess
+import sys
 from multiprocessing import active_children
 from pathlib import Path
 
 import faulty
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from telling import Telling
 
+from blindsr.cli import cli
 from blindsr.errors import BlindSRError
 from blindsr.execution import runner
-from blindsr.execution.executors.processes import ProcessExecutor, visible_gpus
+from blindsr.execution.executors.processes import ProcessExecutor
 from blindsr.execution.perform import perform
-from blindsr.execution.resources import Resources
+from blindsr.execution.resources import Resources, visible_gpus
 from blindsr.execution.scheduler import Report
 from blindsr.execution.tasks import Task
 from blindsr.imaging.writer import write_png
@@ -22,7 +26,7 @@ from blindsr.pipeline.plan import make_plan
 from blindsr.report.progress import console
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result import open_result
-from pipelines import QUICK, Quiet, read, run
+from pipelines import QUICK, Quiet, read, run, write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
@@ -92,6 +96,12 @@ def test_a_worker_that_leaves_without_a_word_costs_its_own_row(folder: Path, fau
 def test_a_plugin_may_fork(folder: Path) -> None:
     report, _ = _run(folder, "fork", 1)
     assert report.failures == {}
+
+
+@pytest.mark.slow
+def test_a_plugin_may_write_to_standard_error_where_there_is_none(folder: Path) -> None:
+    script = f"from test_faults import _run, Path; import sys; sys.exit(len(_run(Path({str(folder)!r}), 'speak', 1)[0].failures))"
+    assert subprocess.run([sys.executable, "-c", script], preexec_fn=lambda: os.close(2), check=False).returncode == 0
 
 
 @pytest.mark.slow
@@ -228,6 +238,17 @@ def test_a_failure_names_its_step_and_shows_its_traceback_once(
     hint = "" if debug else "; blindsr --debug shows the traceback"
     assert f"failed: a: faulty (method Bad): RuntimeError: ?[31mred lines{hint}\n" in written
     assert (written.count("failed:"), written.count("Traceback")) == (1, int(debug))
+
+
+def test_a_failure_names_the_options_of_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*images: np.ndarray, shave: int) -> float:
+        raise MemoryError
+
+    write(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("blindsr.execution.perform.psnr_y", full)
+    done = CliRunner().invoke(cli, ["run", "quick.yaml", "--workers", "0", "--device", "cpu"], catch_exceptions=False)
+    assert "failed: a: score (method Ground truth): out of memory; try --workers 1, or crop the image\n" in done.stderr
 
 
 def test_a_failure_names_the_seed_of_a_stochastic_component(folder: Path) -> None:
