@@ -1,4 +1,4 @@
-"""Steps: what they check, and the registration of stored kernels."""
+"""Steps: the checks of their outputs, and the registration of stored kernels."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -37,7 +37,7 @@ def test_a_true_kernel_is_used_as_stored(photo: np.ndarray, kernel: Kernel) -> N
     used, values = _register(hr, lr, kernel)
     assert np.array_equal(used.array, kernel.array)
     assert values["moved"] == 0
-    assert values["residual_stored"] == pytest.approx(1 / np.sqrt(12), abs=0.01)  # rounding to 8 bit, and nothing else
+    assert values["residual_stored"] == pytest.approx(1 / np.sqrt(12), abs=0.01)  # only the rounding to 8 bits
 
 
 @pytest.mark.parametrize("scale", [2, 4])

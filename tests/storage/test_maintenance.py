@@ -117,7 +117,7 @@ def test_clean_says_what_to_do_where_nobody_answers(runs: Path) -> None:
 
 
 def _doubled(group: h5py.Group, depth: int) -> None:
-    """Groups that are in the one above twice: 2 to the power of `depth` paths."""
+    """Nested groups, each linked twice in its parent: 2 to the power of `depth` paths."""
     if depth:
         _doubled(group.create_group("left"), depth - 1)
         group["right"] = group["left"]
@@ -205,7 +205,7 @@ def test_a_quick_look_gives_up_nothing(runs: Path, photo: np.ndarray) -> None:
     assert _steps(runs) > steps
     _blindsr(*again, "--set", "data_seed=7")
     _blindsr("clean", "--yes")
-    assert not _steps(runs) >= steps  # of other settings, they are no one's now
+    assert not _steps(runs) >= steps  # the old steps have other settings, and no result needs them now
 
 
 @pytest.mark.parametrize("option", ["--items", "--seeds"])
@@ -223,7 +223,7 @@ def test_parts_taken_in_turn_give_up_nothing_of_one_another(runs: Path, photo: n
     assert "nothing to compute" in both.stderr
     assert "is also of" not in both.stderr
     before = len(list((runs.parent / "parts/steps").iterdir()))
-    write_png(runs.parent / "hr/a.png", photo[45:125, 60:156])  # what is superseded can go
+    write_png(runs.parent / "hr/a.png", photo[45:125, 60:156])  # replaced steps can be removed
     _blindsr(*again, *(("--seeds", "0,1") if option == "--seeds" else ()))
     _blindsr("clean", "parts", "--yes")
     assert len(list((runs.parent / "parts/steps").iterdir())) == before
@@ -311,7 +311,7 @@ def test_a_step_can_be_checked_from_where_it_lies(runs: Path, monkeypatch: pytes
 
 def test_an_unfinished_run_keeps_its_steps(runs: Path) -> None:
     steps = _steps(runs)
-    (runs / "other-hr-x2/result.h5").unlink()  # as if it had been killed
+    (runs / "other-hr-x2/result.h5").unlink()  # as if its run had been killed
     _blindsr("clean", "--yes")
     assert _steps(runs) == steps
 

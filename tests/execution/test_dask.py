@@ -1,4 +1,4 @@
-"""Runs on a real Dask cluster on this machine: a scheduler and workers, processes of their own."""
+"""Runs on a real Dask cluster on this machine, with the scheduler and the workers in separate processes."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def _numbers(report: Report) -> dict[str, np.ndarray]:
 
 
 def _watched(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How many tasks each worker is sent."""
+    """The number of tasks sent to each worker."""
     sent: Counter[str] = Counter()
     send = DaskExecutor._sent
 
@@ -70,7 +70,7 @@ def test_one_worker_killed_and_one_joining_change_nothing(folder: Path, cluster:
     late: list[subprocess.Popen[bytes]] = []
 
     class Saboteur(Quiet):
-        """Kills a worker when the first kernels are under way, and starts another."""
+        """Kills a worker while the first kernels are computed, and starts another."""
 
         def started(self, step: object) -> None:
             if getattr(step, "label", "") == "kernelgan" and not late:
@@ -83,7 +83,7 @@ def test_one_worker_killed_and_one_joining_change_nothing(folder: Path, cluster:
     assert victim.wait(30) == -signal.SIGKILL
     assert [failure.message for failure in report.failures.values()] == []
     assert len(report.computed) == len(report.plan.steps)
-    assert len(sent) == 3  # the one that joined had its share
+    assert len(sent) == 3  # the worker that joined got tasks, too
     alone = _numbers(_run(folder, "alone", workers=0))
     for name, column in _numbers(report).items():
         assert np.array_equal(column, alone[name], equal_nan=column.dtype.kind == "f"), name
@@ -113,14 +113,14 @@ def test_only_a_poll_asks_the_scheduler(cluster: Cluster, monkeypatch: pytest.Mo
 
 
 def test_what_does_not_travel_fails_its_row(folder: Path, cluster: Cluster) -> None:
-    cluster.worker(PYTHONPATH=str(Path(__file__).parent))
+    cluster.worker(PYTHONPATH=str(Path(__file__).parents[1]))
     pipeline, listener = faulty.pipeline(folder, "wrapped", 9), Quiet()
     plan = make_plan(pipeline, pipeline.dataset())
     report = run(plan, folder / "cluster", listener=listener, registry=faulty.registry(), dask=cluster.address)
     assert {failure.message for failure in report.failures.values()} == {
         "the outcome cannot be sent back from its worker (TypeError: Could not serialize object of type Outcome)"
     }
-    assert len(report.computed) == len(plan.steps) - 4 * 3  # of four images: the estimate, and what needs it
+    assert len(report.computed) == len(plan.steps) - 4 * 3  # for each of four images, the estimate and the two steps that need it
 
 
 def test_no_workers_and_no_scheduler_get_a_line(folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

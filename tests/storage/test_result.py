@@ -1,4 +1,4 @@
-"""Result files: those of every released version, foreign and damaged ones."""
+"""Result files: of every released format version, of other programs, and damaged ones."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import Result, open_result
 from pipelines import QUICK, read, run
 
-OLD = sorted((Path(__file__).parent / "data").glob("result-*.h5"))
+OLD = sorted((Path(__file__).parents[1] / "data").glob("result-*.h5"))
 
 
 def test_there_are_old_results() -> None:

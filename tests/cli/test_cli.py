@@ -1,4 +1,4 @@
-"""The commands, as a person types them: what they print, and their exit codes."""
+"""The commands: their output and their exit codes."""
 
 import csv
 import errno

@@ -1,4 +1,4 @@
-"""Steps and workers that go wrong: each costs its own row only."""
+"""Steps and workers that fail: each failure affects only its own row."""
 
 import os
 import subprocess
@@ -81,7 +81,7 @@ def test_a_worker_that_dies_twice_costs_its_own_row(folder: Path) -> None:
         "the worker process ended abruptly, twice (exit code -9); it may have run out of memory: try `workers` 1"
     }
     assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
-    assert len(list((folder / "left").iterdir())) == 3  # it was tried twice, and not more
+    assert len(list((folder / "left").iterdir())) == 3  # it was tried exactly twice
 
 
 @pytest.mark.slow
@@ -130,7 +130,7 @@ def test_an_estimate_that_is_none_fails_its_row(folder: Path, fault: str, messag
     report, _ = _run(folder, fault, 1, workers=0)
     assert {failure.message for failure in report.failures.values()} == {message}
     assert _scored(report) == ["Bicubic interpolation", "Ground truth"]
-    report, _ = _run(folder, fault, 0, workers=0)  # put right, it is tried again
+    report, _ = _run(folder, fault, 0, workers=0)  # without the fault, it is tried again
     assert (len(report.computed), report.failures) == (3, {})
 
 

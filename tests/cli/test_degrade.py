@@ -1,4 +1,4 @@
-"""``blindsr degrade``: a folder of HR images to DIV2KRK's layout."""
+"""``blindsr degrade``: from a folder of HR images to a set in DIV2KRK's layout."""
 
 import json
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_images_of_the_same_bytes_keep_their_names(hr: Path, tmp_path: Path) -> 
 def test_nothing_is_written_over(hr: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     _degrade(hr, "-o", out)
-    assert _degrade(hr, "-o", out)[0] == 0  # the same again
+    assert _degrade(hr, "-o", out)[0] == 0  # the same command again
     code, output = _degrade(hr, "-o", out, "--seed", 1)
     assert (code, output) == (
         2,

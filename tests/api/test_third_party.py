@@ -1,4 +1,4 @@
-"""A plugin in a package of its own, written by following docs/plugin-tutorial.md alone."""
+"""A plugin in a separate package, written by following docs/plugin-tutorial.md."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent / "third_party"
-TUTORIAL = Path(__file__).parents[1] / "docs" / "plugin-tutorial.md"
+PACKAGE = Path(__file__).parents[1] / "third_party"
+TUTORIAL = Path(__file__).parents[2] / "docs" / "plugin-tutorial.md"
 
 
 def _blocks(language: str) -> list[str]:
@@ -27,7 +27,7 @@ def test_the_tutorial_shows_the_very_files() -> None:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a fresh environment that sees this one's packages, with the plugin installed in it."""
+    """The Python of a new environment that has this one's packages and the plugin."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder / "venv", with_pip=False)
     scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")

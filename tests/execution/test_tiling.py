@@ -1,4 +1,4 @@
-"""Tiling: the parts put together are the whole."""
+"""Tiling: the assembled tiles equal the SR image of the whole."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The YAML: every problem at once, each at its place."""
+"""Pipeline files: all problems are reported at once, each with its position."""
 
 from pathlib import Path
 

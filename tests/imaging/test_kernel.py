@@ -1,4 +1,4 @@
-"""The kernel: alignment, composition, other tools' conventions, files."""
+"""Kernels: alignment, composition, conventions of other tools, files."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def kernel(shared: Path) -> Kernel:
 
 
 def _lopsided(size: int = 13, scale: int = 2) -> Kernel:
-    """A Gaussian off the middle, with a tail to one side."""
+    """A Gaussian that is not centred, with a tail on one side."""
     y, x = np.mgrid[:size, :size] - (size // 2 - 0.3)
     array = np.exp(-0.5 * ((x / 1.3) ** 2 + (y / 0.9) ** 2)) + 0.3 * np.exp(-0.5 * ((x - 1) ** 2 + (y + 1) ** 2))
     return Kernel(array / array.sum(), scale)

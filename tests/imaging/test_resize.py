@@ -1,4 +1,4 @@
-"""MATLAB's bicubic, and downscaling by a kernel, against MATLAB's files and scipy."""
+"""Bicubic resizing and downscaling by a kernel, compared with files from MATLAB and with scipy."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def _gaussian(sigma: float, scale: int, size: int = 15) -> Kernel:
 
 
 def _shift_px(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The sub-pixel shift between two images; the borders are faded out, since the method takes images for periodic."""
+    """The sub-pixel shift between two images. The borders are faded out, because the method assumes periodic images."""
     window = np.outer(np.hanning(a.shape[0]), np.hanning(a.shape[1]))
     faded = ((image.mean(2) - image.mean()) * window for image in (a, b))
     return phase_cross_correlation(*faded, upsample_factor=100, normalization=None)[0]

@@ -1,4 +1,4 @@
-"""The published numbers, against the table that they were taken from."""
+"""The published numbers, compared with the table that they were taken from."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The comparison table: means, merging, marks, markup, published numbers beside measured ones."""
+"""The comparison table: means, merging, marks, formats, and published numbers beside measured ones."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ from blindsr.storage.hdf5 import set_attributes
 from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run
 
-OLD = Path(__file__).parent / "data" / "result-0.1.0.h5"
+OLD = Path(__file__).parents[1] / "data" / "result-0.1.0.h5"
 THREE = """\
 name: quick
 scale: 2
@@ -51,7 +51,7 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
 
 
 def _result(folder: Path, text: str = THREE, *, out: str = "runs", psnr: Numbers | None = None, **more: Numbers) -> Path:
-    """A result as a run writes it; then for some methods other numbers in its summary, in the order of items and seeds."""
+    """A result as a run writes it; for some methods, the numbers of its summary are replaced, in the order of items and seeds."""
     plan = make_plan(pipeline := read(folder, text), pipeline.dataset())
     report = run(plan, folder / out)
     with h5py.File(report.result, "r+") as file:
@@ -108,7 +108,7 @@ def test_rows_by_type_with_the_best_bold_and_the_second_best_underlined(folder: 
         "| 1 | Bicubic | 21.00 / **0.8000** |",
         "| 3 | A | **25.50** / 0.6000 |",
         "| 3 | B | <u>25.00</u> / <u>0.7000</u> |",
-        "| 4 | Ground truth | 40.00 / 0.9000 |",  # an upper bound: it does not compete
+        "| 4 | Ground truth | 40.00 / 0.9000 |",  # an upper bound, which is not ranked
     ]
     latex = to_text(Comparison(_summaries(path)), "latex")
     assert r"3 & A & \textbf{25.50} / 0.6000 \\" in latex
@@ -441,7 +441,7 @@ def test_odd_files_still_have_a_table(tmp_path: Path, change: Callable[[h5py.Fil
 def test_the_guide_and_the_help_name_every_column_and_table() -> None:
     options = _table("--help").stdout
     assert [name for name in (*METRICS, *published_tables()) if name not in options] == []
-    guide = (Path(__file__).parents[1] / "docs/guide.md").read_text().split("## Tables")[1]
+    guide = (Path(__file__).parents[2] / "docs/guide.md").read_text().split("## Tables")[1]
     names = [*METRICS, *published_tables(), *row_keys()]
     assert [name for name in names if name not in guide] == []
 

@@ -12,7 +12,7 @@ from blindsr.pipeline.outcome import Outcome
 from blindsr.storage.step_store import DamagedStepError, Done, StepStore
 
 KEY = "a" * 64
-OLD = Path(__file__).parent / "data/step-0.1.0"
+OLD = Path(__file__).parents[1] / "data/step-0.1.0"
 
 
 def _outcome(size: int) -> Outcome:

@@ -1,4 +1,4 @@
-"""Input that nobody meant well: it works, or gets one line for each problem; never a traceback, never a hang."""
+"""Hostile input: it works, or each problem is reported in one line; never a traceback, never a hang."""
 
 import io
 import os
@@ -23,7 +23,7 @@ from blindsr.storage.result import open_result
 from pipelines import QUICK
 
 EXAMPLES = int(os.environ.get("BLINDSR_EXAMPLES", "100"))
-"""Of each property; the long command is BLINDSR_EXAMPLES=2500 pytest tests/test_hostile.py (five properties: 12,500 examples)."""
+"""Examples of each property. BLINDSR_EXAMPLES=2500 gives the long test (five properties: 12,500 examples)."""
 
 many = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -41,16 +41,16 @@ def registry() -> Registry:
 
 
 def _refusal(call: Callable[[], object]) -> str:
-    """What it is refused with, if it is."""
+    """The error message of the call; empty if there is none."""
     try:
         call()
     except BlindSRError as error:
-        return str(error) or pytest.fail("refused without a word")
+        return str(error) or pytest.fail("the error has no message")
     return ""
 
 
 def _load(folder: Path, text: str, registry: Registry, *settings: str) -> list[str]:
-    """The lines with which a pipeline is refused; none if it is taken."""
+    """The error lines of a pipeline; none if it is accepted."""
     path = folder / "fuzzed.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     return _refusal(lambda: load(path, registry, settings=settings)).splitlines()
@@ -183,7 +183,7 @@ def test_any_bytes_are_a_kernel_file_or_get_a_line(data: bytes, suffix: str, tmp
 )
 def test_a_result_that_was_tampered_with_opens_or_gets_a_line(spoil, tmp_path: Path) -> None:
     path = tmp_path / "result.h5"
-    path.write_bytes((Path(__file__).parent / "data/result-0.1.0.h5").read_bytes())
+    path.write_bytes((Path(__file__).parents[1] / "data/result-0.1.0.h5").read_bytes())
     with h5py.File(path, "r+") as file:
         spoil(file)
 

@@ -1,4 +1,4 @@
-"""Metrics, against scikit-image and the numbers of KernelGAN's release."""
+"""Metrics, compared with scikit-image and with numbers from KernelGAN's release."""
 
 import csv
 from pathlib import Path

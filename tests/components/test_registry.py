@@ -1,4 +1,4 @@
-"""The registry: what is bundled, and plugins that are broken, duplicate or wrong."""
+"""The registry: bundled components, and plugins that are broken or have a name that is taken."""
 
 import signal
 import sys
@@ -34,7 +34,7 @@ class _Distribution:
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-    """Makes an entry point of a module's text."""
+    """Makes an entry point from the text of a module."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def make(module: str, text: str, distribution: str = "") -> EntryPoint:

@@ -1,4 +1,4 @@
-"""Runs: results, resume, failures, the pool, SIGKILL."""
+"""Runs: results, resuming, failures, worker processes, SIGKILL."""
 
 import json
 import os
@@ -112,7 +112,7 @@ def test_images_that_are_there_are_left_alone(folder: Path) -> None:
     written = {path: path.stat().st_mtime_ns for path in images.rglob("*.png")}
     victim, stale = sorted(written)[:2]
     victim.unlink()
-    stale.write_bytes(sorted(written)[2].read_bytes())  # of another step, as after a change of settings
+    stale.write_bytes(sorted(written)[2].read_bytes())  # belongs to another step, as after a change of settings
     _run(folder)
     now = {path: path.stat().st_mtime_ns for path in images.rglob("*.png")}
     assert {path for path in now if now[path] != written[path]} == {victim, stale}
@@ -127,7 +127,7 @@ def _step_of(path: Path) -> str:
 def test_a_row_that_fails_now_keeps_no_image_of_before(folder: Path) -> None:
     left = folder / "left"
     bad = f"  Bad: {{sr: {{faulty_sr: {{fault: FAULT, left: {left}}}}}}}\n"
-    for fault in ("raise", "nan"):  # once it misbehaves not, then it does
+    for fault in ("raise", "nan"):  # the first fault is over after one step, the second is not
         pipeline = load(write(folder, QUICK + bad.replace("FAULT", fault)), faulty.registry())
         report = run(make_plan(pipeline, pipeline.dataset()), folder / "out", registry=faulty.registry())
         shown = {path.name for path in (report.images / "Bad").glob("*.png")}
@@ -362,7 +362,7 @@ def test_method_folders_are_safe_and_distinct() -> None:
 
 @pytest.fixture
 def spawned() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts runs as processes; none outlives its test."""
+    """Starts runs as processes, which are killed at the end of the test."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(folder: Path, *options: str) -> subprocess.Popen[str]:
@@ -388,7 +388,7 @@ def _start(folder: Path, *options: str) -> subprocess.Popen[str]:
         "cpu",
         *options,
     ]
-    # A shell starts what runs in its background deaf to Ctrl-C, and that is inherited.
+    # Processes that a shell starts in the background ignore SIGINT, and their children inherit that.
     heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heard)  # type: ignore[call-overload]
 

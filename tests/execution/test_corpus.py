@@ -1,4 +1,4 @@
-"""Images that break programs: every one is read, or refused in one line; together they are a run that ends."""
+"""Image files that break programs: each is read, or refused in one line. A run of all of them ends."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_each_is_read_or_refused_as_it_should_be(
             wrong[case.name] = refusal
     assert wrong == {}
     assert [str(warning.message) for warning in recwarn] == []
-    assert capfd.readouterr() == ("", "")  # decoders in C print what they like
+    assert capfd.readouterr() == ("", "")  # decoders in C may print directly
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_a_run_on_all_of_them_ends_well(files: list[tuple[Path, corpus.Case]], t
     assert outcome.exit_code == 1, outcome.output
     assert "Traceback" not in outcome.output
     assert not set(outcome.output) & set("\x1b\x9b\x7f\r")
-    shown = [path for path, _ in files if not path.name.startswith(".")]  # a folder's hidden files are nobody's photographs
+    shown = [path for path, _ in files if not path.name.startswith(".")]  # hidden files are not read as images
     readable = sum(not _refusal(path) for path in shown)
     with open_result(tmp_path / "out/corpus-images-x2") as result:
         assert len(result.items) == len(shown)

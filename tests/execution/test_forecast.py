@@ -1,4 +1,4 @@
-"""Dry runs: what there is to do, how long it will take; hashes that are remembered."""
+"""Dry runs: the number of steps and the estimated time; stored hashes."""
 
 import json
 import math
@@ -51,7 +51,7 @@ def test_a_dry_run_knows_what_is_done_and_how_long_the_rest_takes(folder: Path) 
     assert text.splitlines()[-1] == "about 30.0 minutes with 2 workers"  # (600 + 600 + 2 x 1200) / 2 seconds
     _run()
     assert _run("--dry-run").splitlines()[-1] == "nothing to compute"
-    (folder / "runs/timings.json").write_text("[1, 2")  # damaged: no reason to stop
+    (folder / "runs/timings.json").write_text("[1, 2")  # damaged: the run continues without it
     assert _run("--dry-run", "--scale", "4").splitlines()[-1] == "no such steps were timed here yet; run a few first: --limit 1"
 
 
@@ -73,11 +73,11 @@ def test_hashes_are_remembered_by_size_and_time_stamp(tmp_path: Path, monkeypatc
     assert [look(), look()] == ["one", "one"]
     assert len(computed) == 3
     before = path.stat()
-    (tmp_path / "other").write_text("two")  # as long, and of the same time, but another file
+    (tmp_path / "other").write_text("two")  # same size and time stamp, but another file
     os.utime(tmp_path / "other", ns=(before.st_atime_ns, before.st_mtime_ns))
     (tmp_path / "other").replace(path)
     assert look() == "two"
-    path.write_text("tri")  # the same file, as long
+    path.write_text("tri")  # the same file, with the same size
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert look() == "tri"
     path.write_text("three")

@@ -1,4 +1,4 @@
-"""SR images made elsewhere, and methods that are left out where they lack a file."""
+"""SR images of other programs, and optional methods that are skipped because a file is missing."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_a_folder_of_images_is_a_row(folder: Path, photo: np.ndarray) -> None:
         expected = psnr_y(photo[21:81, 40:104], photo[20:80, 40:104], shave=2)
         assert result.columns["psnr"][chosen] == pytest.approx([expected])
         assert np.isnan(result.columns["seconds_upscale"][chosen]).all()
-        assert np.isnan(result.columns["kernel_l2"][chosen]).all()  # whoever made it told no kernel
+        assert np.isnan(result.columns["kernel_l2"][chosen]).all()  # no kernel is known for it
         np.testing.assert_array_equal(result.sr("b", "PDN", 0), photo[21:81, 40:104])
     assert (report.folder / "images/PDN/b.png").is_file()
 
@@ -55,7 +55,7 @@ def test_a_missing_a_misnamed_and_a_wrongly_sized_image_are_named_and_the_rest_i
     with open_result(folder / "runs/quick-hr-x2") as result:
         chosen = result.columns["method"] == "PDN"
         assert np.isfinite(result.columns["psnr"][chosen]).tolist() == [False, False, True]
-    write_png(folder / "pdn/b.png", photo[21:81, 40:104])  # put right: the rest need not be done again
+    write_png(folder / "pdn/b.png", photo[21:81, 40:104])  # repaired: the other steps are not computed again
     report = _run(folder)
     assert (len(report.computed), len(report.failures)) == (2, 2)
 

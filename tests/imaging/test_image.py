@@ -1,4 +1,4 @@
-"""Image files of every kind, against Pillow and tifffile as writers."""
+"""Image files of all kinds, written by Pillow and tifffile."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A full disk, a lost permission, a failing device, at every call that touches the disk in turn: nothing finished is lost."""
+"""A full disk, a missing permission or a failing device, at each call that touches the disk: no finished step is lost."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ ERRORS = (errno.ENOSPC, errno.EACCES, errno.EIO)
 
 
 class Disk:
-    """Counts the calls that write, and makes one of them fail."""
+    """Counts the calls that write, and lets one of them fail."""
 
     def __init__(self, fails_at: int | None = None, error: int = 0) -> None:
         self.calls = 0
@@ -72,7 +72,7 @@ def _numbers(report: Report) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(len(ERRORS)), ids=["ENOSPC", "EACCES", "EIO"])
 def test_a_disk_that_fails_once_costs_nothing_that_is_finished(tmp_path: Path, photo: np.ndarray, part: int) -> None:
-    """Each call fails with one of the errors; benchmarks/faults has each fail with every one."""
+    """Each call fails with one of the errors. In benchmarks/faults each call fails with all of them."""
     error = ERRORS[part]
     counted = Disk()
     write_png(tmp_path / "whole/hr/a.png", photo[20:60, 40:90])
@@ -103,4 +103,4 @@ def test_a_disk_that_fails_once_costs_nothing_that_is_finished(tmp_path: Path, p
         assert report.failures == {}
         assert {name: at for name, at in _finished(folder).items() if name in finished} == finished
         assert np.array_equal(_numbers(report), expected)
-    assert refused > 0.5 * len(calls)  # the rest were conveniences: time stamps, hashes
+    assert refused > 0.5 * len(calls)  # the others write what a run can do without: time stamps, hashes

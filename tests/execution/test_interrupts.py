@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, whenever they come."""
+"""Ctrl-C and SIGTERM at any moment."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def test_a_signal_comes_at_once_where_that_is_asked_for(number: int) -> None:
     with Interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt), interrupts.at_once():
             signal.raise_signal(number)
-        with pytest.raises(KeyboardInterrupt), interrupts.at_once():  # it came before
+        with pytest.raises(KeyboardInterrupt), interrupts.at_once():  # the signal came before
             pytest.fail("it began")
         interrupts.take()
         signal.raise_signal(number)  # no longer at once
@@ -67,7 +67,7 @@ def test_what_is_ignored_or_anothers_stays_so(number: int) -> None:
 
 
 class _Signalled:
-    """As it goes, the process gets a signal: what the handler raises then is swallowed by Python."""
+    """Raises a signal when it is deleted: there, Python discards an exception that the handler raises."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -77,7 +77,7 @@ class _Signalled:
 
 
 class _Hit(Quiet):
-    """The signal comes while the first step is begun, or the last of `ends_at` steps ends."""
+    """Raises the signal when the first step starts, or when the last of `ends_at` steps ends."""
 
     def __init__(self, number: int, ends_at: int = 0) -> None:
         super().__init__()

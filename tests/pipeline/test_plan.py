@@ -1,4 +1,4 @@
-"""Plans: shared steps, keys that mean the content, kernels and truths of datasets."""
+"""Plans: shared steps, keys that depend on content, kernels and HR images of datasets."""
 
 import hashlib
 import os
@@ -87,7 +87,7 @@ def test_a_new_version_of_a_component_is_a_new_step(folder: Path, monkeypatch: p
     before = _plan(folder, GAN).steps
     monkeypatch.setattr(KernelGAN, "version", KernelGAN.version + 1)
     changed = [before[key].label for key in before.keys() - _plan(folder, GAN).steps.keys()]
-    assert sorted(changed) == ["bicubic", "kernelgan", "score"]  # the estimate, and what hangs on it
+    assert sorted(changed) == ["bicubic", "kernelgan", "score"]  # the estimate, and the steps that depend on it
 
 
 def test_every_step_comes_after_what_it_needs(folder: Path) -> None:
