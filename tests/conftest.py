@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Fixtures that several test files use."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def photo() -> NDArray[np.uint8]:
 
 @pytest.fixture
 def small_photo(tmp_path: Path, photo: NDArray[np.uint8]) -> Path:
-    """A file with 96 x 80 pixels of it."""
+    """A PNG file with a crop of `photo`, 96 x 80 pixels."""
     path = tmp_path / "small.png"
     write_png(path, photo[60:140, 100:196])
     return path

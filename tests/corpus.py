@@ -1,4 +1,4 @@
-"""Images that break programs: each with what must come of it. For the tests, and for benchmarks/faults."""
+"""Image files that break programs, each with the expected outcome. For the tests and for benchmarks/faults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIDE = 64
 
 @dataclass(frozen=True)
 class Case:
-    """A file, by its bytes; `refusal` is a pattern of the line that it gets, `WORKS` where it must be read, None where either will do."""
+    """A file's name and bytes. `refusal` is a pattern of the expected error, `WORKS` if it must be read, None if both are fine."""
 
     name: str
     data: bytes
@@ -32,21 +32,21 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """All of them, in an order and with bytes that do not change."""
+    """All cases; their order and bytes are always the same."""
     photo = _photo()
     for group in (_kinds, _depths, _orientations, _names, _damaged, _declared, _bombs, _mutants):
         yield from group(photo)
 
 
 def write(folder: Path) -> list[tuple[Path, Case]]:
-    """Write those whose names the file system takes."""
+    """Write the cases whose names the file system accepts."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for case in cases():
         path = folder / case.name
         try:
             path.write_bytes(case.data)
-        except OSError:  # a file system without such names
+        except OSError:  # the file system does not accept the name
             continue
         written.append((path, case))
     return written
@@ -75,14 +75,14 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _png(width: int, height: int, depth: int = 8, colour: int = 2, *chunks: bytes, data: bytes = b"") -> bytes:
-    """A PNG that declares what it likes."""
+    """A PNG file whose header declares any size and depth."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = _chunk(b"IHDR", header) + b"".join(chunks) + _chunk(b"IDAT", data or zlib.compress(b"\0"))
     return b"\x89PNG\r\n\x1a\n" + body + _chunk(b"IEND", b"")
 
 
 def _zeros(size: int) -> bytes:
-    """So many zeros, compressed without ever being there at once."""
+    """Compressed zeros, made without holding them all in memory."""
     compressor = zlib.compressobj(1)
     block = bytes(1 << 20)
     parts = [compressor.compress(block) for _ in range(size >> 20)]

@@ -1,4 +1,4 @@
-"""A real Dask cluster on this machine: a scheduler and workers, processes of their own."""
+"""A real Dask cluster on this machine: the scheduler and the workers are separate processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Cluster:
-    """A scheduler, and the workers that one starts; none outlives it.
+    """A scheduler and its workers. They are killed when the context ends.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Cluster:
             process.wait()
 
     def worker(self, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a worker of one thread."""
+        """Start a worker with one thread."""
         options = ("--scheduler-file", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny")
         return self._start("worker", *options, **environment)
 

@@ -1,4 +1,4 @@
-"""Components that misbehave, for tests: importable by worker processes."""
+"""Components that fail in many ways, for tests. They are in a module so that worker processes can import them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def _takes_one(folder: str) -> bool:
-    """Whether the folder holds a file, which is taken away."""
+    """Remove a file from the folder; whether there was one."""
     file = next(Path(folder).glob("*"), None)
     if file:
         file.unlink()
@@ -35,21 +35,21 @@ def _takes_one(folder: str) -> bool:
 
 
 class Wrapped(Kernel):
-    """A kernel of a kind that cannot be sent to another process."""
+    """A kernel that cannot be pickled, and so not be sent to another process."""
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("not for sending")
 
 
 class SpeechlessError(Exception):
-    """An exception that fails even in saying what it is."""
+    """An exception whose `str` raises another exception."""
 
     def __str__(self) -> str:
         raise RuntimeError("and this, too")
 
 
 class Faulty(KernelEstimator):
-    """Gives the bicubic kernel, or what `fault` says, as long as the folder `left` holds a file; it takes one each time."""
+    """Returns the bicubic kernel. As long as the folder `left` holds files, it removes one and fails as `fault` says."""
 
     name: ClassVar[str] = "faulty"
 
@@ -58,7 +58,7 @@ class Faulty(KernelEstimator):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
-        if self.fault == "arrival" and _takes_one(self.left):  # in a worker that has not begun
+        if self.fault == "arrival" and _takes_one(self.left):  # in a worker that has not started its step
             os.kill(os.getpid(), signal.SIGKILL)
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
@@ -74,6 +74,7 @@ class Faulty(KernelEstimator):
             "speechless": lambda: _raise(SpeechlessError()),
             "base": lambda: _raise(GeneratorExit()),
             "deaf": lambda: (signal.signal(signal.SIGTERM, signal.SIG_IGN), time.sleep(1000)),
+            "speak": lambda: (sys.stderr.write("."), Kernel.bicubic(scale))[1],
             "array": lambda: np.eye(3),
             "scale": lambda: Kernel.bicubic(scale + 1),
             "nan": lambda: Kernel(np.full((3, 3), np.nan), scale),
@@ -86,7 +87,7 @@ class Faulty(KernelEstimator):
 
 
 def _forks(kernel: Kernel) -> Kernel:
-    """The kernel, if a forked process that ends well is seen to end well."""
+    """The kernel, after checking that a forked process ends with exit code 0."""
     child = os.fork()
     if not child:
         os._exit(0)
@@ -99,7 +100,7 @@ def _raise(error: BaseException) -> None:
 
 
 class FaultySR(NonBlindSR):
-    """Repeats pixels, or does what `fault` says, likewise."""
+    """Repeats pixels, or fails in the way of `Faulty`."""
 
     name: ClassVar[str] = "faulty_sr"
 
@@ -116,7 +117,7 @@ class FaultySR(NonBlindSR):
 
 
 class ReadsAFile(NonBlindSR):
-    """Repeats pixels; its file is looked at by no one."""
+    """Repeats pixels; it has a file parameter that it never reads."""
 
     name: ClassVar[str] = "reads_a_file"
 
@@ -149,7 +150,7 @@ class FaultyUpscaler:
 
 
 def registry() -> Registry:
-    """The installed components, and the faulty ones."""
+    """The installed components and the faulty ones."""
     installed = Registry.discover()
     components = {("kernel", "faulty"): Faulty, ("sr", "faulty_sr"): FaultySR, ("sr", "reads_a_file"): ReadsAFile}
     faulty = {place: RegisteredComponent(place[0], component, "blindsr", __version__) for place, component in components.items()}
@@ -157,7 +158,7 @@ def registry() -> Registry:
 
 
 def pipeline(folder: Path, fault: str, times: int, *, sr: bool = False) -> Pipeline:
-    """`QUICK` with a row whose estimate (or SR) misbehaves so many times."""
+    """`QUICK` with another row, whose estimate (or SR) fails the first `times` times."""
     left = folder / "left"
     left.mkdir(exist_ok=True)
     for number in range(times):

@@ -34,12 +34,12 @@ def write(folder: Path, text: str = QUICK, name: str = "quick.yaml") -> Path:
 
 
 def read(folder: Path, text: str = QUICK, **options: object) -> Pipeline:
-    """A pipeline out of its text."""
+    """A pipeline from its text."""
     return load(write(folder, text), Registry.discover(), **options)  # type: ignore[arg-type]
 
 
 class Quiet:
-    """A listener that remembers."""
+    """Records the events of a run."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[str, bool]] = []
@@ -68,6 +68,6 @@ class Quiet:
 def run(
     plan: Plan, out: Path, *, workers: int = 0, listener: Quiet | None = None, registry: Registry | None = None, **options: object
 ) -> Report:
-    """A run on the CPU, in this process unless said otherwise."""
+    """Run a plan on the CPU, by default in this process."""
     resources = Resources("cpu", None if "dask" in options else workers, **options)  # type: ignore[arg-type]
     return run_plan(plan, registry or Registry.discover(), resources, folder=OutputFolder(out), listener=listener or Quiet())

@@ -13,7 +13,7 @@ import bench
 import corpus
 
 EXAMPLES = 2500
-"""Of each of the five properties in tests/test_hostile.py."""
+"""Of each of the five properties in tests/cli/test_hostile.py."""
 PIPELINE = """\
 name: corpus
 scale: 2
@@ -53,6 +53,6 @@ def corpus_figures(folder: Path) -> Iterator[str]:
 
 def hypothesis_figures(folder: Path) -> Iterator[str]:
     environment = {**bench.ENVIRONMENT, "BLINDSR_EXAMPLES": str(EXAMPLES)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(bench.TESTS / "test_hostile.py")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(bench.TESTS / "cli" / "test_hostile.py")]
     ended = subprocess.run(command, cwd=bench.TESTS.parent, env=environment, capture_output=True, text=True, check=False)
     yield f"{EXAMPLES} examples of each of 5 properties: {ended.stdout.strip().splitlines()[-1]}"

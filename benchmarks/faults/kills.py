@@ -182,7 +182,7 @@ def _resumed(
 def _unreadable(out: Path) -> int:
     if not list(out.glob("steps/*.h5")):
         return 0
-    return sum(bool(checked.problem) for checked in check_files(out))
+    return sum(bool(problem) for _, problem in check_files(out))
 
 
 def _session(leader: int) -> list[int]:

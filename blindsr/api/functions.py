@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from blindsr.components.discovery import Kind
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.execution.events import Silent
+from blindsr.execution.events import Listener
 from blindsr.execution.perform import perform
 from blindsr.execution.resources import resolve_device
 from blindsr.execution.tasks import Task
@@ -177,7 +177,7 @@ def apply(
         import torch
 
         torch.set_num_threads(threads)
-    with console() if progress else nullcontext(Silent()) as listener:
+    with console() if progress else nullcontext(Listener()) as listener:
         for note in picture.notes:
             listener.note(note)
         task = Task.of(step, StepInputs(**given), device=resolve_device(device))

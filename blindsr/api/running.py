@@ -11,7 +11,7 @@ from typing import Any
 
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
-from blindsr.execution.events import Silent
+from blindsr.execution.events import Listener
 from blindsr.execution.resources import Resources
 from blindsr.execution.runner import run_plan
 from blindsr.pipeline.hashes import Hashes
@@ -72,7 +72,7 @@ def run(
     plan = plan_run(
         pipeline, registry, folder.hashes(), data=data, scale=scale, seeds=seeds, items=items, limit=limit, settings=settings or {}
     )
-    with console() if progress else nullcontext(Silent()) as listener:
+    with console() if progress else nullcontext(Listener()) as listener:
         report = run_plan(plan, registry, resources, folder=folder, name=name, listener=listener)
     if report.interrupted:
         raise KeyboardInterrupt

@@ -8,6 +8,8 @@ import os
 import re
 import sys
 import traceback
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:
     from blindsr.components.registry import Registry
+    from blindsr.report.progress import Console
 
 INTERRUPTED = 130
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -51,7 +54,8 @@ class _Group(click.Group):
     def _refusal(self, ctx: click.Context, error: BlindSRError | OSError) -> _Refusal | None:
         """What to say of an error; None for one that is a defect of blindsr."""
         if isinstance(error, BlindSRError):
-            return _Refusal(*(self._with_options(ctx, line) for line in error.lines), excerpts=error.excerpts)
+            command = self.get_command(ctx, ctx.invoked_subcommand or "")
+            return _Refusal(*(with_options(command, line) for line in error.lines), excerpts=error.excerpts)
         if error.filename:
             return _Refusal(f"{error.filename}: {error.strerror}")
         if any(frame.filename == click.utils.__file__ for frame in traceback.extract_tb(error.__traceback__)):
@@ -62,16 +66,23 @@ class _Group(click.Group):
             return _Refusal(f"{error.strerror} (the file is not known; blindsr --debug shows where)")
         return None
 
-    def _with_options(self, ctx: click.Context, line: str) -> str:
-        """`line` with arguments as options of the command: `per_item` becomes --per-item, and workers=0 --workers 0."""
-        command = self.get_command(ctx, ctx.invoked_subcommand or "")
-        options = {option.name: max(option.opts, key=len) for option in command.params} if command else {}
 
-        def option(match: re.Match[str]) -> str:
-            quoted, assigned = match.groups()
-            return options.get(quoted or assigned, "") + (" " if assigned else "") if (quoted or assigned) in options else match[0]
+def with_options(command: click.Command | None, line: str) -> str:
+    """`line` with arguments as options of the command: `per_item` becomes --per-item, and workers=0 --workers 0."""
+    options = {option.name: max(option.opts, key=len) for option in command.params if option.name} if command else {}
 
-        return re.sub(r"`(\w+)`|\b(\w+)=(?=\S)", option, line)
+    def option(match: re.Match[str]) -> str:
+        quoted, assigned = match.groups()
+        return options.get(quoted or assigned, "") + (" " if assigned else "") if (quoted or assigned) in options else match[0]
+
+    return re.sub(r"`(\w+)`|\b(\w+)=(?=\S)", option, line)
+
+
+def console_of(ctx: click.Context) -> AbstractContextManager[Console]:
+    """The console of a command, which names its options."""
+    from blindsr.report.progress import console
+
+    return console(debug=ctx.find_root().params["debug"], translate=partial(with_options, ctx.command))
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

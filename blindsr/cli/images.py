@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from blindsr.cli.app import AnyPath, cli, device_option, installed, say, settings_option, threads_option, whole_numbers
+from blindsr.cli.app import AnyPath, cli, console_of, device_option, installed, say, settings_option, threads_option, whole_numbers
 from blindsr.errors import BlindSRError
 
 
@@ -66,13 +66,12 @@ def degrade(
     """
     from blindsr.api.degradation import degrade_folder
     from blindsr.pipeline.yaml_source import parsed_settings
-    from blindsr.report.progress import console
 
     numbers = sorted(set(whole_numbers("--scales", scales, "2,4")))
     if not {2, 3, 4}.issuperset(numbers):
         raise BlindSRError(f"--scales {scales}: there are the scales 2, 3 and 4")
     registry = installed()
-    with console(debug=ctx.find_root().params["debug"]) as listener:
+    with console_of(ctx) as listener:
         made, failed = degrade_folder(
             hr_folder, output, method, parsed_settings(settings), registry=registry, scales=numbers, seed=seed, listener=listener
         )

@@ -61,7 +61,7 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
 @click.option("--methods", metavar="GLOB", default="*", help="Only the methods whose names match.")
 def export(result: Path, output: Path | None, what: tuple[str, ...], items: str, methods: str) -> None:
     """Write images (.png) and kernels (.mat) out of a result file."""
-    from blindsr.storage.export import export_files
+    from blindsr.storage.images import export_files
     from blindsr.storage.result import open_result
 
     with open_result(result) as opened:
@@ -85,11 +85,11 @@ def check(path: Path) -> None:
     from blindsr.storage.maintenance import check_files
 
     count, damaged = 0, 0
-    for checked in check_files(path):
+    for file, problem in check_files(path):
         count += 1
-        if checked.problem:
+        if problem:
             damaged += 1
-            say(f"{checked.path}: {checked.problem}")
+            say(f"{file}: {problem}")
     say(f"{count} files read, {damaged} damaged", err=True)
     if damaged:
         sys.exit(1)
@@ -104,6 +104,7 @@ def clean(out: Path, dry_run: bool, yes: bool) -> None:
 
     Every result counts whose folder is there, finished or not. To remove a result's steps, remove its folder first.
     """
+    from blindsr.imaging.files import explained
     from blindsr.storage.maintenance import leftovers
     from blindsr.storage.output_folder import OutputFolder
 
@@ -113,15 +114,16 @@ def clean(out: Path, dry_run: bool, yes: bool) -> None:
     leftovers(output)  # refuses a folder that is not blindsr's, before a lock file is put there
     with output.locked():
         found = leftovers(output)
-        size = sum(leftover.size for leftover in found)
+        size = sum(path.stat().st_size for path in found)
         say(f"{out}: {len(found)} files that no result needs, {size / 1e6:.1f} MB")
-        for leftover in found[:MAX_LISTED]:
-            say(f"  {leftover.path.relative_to(out)}")
+        for path in found[:MAX_LISTED]:
+            say(f"  {path.relative_to(out)}")
         if len(found) > MAX_LISTED:
             say(f"  and {len(found) - MAX_LISTED} more")
         if found and not dry_run and (yes or _confirmed()):
-            for leftover in found:
-                leftover.remove()
+            for path in found:
+                with explained(path):
+                    path.unlink(missing_ok=True)
             say(f"{size / 1e6:.1f} MB are free")
 
 

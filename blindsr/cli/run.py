@@ -53,10 +53,10 @@ def run(
     The table comes last; images and result.h5 lie in the folder that it names.
     """
     from blindsr.api.running import plan_run
+    from blindsr.cli.app import console_of
     from blindsr.execution.resources import Resources
     from blindsr.execution.runner import run_plan
     from blindsr.report import forecast
-    from blindsr.report.progress import console
     from blindsr.storage.output_folder import OutputFolder
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
@@ -71,7 +71,7 @@ def run(
         say(forecast.to_text(plan, lines, resources))
         return
     try:
-        with console(debug=ctx.find_root().params["debug"]) as listener:
+        with console_of(ctx) as listener:
             report = run_plan(plan, registry, resources, folder=folder, name=name, listener=listener)
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; run the same command to go on", err=True)

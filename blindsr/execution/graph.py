@@ -9,14 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Set
 class StepGraph:
     """Steps by key, each of which can run once all that it needs is done.
 
-    Parameters
-    ----------
-    needs
-        Of each step, the keys of those that it needs; each step comes after all that it needs.
-    is_done
-        Whether a step was done before; those that are given to `add` are done again.
-    failed
-        The keys of steps that have failed before and are not to be tried again.
+    `needs` lists each step after those that it needs. `is_done` tells of a step whether it was done before; what is given to `add`
+    is done again. The steps in `failed` have failed before and are not tried again.
     """
 
     def __init__(self, needs: Mapping[str, Set[str]], is_done: Callable[[str], bool], failed: Iterable[str] = ()) -> None:
@@ -26,7 +20,11 @@ class StepGraph:
         for key, needed in needs.items():
             for other in needed:
                 self._dependants[other].append(key)
-        self._order = {key: (-height, number) for number, (key, height) in enumerate(_heights(needs).items())}
+        heights = dict.fromkeys(needs, 0)  # how many steps still depend on each, one after another
+        for key in reversed(heights):
+            for need in needs[key]:
+                heights[need] = max(heights[need], heights[key] + 1)
+        self._order = {key: (-height, number) for number, (key, height) in enumerate(heights.items())}
         self._waits_for: dict[str, set[str]] = {}  # of every step that is to be done and has not ended
         self._ready: list[tuple[int, int, str]] = []  # a heap: what most depends on comes first, then the plan's order
         self._running: set[str] = set()
@@ -49,12 +47,7 @@ class StepGraph:
         return len(self._running)
 
     def add(self, key: str) -> list[str]:
-        """Have a step done, and before it all that it needs and is not done. If one of those has failed, it fails, too.
-
-        Returns
-        -------
-        The keys of steps that have failed so, each after what it needs.
-        """
+        """Have a step done, and before it all that it needs and is not done; what fails since a step that it needs has failed."""
         if key in self._waits_for or key in self.failed:
             return []
         waits = self._waits_for[key] = {need for need in self._needs[key] if need in self.failed or not self._is_done(need)}
@@ -116,12 +109,3 @@ class StepGraph:
 
     def _push(self, key: str) -> None:
         heapq.heappush(self._ready, (*self._order[key], key))
-
-
-def _heights(needs: Mapping[str, Set[str]]) -> dict[str, int]:
-    """How many steps still depend on each step, one after another."""
-    heights = dict.fromkeys(needs, 0)
-    for key in reversed(heights):
-        for need in needs[key]:
-            heights[need] = max(heights[need], heights[key] + 1)
-    return heights

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from blindsr.components.interfaces import Degradation, KernelEstimator, NonBlindSR
 from blindsr.errors import BlindSRError, described
+from blindsr.execution.resources import resolve_device
 from blindsr.execution.tasks import Context, Task, generator
 from blindsr.execution.tiling import upscale
 from blindsr.imaging.kernel import Kernel
@@ -30,21 +31,19 @@ T = TypeVar("T")
 def perform(task: Task, progress: Callable[[int, int], None] = lambda done, total: None) -> Outcome:
     """Compute a step. What its component prints goes to standard error: standard output is the command's own.
 
-    Raises
-    ------
-    BlindSRError
-        If its inputs cannot be used, or its component returns something invalid.
+    Raises a `BlindSRError` if its inputs cannot be used, or its component returns something invalid.
     """
     for image in task.inputs.images().values():
         image.flags.writeable = False
-    context = Context(task.device, task.seed, progress)
+    device = resolve_device(task.device)  # on a cluster, that of this very machine
+    context = Context(device, task.seed, progress)
     start = time.perf_counter()
     check_unchanged(task.files)
     with redirect_stdout(sys.stderr):
         outcome = _PERFORM[task.kind](task, context)
     check_unchanged(task.files)
     outcome.seconds = time.perf_counter() - start
-    outcome.device = task.device
+    outcome.device = device
     outcome.curves = {name: np.array(points) for name, points in context.points.items()}
     outcome.warnings = list(dict.fromkeys(context.warnings + outcome.warnings))
     return outcome
@@ -67,7 +66,7 @@ def attempt(task: Task, progress: Callable[[int, int], None] = lambda done, tota
 def _degrade(task: Task, context: Context) -> Outcome:
     assert isinstance(task.component, Degradation)
     kernel = _checked_kernel(task.component.sample_kernel(task.scale, generator(task.kernel_seed)), task)
-    hr = _read_only(to_float(crop_to_multiple(_given(task.inputs.hr), task.scale)))
+    hr = _floats(crop_to_multiple(_given(task.inputs.hr), task.scale))
     if not hr.size:
         raise BlindSRError(f"the HR image is smaller than {task.scale} pixels a side")
     lr = np.asarray(task.component.degrade(hr, kernel, context.rng))
@@ -83,24 +82,18 @@ def _register(task: Task, context: Context) -> Outcome:
     Some published kernels do not regenerate their LR images exactly: they are a sub-pixel shift away.
     """
     pixels = _given(task.inputs.lr)
-    found = register(
-        to_float(_cropped_to(_given(task.inputs.hr), pixels, task.scale)), to_float(pixels), _given(task.inputs.kernel)
-    )
+    hr = _cropped_to(_given(task.inputs.hr), pixels, task.scale)
+    found = register(_floats(hr), _floats(pixels), _given(task.inputs.kernel))
     (rows_px, columns_px), before, after = found.shift_px, found.residual_stored, found.residual_moved
-    values = {
-        "residual_stored": before,
-        "residual_moved": after,
-        "shift_rows_px": rows_px,
-        "shift_columns_px": columns_px,
-        "moved": float(found.gains),
-    }
+    values = {"residual_stored": before, "residual_moved": after, "shift_rows_px": rows_px, "shift_columns_px": columns_px}
+    values["moved"] = float(found.gains)
     remark = f"the stored kernel is moved by ({rows_px:+.2f}, {columns_px:+.2f}) px: residual {before:.3f} -> {after:.3f} of 255"
     return Outcome({}, found.better, values, warnings=[remark] if found.gains else [])
 
 
 def _estimate(task: Task, context: Context) -> Outcome:
     assert isinstance(task.component, KernelEstimator)
-    kernel = _checked_kernel(task.component.estimate(_read_only(to_float(_given(task.inputs.lr))), task.scale, context), task)
+    kernel = _checked_kernel(task.component.estimate(_floats(_given(task.inputs.lr)), task.scale, context), task)
     if not kernel.aligned:
         rows, columns = kernel.misalignment_px
         off = f"({rows:+.2f}, {columns:+.2f}) px"
@@ -111,7 +104,7 @@ def _estimate(task: Task, context: Context) -> Outcome:
 def _upscale(task: Task, context: Context) -> Outcome:
     assert isinstance(task.component, NonBlindSR)
     pixels = _given(task.inputs.lr)
-    lr = _read_only(to_float(pixels))
+    lr = _floats(pixels)
     upscaler = task.component.fit(lr, _given(task.inputs.kernel), context)
     return Outcome({"sr": upscale(upscaler, lr, task.scale, pixels.dtype, context.progress)})
 
@@ -121,10 +114,8 @@ def _external(task: Task, context: Context) -> Outcome:
     sr, lr = _given(task.inputs.sr), _given(task.inputs.lr)
     height, width = (task.scale * size for size in lr.shape[:2])
     if sr.shape[:2] != (height, width):
-        raise BlindSRError(
-            f"{task.paths.get('sr', 'the SR image')}: has {sr.shape[1]} x {sr.shape[0]} pixels; "
-            f"expected {width} x {height}, {task.scale} times the LR image"
-        )
+        found, expected = f"{sr.shape[1]} x {sr.shape[0]} pixels", f"{width} x {height}, {task.scale} times the LR image"
+        raise BlindSRError(f"{task.paths.get('sr', 'the SR image')}: has {found}; expected {expected}")
     return Outcome({"sr": np.ascontiguousarray(sr)})
 
 
@@ -146,13 +137,8 @@ def _score(task: Task, context: Context) -> Outcome:
 
 
 _PERFORM: Mapping[StepKind, Callable[[Task, Context], Outcome]] = {
-    "degrade": _degrade,
-    "register": _register,
-    "estimate": _estimate,
-    "upscale": _upscale,
-    "external": _external,
-    "score": _score,
-}
+    "degrade": _degrade, "register": _register, "estimate": _estimate, "upscale": _upscale, "external": _external, "score": _score,
+}  # fmt: skip
 
 
 def _given(value: T | None) -> T:
@@ -161,7 +147,9 @@ def _given(value: T | None) -> T:
     return value
 
 
-def _read_only(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _floats(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """An image as components get it, which they must not write to."""
+    image = to_float(pixels)
     image.flags.writeable = False
     return image
 
@@ -178,9 +166,7 @@ def _checked_kernel(kernel: Any, task: Task) -> Kernel:
 def _cropped_to(hr: NDArray[Any], lr: NDArray[Any], scale: int) -> NDArray[Any]:
     """The HR image, less the last few pixels that fill no LR pixel."""
     height, width = (scale * size for size in lr.shape[:2])
-    spare = (hr.shape[0] - height, hr.shape[1] - width)
-    if not all(0 <= s < scale for s in spare):
-        raise BlindSRError(
-            f"the HR image has {hr.shape[1]} x {hr.shape[0]} pixels; for this LR image it should have {width} x {height}"
-        )
+    if not (0 <= hr.shape[0] - height < scale and 0 <= hr.shape[1] - width < scale):
+        found = f"{hr.shape[1]} x {hr.shape[0]} pixels"
+        raise BlindSRError(f"the HR image has {found}; for this LR image it should have {width} x {height}")
     return hr[:height, :width]

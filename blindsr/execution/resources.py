@@ -16,25 +16,10 @@ GPU_NODES = ("nvidiactl", "nvidia0", "nvmap", "nvhost-gpu", "dxg", "kfd")
 
 @dataclass(frozen=True)
 class Resources:
-    """Where and with what the steps of a run are computed.
+    """Where and with what the steps of a run are computed, as `blindsr.run` describes it.
 
-    Attributes
-    ----------
-    device
-        ``cpu``, ``cuda``, or ``auto``: a GPU if there is one.
-    workers
-        Worker processes; 0 runs everything in this process; None: one for each `threads` cores, or one for each GPU.
-    threads
-        Threads of each worker. Float sums depend on it, so results are equal bit for bit only for equal numbers.
-    timeout
-        Seconds after which a step is given up; None: never. Not for ``workers=0``.
-    dask
-        Address of a Dask scheduler, whose workers are used instead; they resolve the device themselves.
-
-    Raises
-    ------
-    BlindSRError
-        If two of these do not go together.
+    Float sums depend on `threads`, so results are equal bit for bit only for equal numbers. The workers of a Dask cluster resolve
+    the device themselves.
     """
 
     device: str = "auto"
@@ -52,25 +37,25 @@ class Resources:
             raise BlindSRError(f"`timeout` {self.timeout}: must be a number of seconds above 0")
 
     def resolved(self) -> Resources:
-        """The same with the device that ``auto`` means on this machine.
-
-        Raises
-        ------
-        BlindSRError
-            If the device is not there.
-        """
+        """The same with the device that ``auto`` means on this machine."""
         return self if self.dask else replace(self, device=resolve_device(self.device))
 
     def workers_for(self, steps: int) -> int:
         """How many processes of this machine are used for that many steps."""
         if self.workers is not None:
             return self.workers
-        return max(1, min(count_gpus() if self.device == "cuda" else count_cores() // self.threads, steps))
+        if self.device == "cuda":
+            import torch
+
+            return max(1, min(torch.cuda.device_count(), steps))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, min(cores // self.threads, steps))
 
 
 def resolve_device(device: str) -> str:
     """``auto`` becomes ``cuda`` if a GPU is there, else ``cpu``; a ``cuda`` that is not there is an error."""
-    if device == "cpu" or (device == "auto" and not _may_have_gpu()):
+    may_have_gpu = sys.platform != "linux" or any(Path("/dev", name).exists() for name in GPU_NODES)
+    if device == "cpu" or (device == "auto" and not may_have_gpu):  # loading torch takes a second
         return "cpu"
     import torch
 
@@ -81,18 +66,11 @@ def resolve_device(device: str) -> str:
     return "cpu"
 
 
-def count_gpus() -> int:
-    """How many GPUs torch sees."""
+def visible_gpus() -> list[str]:
+    """The GPUs of this machine, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible:
+        return visible.split(",")
     import torch
 
-    return torch.cuda.device_count()
-
-
-def count_cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _may_have_gpu() -> bool:
-    """Whether it is worth loading torch, which takes a second, to ask."""
-    return sys.platform != "linux" or any(Path("/dev", name).exists() for name in GPU_NODES)
+    return [str(number) for number in range(torch.cuda.device_count())]

@@ -15,7 +15,6 @@ from blindsr.execution.scheduler import Report, Scheduler
 from blindsr.execution.signals import Interrupts
 from blindsr.pipeline.plan import Plan
 from blindsr.storage.images import remove_pictures, write_pictures
-from blindsr.storage.manifest import Manifest
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result_writer import provenance, up_to_date, write_result
 from blindsr.storage.step_store import DamagedStepError
@@ -26,17 +25,8 @@ def run_plan(
 ) -> Report:
     """Compute all that is not yet done of a plan, and write the result; one that is there and would be the same is left alone.
 
-    Parameters
-    ----------
-    folder
-        The output folder; its finished steps serve later runs.
-    name
-        The name of the result's folder in it; by default ``PIPELINE-DATA-xSCALE``.
-
-    Raises
-    ------
-    BlindSRError
-        If the folder cannot be written, another run is using it, or what `resources` name is not there.
+    `name` is that of the result's folder in the output folder, by default ``PIPELINE-DATA-xSCALE``. A `BlindSRError` says that the
+    folder cannot be written, another run is using it, or what `resources` name is not there.
     """
     resources = resources.resolved()
     with folder.locked(), Interrupts() as interrupts:
@@ -44,21 +34,22 @@ def run_plan(
         timings = folder.timings()
         result = folder.claim(plan, name)
         report = Report(plan, result.path)
-        _tell_others(report, result.manifest(), listener)
+        if others := result.manifest().beyond(plan):
+            kept = f"what is done of them stays, and a run that names all puts all into {report.result.name}"
+            listener.note(f"{result.path} is also of {shortened(others)}: {kept}")
         report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
+        plugins = [
+            {"name": e.component.name, "kind": e.kind, "distribution": e.distribution, "version": e.version}
+            for e in registry.entries.values()
+        ]
+        about = provenance(plan, plugins, resources.device, resources.threads)
         while True:
             missing = [key for key in plan.steps if key not in steps and key not in report.failures]
             if missing and not report.interrupted:
                 scheduler = Scheduler(report, missing, steps, resources, timings, listener, interrupts)
-                scheduler.run(
-                    open_executor(
-                        resources, plan, registry, len(missing), interrupts=interrupts, note=listener.note,
-                        progress=lambda key, done, total: listener.progress(plan.steps[key], done, total),
-                    )
-                )  # fmt: skip
+                scheduler.run(open_executor(resources, plan, registry, len(missing), listener, interrupts))
                 steps.sync()
             try:
-                about = provenance(plan, _plugins(registry), resources.device, resources.threads)
                 _conclude(report, steps, listener, interrupts, about)
             except DamagedStepError as error:
                 listener.note(str(error))
@@ -72,7 +63,7 @@ def _conclude(report: Report, steps: RecentSteps, listener: Listener, interrupts
     if report.interrupted:
         listener.note("writing the result of what is finished; Ctrl-C once more leaves that for the next run")
     _tell_registration(report, steps, listener, interrupts)
-    for key in report.plan.uses:
+    for key in dict.fromkeys(row.upscale for row in report.plan.rows):
         interrupts.let_through()
         if key in steps and key not in report.computed:
             write_pictures(report.images, report.plan, key, lambda key=key: steps.load(key).outcome.arrays["sr"])  # type: ignore[misc]
@@ -85,13 +76,6 @@ def _conclude(report: Report, steps: RecentSteps, listener: Listener, interrupts
 
     if not up_to_date(report.result, report.plan, steps, report.failures):
         write_result(report.result, report.plan, steps, report.failures, about, progress)
-
-
-def _tell_others(report: Report, manifest: Manifest, listener: Listener) -> None:
-    """Tell that a folder has more in it than its result will have."""
-    if others := manifest.beyond(report.plan):
-        kept = f"what is done of them stays, and a run that names all puts all into {report.result.name}"
-        listener.note(f"{report.result.parent} is also of {shortened(others)}: {kept}")
 
 
 def _tell_registration(report: Report, steps: RecentSteps, listener: Listener, interrupts: Interrupts) -> None:
@@ -108,10 +92,3 @@ def _tell_registration(report: Report, steps: RecentSteps, listener: Listener, i
             f"the true kernels regenerate their LR images to {min(stored):.3f}..{max(stored):.3f} of 255 (RMS) as stored, "
             f"to {min(moved):.3f}..{max(moved):.3f} after the best shift; {used} of {len(values)} are used shifted"
         )
-
-
-def _plugins(registry: Registry) -> list[dict[str, str]]:
-    return [
-        {"name": e.component.name, "kind": e.kind, "distribution": e.distribution, "version": e.version}
-        for e in registry.entries.values()
-    ]

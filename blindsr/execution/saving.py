@@ -39,7 +39,6 @@ class RecentSteps(StepStore):
             self._forget(next(iter(self._recent)))
 
     def load(self, key: str) -> Done:
-        """Read a finished step, from memory or as `StepStore.load` does."""
         return self._recent.get(key) or super().load(key)
 
     def _forget(self, key: str) -> None:
@@ -48,18 +47,12 @@ class RecentSteps(StepStore):
 
 
 class StepSaver:
-    """Saves outcomes in threads of its own.
-
-    Parameters
-    ----------
-    save
-        Writes the outcome of a step; called in any of the threads.
-    """
+    """Saves outcomes in threads of its own, by `save`, which writes the outcome of a step."""
 
     def __init__(self, save: Callable[[Step, Outcome], None]) -> None:
         self._save = save
         self._threads = ThreadPoolExecutor(THREADS, "blindsr-save")
-        self._saving: dict[Future[None], tuple[Step, Outcome]] = {}
+        self._saving: dict[Future[None], tuple[Step, Outcome | Failure]] = {}
 
     def __len__(self) -> int:
         return len(self._saving)
@@ -70,28 +63,23 @@ class StepSaver:
         return len(self._saving) >= MAX_WAITING
 
     def submit(self, step: Step, outcome: Outcome) -> None:
-        """Have an outcome saved."""
         self._saving[self._threads.submit(self._save, step, outcome)] = step, outcome
 
     def poll(self, seconds: float) -> list[tuple[Step, Outcome | Failure]]:
         """The steps whose outcomes are on the disk by now, or could not be stored; wait for the first at most so long.
 
-        Raises
-        ------
-        BlindSRError
-            If the disk is full or the like: no later step would fare better.
+        Raises a `BlindSRError` if the disk is full or the like: no later step would fare better.
         """
         ended: list[tuple[Step, Outcome | Failure]] = []
         for future in wait(self._saving, seconds, FIRST_COMPLETED).done:
-            step, outcome = self._saving.pop(future)
+            step, saved = self._saving.pop(future)
             try:
                 future.result()
             except BlindSRError:
                 raise
             except Exception as error:  # a plugin gave what cannot be stored
-                ended.append((step, Failure(f"the outcome cannot be stored ({described(error)})", traceback.format_exc())))
-            else:
-                ended.append((step, outcome))
+                saved = Failure(f"the outcome cannot be stored ({described(error)})", traceback.format_exc())
+            ended.append((step, saved))
         return ended
 
     def close(self) -> None:
@@ -105,5 +93,5 @@ def _plain(kernel: Kernel) -> Kernel:
 
 
 def _size(outcome: Outcome) -> int:
-    arrays = sum(array.nbytes for array in (*outcome.arrays.values(), *outcome.curves.values()))
-    return arrays + (outcome.kernel.array.nbytes if outcome.kernel else 0) + 10_000  # about what the objects take
+    arrays = [*outcome.arrays.values(), *outcome.curves.values(), *([outcome.kernel.array] if outcome.kernel else [])]
+    return sum(array.nbytes for array in arrays) + 10_000  # about what the objects take

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
 
 class Interrupts:
-    """A context that takes over those of `SIGNALS` that would raise `KeyboardInterrupt`, in the main thread.
+    """A context that takes over SIGINT and SIGTERM where they would raise `KeyboardInterrupt`, in the main thread.
 
     An exception out of a signal handler comes up anywhere: in a weak reference's callback, where Python swallows it; while a pool
     holds a lock; within HDF5, which cannot bear it. So they are only noted, and the run asks.
@@ -26,7 +24,7 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+            for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is signal.default_int_handler:
                     self._before[number] = signal.signal(number, self._note)
         return self

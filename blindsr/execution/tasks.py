@@ -21,32 +21,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """A step with its inputs at hand, as it is sent to a worker.
-
-    Attributes
-    ----------
-    seed, kernel_seed
-        Hexadecimal keys that seed the step's generators; `kernel_seed` is the same for all scales of an item.
-    paths
-        Where inputs that are files lie, for messages.
-    files
-        The files that the component itself reads: the step fails if they changed since the run was planned.
-    """
+    """A step with its inputs at hand, as it is sent to a worker; the step fails if `files` changed since the run was planned."""
 
     kind: StepKind
     component: Component | None
     scale: int
     inputs: StepInputs
-    seed: str
+    seed: str  # hexadecimal, like the next one, which is the same for all scales of an item
     kernel_seed: str
     device: str = "cpu"
-    paths: Mapping[str, str] = field(default_factory=dict)
-    files: tuple[HashedFile, ...] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)  # where inputs that are files lie, for messages
+    files: tuple[HashedFile, ...] = ()  # what the component itself reads
 
     @classmethod
-    def of(cls, step: Step, inputs: StepInputs, *, device: str = "cpu", paths: Mapping[str, str] | None = None) -> Task:
-        """The task of a step."""
-        return cls(step.kind, step.component, step.scale, inputs, step.key, step.kernel_seed, device, paths or {}, step.files)
+    def of(cls, step: Step, inputs: StepInputs, *, device: str = "cpu") -> Task:
+        paths = {role: str(source.path) for role, source in step.inputs.items() if isinstance(source, HashedFile)}
+        return cls(step.kind, step.component, step.scale, inputs, step.key, step.kernel_seed, device, paths, step.files)
 
 
 class Context:
@@ -61,28 +51,23 @@ class Context:
 
     @cached_property
     def rng(self) -> np.random.Generator:
-        """The numpy generator."""
         return generator(self._seed)
 
     @cached_property
     def torch_rng(self) -> torch.Generator:
-        """The torch generator."""
         import torch
 
         return torch.Generator().manual_seed(int(self._seed[:15], 16))
 
     def progress(self, done: int, total: int) -> None:
-        """Report how far the work is."""
         self._progress(int(done), int(total))
 
     def log(self, name: str, step: int, value: float) -> None:
-        """Add a point to a curve."""
         if not re.fullmatch(r"\w[\w .+-]*", name):
             raise ValueError(f"a curve's name is letters, digits, spaces and _ . + -, not {name!r}")
         self.points.setdefault(name, []).append((int(step), float(value)))
 
     def warn(self, text: str) -> None:
-        """Keep a warning for the user."""
         self.warnings.append(str(text))
 
 

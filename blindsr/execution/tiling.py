@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,40 +17,35 @@ TILE_SR_PX = 768
 """Side of a tile in SR pixels, its halo not counted."""
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """A tile in LR pixels: what the upscaler sees, and the part of it that is kept, both as (row, column) slices."""
 
-    seen: tuple[slice, slice]
-    kept: tuple[slice, slice]
+    seen: tuple[slice, ...]
+    kept: tuple[slice, ...]
 
 
 def tiles(height: int, width: int, *, side: int, halo: int) -> Iterator[Tile]:
     """Cut an image into tiles of about `side` pixels, each seen with `halo` more where the image has them."""
-    for rows in _spans(height, side, halo):
-        for columns in _spans(width, side, halo):
-            yield Tile((rows[0], columns[0]), (rows[1], columns[1]))
+    for spans in product(_spans(height, side, halo), _spans(width, side, halo)):
+        yield Tile(*zip(*spans, strict=True))
 
 
 def upscale(
-    upscaler: Upscaler,
-    lr: NDArray[np.float32],
-    scale: int,
-    dtype: Any = np.uint8,
+    upscaler: Upscaler, lr: NDArray[np.float32], scale: int, dtype: Any = np.uint8,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> NDArray[Any]:
+) -> NDArray[Any]:  # fmt: skip
     """The SR image (scale H, scale W, 3) of an LR image (H, W, 3), each tile clipped and rounded to `dtype` as it comes.
 
-    Raises
-    ------
-    BlindSRError
-        If the upscaler gives a wrong shape, or values that are not finite.
+    A `BlindSRError` says that the upscaler gives a wrong shape, or values that are not finite.
     """
     height, width = lr.shape[:2]
-    halo = _halo(upscaler)
+    halo = getattr(upscaler, "halo", "missing")
+    if not (halo is None or (isinstance(halo, int) and halo >= 0)):
+        name = type(upscaler).__name__
+        raise BlindSRError(f"the upscaler {name} has a halo of {halo!r}; it must be a number of LR pixels, or None")
     cuts = list(tiles(height, width, side=max(height, width) if halo is None else TILE_SR_PX // scale, halo=halo or 0))
     sr = np.empty((height * scale, width * scale, 3), dtype)
-    for number, tile in enumerate(cuts):
+    for number, tile in enumerate(cuts, 1):
         source = lr[tile.seen]
         result = np.asarray(upscaler(source))
         expected = (source.shape[0] * scale, source.shape[1] * scale, 3)
@@ -60,21 +55,12 @@ def upscale(
             raise BlindSRError(f"the upscaler gave values of type {result.dtype}; they must be floats in [0, 1]")
         if not np.isfinite(result).all():
             raise BlindSRError("the upscaler gave values that are NaN or infinite")
-        inner = tuple(
-            slice(scale * (kept.start - seen.start), scale * (kept.stop - seen.start))
-            for kept, seen in zip(tile.kept, tile.seen, strict=True)
-        )
-        outer = tuple(slice(scale * kept.start, scale * kept.stop) for kept in tile.kept)
+        starts = [seen.start for seen in tile.seen]
+        inner = tuple(slice(scale * (k.start - at), scale * (k.stop - at)) for k, at in zip(tile.kept, starts, strict=True))
+        outer = tuple(slice(scale * k.start, scale * k.stop) for k in tile.kept)
         sr[outer] = to_depth(result[inner], dtype)
-        progress(number + 1, len(cuts))
+        progress(number, len(cuts))
     return sr
-
-
-def _halo(upscaler: Upscaler) -> int | None:
-    name, halo = type(upscaler).__name__, getattr(upscaler, "halo", "missing")
-    if halo is None or (isinstance(halo, int) and halo >= 0):
-        return halo
-    raise BlindSRError(f"the upscaler {name} has a halo of {halo!r}; it must be a number of LR pixels, or None")
 
 
 def _spans(size: int, side: int, halo: int) -> Iterator[tuple[slice, slice]]:

@@ -44,10 +44,11 @@ class Plan:
 
     @cached_property
     def uses(self) -> dict[str, list[PlannedRow]]:
-        """The rows of each upscaling step."""
+        """The rows of each step; of degradations and registered kernels, only those that use the kernel as theirs."""
         found: dict[str, list[PlannedRow]] = {}
         for row in self.rows:
-            found.setdefault(row.upscale, []).append(row)
+            for key in row.steps:
+                found.setdefault(key, []).append(row)
         return found
 
 

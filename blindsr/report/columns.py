@@ -10,9 +10,8 @@ from blindsr.errors import BlindSRError, suggestion
 from blindsr.imaging.metrics import METRICS, Metric
 from blindsr.report.summary import MethodSummary
 
-COLUMNS = tuple(METRICS.values())
 DEFAULT = (METRICS["psnr"], METRICS["ssim"])
-SEVERAL = {"seconds": ("seconds_estimate", "seconds_upscale"), "all": tuple(column.name for column in COLUMNS)}
+SEVERAL = {"seconds": ("seconds_estimate", "seconds_upscale"), "all": tuple(METRICS)}
 """Names that stand for several columns."""
 
 
@@ -22,20 +21,13 @@ def displayed(number: float, column: Metric) -> float:
 
 
 def columns_named(names: str) -> tuple[Metric, ...]:
-    """The columns of a comma-separated list such as ``psnr,ssim,kernel_l2,seconds``: each once, in that order.
-
-    Raises
-    ------
-    BlindSRError
-        For a name that is not a column's. The message says which there are.
-    """
-    known = {column.name: column for column in COLUMNS}
+    """The columns of a comma-separated list such as ``psnr,ssim,kernel_l2,seconds``: each once, in that order."""
     found: dict[str, Metric] = {}
     for name in (part.strip() for part in names.split(",")):
-        if name not in known and name not in SEVERAL:
-            there = (*known, *SEVERAL)
+        if name not in METRICS and name not in SEVERAL:
+            there = (*METRICS, *SEVERAL)
             raise BlindSRError(f"`columns`: no column '{name}'{suggestion(name, there) or '; there are ' + ', '.join(there)}")
-        found |= {each: known[each] for each in SEVERAL.get(name, (name,))}
+        found |= {each: METRICS[each] for each in SEVERAL.get(name, (name,))}
     return tuple(found.values())
 
 

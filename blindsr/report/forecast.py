@@ -13,7 +13,7 @@ from blindsr.storage.timings import Timings
 
 @dataclass
 class Forecast:
-    """The steps of one component: how many there are, how many are done, and seconds for each of the others (None: unknown)."""
+    """The steps of one component: how many there are and are done, and the seconds of each (None: unknown)."""
 
     kind: str
     label: str
@@ -23,12 +23,11 @@ class Forecast:
 
     @property
     def to_do(self) -> int:
-        """How many are left."""
         return self.total - self.done
 
 
 def forecast(steps: Iterable[Step], done: Set[str], timings: Timings) -> list[Forecast]:
-    """What is to be done, a line for each component, in the order of first appearance; `done` holds the keys of finished steps."""
+    """What is to be done, a line for each component, in order of appearance; `done` holds the keys of finished steps."""
     found: dict[tuple[str, str], Forecast] = {}
     for step in steps:
         line = found.setdefault((step.kind, step.label), Forecast(step.kind, step.label, seconds=timings.of(step)))
@@ -38,7 +37,7 @@ def forecast(steps: Iterable[Step], done: Set[str], timings: Timings) -> list[Fo
 
 
 def to_text(plan: Plan, lines: Sequence[Forecast], resources: Resources) -> str:
-    """What a run would do, and how long it would take, for people to read."""
+    """A forecast for people to read."""
     pipeline = plan.pipeline
     counts = (("images", plan.items), ("methods", pipeline.methods), ("seeds", pipeline.seeds), ("rows", plan.rows))
     numbers = ", ".join(f"{len(things)} {name if len(things) != 1 else name[:-1]}" for name, things in counts)

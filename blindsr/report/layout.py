@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.metrics import Metric
-from blindsr.pipeline.published import PUBLISHED_METRICS, PublishedRow, PublishedTable
+from blindsr.pipeline.published import PUBLISHED_METRICS, PublishedTable
 from blindsr.report.captions import notes, places_with_different_images, title
 from blindsr.report.columns import DEFAULT, displayed
 from blindsr.report.merge import MergedRow, merged_rows
-from blindsr.report.ranking import Mark, marks
-from blindsr.report.summary import MethodSummary
+from blindsr.report.summary import Mean, MethodSummary
 
 DASH = "–"
+PLAIN = "%s"
 Field = tuple[Metric, ...]
 """Columns that share a cell: PSNR / SSIM where one follows the other, else one alone."""
 
 
 @dataclass(frozen=True)
-class Number:
-    """A number as it is displayed."""
-
-    text: str
-    mark: Mark = Mark.NONE
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One or two numbers, and a remark behind them."""
-
-    numbers: tuple[Number, ...] = (Number(DASH),)
-    remark: str = ""
-
-    def to_text(self, style: Callable[[Number], str] = lambda number: number.text) -> str:
-        """The cell as a text, each number as `style` gives it."""
-        return " / ".join(map(style, self.numbers)) + (f" {self.remark}" if self.remark else "")
-
-
-@dataclass(frozen=True)
 class SheetRow:
-    """The texts and the cells of a row; `group` is equal for rows that belong together."""
+    """The texts and the numbers of a row; `group` is equal for rows that belong together."""
 
     group: tuple[str, int]
     texts: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,11 +55,6 @@ class Comparison:
     Best and second best are marked among complete rows over the same images; rows that know the true kernel are left out. With
     `against`, each PSNR and SSIM has the published number and the difference (measured - published) beside it, and published rows
     that were not measured follow those of their type.
-
-    Raises
-    ------
-    BlindSRError
-        If `against` has nothing to be compared with.
     """
 
     summaries: Sequence[MethodSummary]
@@ -92,38 +67,27 @@ class Comparison:
         if self.against and not {column.name for column in self.columns} & set(PUBLISHED_METRICS):
             raise BlindSRError("`against`: only PSNR and SSIM were published; add psnr or ssim to `columns`")
 
-    def sheets(self) -> list[Sheet]:
-        """A sheet for each set of images, in the order of first appearance."""
+    def sheets(self, best: str = PLAIN, second: str = PLAIN) -> list[Sheet]:
+        """A sheet for each set of images, in the order of first appearance, with this markup for best and second best numbers."""
         found: dict[str, list[MethodSummary]] = {}
         for summary in self.summaries:
             found.setdefault(summary.origin.data, []).append(summary)
-        return [_Layout(data, of_data, tuple(self.columns), tuple(self.against)).sheet() for data, of_data in found.items()]
+        return [_Layout(data, of_data, self, (best, second)).sheet() for data, of_data in found.items()]
 
     def notes(self) -> list[str]:
-        """The notes of all sheets."""
         return list(dict.fromkeys(note for sheet in self.sheets() for note in sheet.notes))
 
 
-@dataclass
 class _Layout:
-    data: str
-    summaries: Sequence[MethodSummary]
-    columns: tuple[Metric, ...]
-    against: tuple[PublishedTable, ...]
-    fields: list[Field] = field(init=False)
-    scales: tuple[int, ...] = field(init=False)
-    published: dict[str, PublishedRow] = field(init=False)
-    merged: list[MergedRow] = field(init=False)
-    texts: dict[str, Callable[[MergedRow], str]] = field(init=False)
-    unranked: set[tuple[int, str]] = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, data: str, summaries: Sequence[MethodSummary], comparison: Comparison, markup: tuple[str, str]) -> None:
+        self.data, self.summaries, self.columns, self.against = data, summaries, comparison.columns, comparison.against
+        self.markup = markup
         self.fields = _fields(self.columns)
-        self.scales = tuple(sorted({summary.scale for summary in self.summaries}))
+        self.scales = tuple(sorted({summary.scale for summary in summaries}))
         self.published = {row.key: row for table in self.against for row in table.rows}
-        self.merged = merged_rows(self.summaries, self.published.values())
+        self.merged = merged_rows(summaries, self.published.values())
         self.texts = _texts(self.merged)
-        self.unranked = places_with_different_images(self.summaries)
+        self.unranked = places_with_different_images(summaries)
 
     def sheet(self) -> Sheet:
         ranks = {(scale, column.name): self._marks(scale, column) for scale in self.scales for column in self.columns}
@@ -143,36 +107,54 @@ class _Layout:
     def _compared(self, columns: Field) -> bool:
         return bool(self.against) and columns[0].name in PUBLISHED_METRICS
 
-    def _cells(self, row: MergedRow, scale: int, ranks: dict[tuple[int, str], Mark]) -> list[Cell]:
+    def _cells(self, row: MergedRow, scale: int, ranks: dict[tuple[int, str], str]) -> list[str]:
         summary, cells = row.at.get(scale), []
+        published = self.published.get(row.published)
         for columns in self.fields:
-            incomplete = summary and not summary.complete and columns is self.fields[0]
-            remark = f"({summary.done} of {summary.total})" if summary and incomplete else ""
-            cells.append(_cell(tuple(Number(_number(summary, column), ranks[scale, column.name]) for column in columns), remark))
+            cells.append(self._cell([(_number(summary, column), ranks[scale, column.name]) for column in columns]))
             if self._compared(columns):
-                published = self.published.get(row.published)
-                cells += _compared(columns, summary, published.scores.get(scale, {}) if published else {})
+                cells += self._differences(columns, summary, published.scores.get(scale, {}) if published else {})
+        if summary and not summary.complete:
+            cells[0] += f" ({summary.done} of {summary.total})"
         return cells
 
-    def _marks(self, scale: int, column: Metric) -> list[Mark]:
-        """The marks of a column of numbers, among the rows of each item."""
-        found = [Mark.NONE] * len(self.merged)
-        if column.higher_is_better is None:
-            return found
-        rows_of: dict[str, list[int]] = {}
-        for n, row in enumerate(self.merged):
-            rows_of.setdefault(row.item, []).append(n)
-        for item, rows in rows_of.items():
-            if (scale, item) in self.unranked:
-                continue
-            values = [_competing(self.merged[n].at.get(scale), column) for n in rows]
-            for n, mark in zip(rows, marks(values, higher_is_better=column.higher_is_better), strict=True):
-                found[n] = mark
-        return found
+    def _cell(self, numbers: Sequence[tuple[str, str]]) -> str:
+        shown = numbers if any(text != DASH for text, _ in numbers) else [(DASH, PLAIN)]
+        return " / ".join(mark % text for text, mark in shown)
+
+    def _differences(self, columns: Field, summary: MethodSummary | None, scores: Mapping[str, float]) -> tuple[str, str]:
+        """The published numbers, and the differences of the measured numbers from them."""
+        published, differences = [], []
+        for column in columns:
+            number = scores.get(column.name, np.nan)
+            difference = displayed(summary.means[column.name].mean - number if summary else np.nan, column)
+            published.append((_text(f"{number:{column.format}}"), PLAIN))
+            differences.append((_text(f"{difference + 0.0:+{column.format}}"), PLAIN))  # + 0.0: no minus before a zero
+        return self._cell(published), self._cell(differences)
+
+    def _marks(self, scale: int, column: Metric) -> list[str]:
+        """The markup of a column of numbers, ranked among the rows of each item; a single competitor is not marked."""
+        values = [self._competing(row, scale, column) for row in self.merged]
+        competitors: dict[str, list[float]] = {}
+        for row, value in zip(self.merged, values, strict=True):
+            competitors.setdefault(row.item, []).extend([] if np.isnan(value) else [value])
+        marks: dict[tuple[str, float], str] = {}
+        for item, found in competitors.items():
+            if len(found) > 1:
+                best = sorted(set(found), reverse=bool(column.higher_is_better))
+                marks |= {(item, value): mark for value, mark in zip(best, self.markup, strict=False)}
+        return [marks.get((row.item, value), PLAIN) for row, value in zip(self.merged, values, strict=True)]
+
+    def _competing(self, row: MergedRow, scale: int, column: Metric) -> float:
+        """The number by which a row is ranked, as displayed so that equal ones share a mark; NaN if it is not ranked."""
+        summary = row.at.get(scale)
+        if not summary or not summary.complete or summary.knows_kernel or column.higher_is_better is None:
+            return np.nan
+        return np.nan if (scale, row.item) in self.unranked else displayed(summary.means[column.name].mean, column)
 
 
 def _texts(found: Sequence[MergedRow]) -> dict[str, Callable[[MergedRow], str]]:
-    """The text columns: heading, and how to fill it; item and type only where there are some."""
+    """The text columns by heading, and how to fill them; item and type only where there are some."""
     texts: dict[str, Callable[[MergedRow], str]] = {}
     if any(row.item for row in found):
         texts["item"] = lambda row: row.item
@@ -191,34 +173,10 @@ def _fields(columns: Sequence[Metric]) -> list[Field]:
     return fields
 
 
-def _competing(summary: MethodSummary | None, column: Metric) -> float:
-    """The number by which a summary is ranked, as displayed; NaN if it is not ranked."""
-    ranked = summary and summary.complete and not summary.knows_kernel
-    return displayed(summary.means[column.name].mean, column) if summary and ranked else np.nan
-
-
-def _cell(numbers: tuple[Number, ...], remark: str = "") -> Cell:
-    return Cell(remark=remark) if all(number.text == DASH for number in numbers) else Cell(numbers, remark)
-
-
-def _compared(columns: Field, summary: MethodSummary | None, scores: Mapping[str, float]) -> tuple[Cell, Cell]:
-    """The published numbers, and the differences of the measured numbers from them."""
-    theirs = [scores.get(column.name, np.nan) for column in columns]
-    more = [summary.means[column.name].mean - number if summary else np.nan for column, number in zip(columns, theirs, strict=True)]
-    published = tuple(Number(_text(f"{number:{column.format}}")) for column, number in zip(columns, theirs, strict=True))
-    return _cell(published), _cell(tuple(Number(_difference(number, column)) for column, number in zip(columns, more, strict=True)))
-
-
 def _number(summary: MethodSummary | None, column: Metric) -> str:
     """A mean with its spread; a dash where there is none."""
-    if not summary or np.isnan(summary.means[column.name].mean):
-        return DASH
-    mean = summary.means[column.name]
+    mean = summary.means[column.name] if summary else Mean(np.nan)
     return _text(f"{mean.mean:{column.format}}" + ("" if np.isnan(mean.spread) else f" ± {mean.spread:{column.format}}"))
-
-
-def _difference(number: float, column: Metric) -> str:
-    return _text(f"{displayed(number, column) + 0.0:+{column.format}}")  # + 0.0: no minus before a zero
 
 
 def _text(number: str) -> str:

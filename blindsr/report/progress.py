@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from blindsr.errors import printable
+from blindsr.execution.events import Listener
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import Step
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-VERBS = {
-    "degrade": "degrade",
-    "register": "check kernel",
-    "estimate": "kernel",
-    "upscale": "SR",
-    "external": "SR image",
-    "score": "score",
-}
+VERBS = {"degrade": "degrade", "register": "check kernel", "estimate": "kernel", "upscale": "SR", "external": "SR image"}
+WHOLE, RESULT = "all steps", "write the result"
 
 
-class Console:
+class Console(Listener):
     """A listener that draws a bar for each running step, and one for the whole."""
 
-    def __init__(self, progress: Progress | None, *, debug: bool) -> None:
+    def __init__(self, progress: Progress | None, *, debug: bool, translate: Callable[[str], str]) -> None:
         self._progress = progress
+        self._translate = translate
         self._tasks: dict[str, TaskID] = {}
-        self._whole: TaskID | None = None
-        self._result: TaskID | None = None
         self._debug = debug
         self._said: set[str] = set()
 
     def begun(self, steps: int) -> None:
-        """Add the bar for the whole."""
         if self._progress and steps > 1:
-            self._whole = self._progress.add_task("all steps", total=steps)
+            self._tasks[WHOLE] = self._progress.add_task(WHOLE, total=steps)
 
     def started(self, step: Step) -> None:
-        """Add a bar."""
         if self._progress and step.kind != "score":
             from rich.markup import escape
 
@@ -50,17 +43,15 @@ class Console:
             self._tasks[step.key] = self._progress.add_task(escape(printable(title)), total=None)
 
     def progress(self, step: Step, done: int, total: int) -> None:
-        """Move a bar."""
         if self._progress and step.key in self._tasks:
             self._progress.update(self._tasks[step.key], completed=done, total=total)
 
     def ended(self, step: Step, outcome: Outcome | Failure) -> None:
-        """Take a bar away, and say what is to be said."""
         if self._progress:
             if step.key in self._tasks:
                 self._progress.remove_task(self._tasks.pop(step.key))
-            if self._whole is not None:
-                self._progress.advance(self._whole)
+            if WHOLE in self._tasks:
+                self._progress.advance(self._tasks[WHOLE])
         if isinstance(outcome, Failure):
             hint = "; blindsr --debug shows the traceback" if outcome.traceback and not self._debug else ""
             new = self._say(f"failed: {outcome.where or step.item}: {outcome.message}{hint}")
@@ -72,24 +63,22 @@ class Console:
                 self._say(f"warning: {step.item}: {text}")
 
     def writing(self, done: int, total: int) -> None:
-        """Move the bar of the result, which is written last."""
         if self._progress:
-            if self._result is None:
-                self._result = self._progress.add_task("write the result")
-            self._progress.update(self._result, completed=done, total=total)
+            if RESULT not in self._tasks:
+                self._tasks[RESULT] = self._progress.add_task(RESULT)
+            self._progress.update(self._tasks[RESULT], completed=done, total=total)
 
     def note(self, text: str) -> None:
-        """Say something about the input."""
         self._say(f"note: {text}")
 
     def _say(self, text: str) -> bool:
         """Print a line, if it was not printed before; whether it was new."""
-        line = printable(" ".join(text.splitlines()))
-        new = line not in self._said
-        if new:
-            self._said.add(line)
-            self._print(line)
-        return new
+        line = printable(" ".join(self._translate(text).splitlines()))
+        if line in self._said:
+            return False
+        self._said.add(line)
+        self._print(line)
+        return True
 
     def _print(self, text: str) -> None:
         if self._progress:
@@ -99,23 +88,15 @@ class Console:
 
 
 @contextmanager
-def console(*, debug: bool = False) -> Iterator[Console]:
-    """A console. Where standard error is no terminal it draws nothing, and says only remarks."""
-    import sys
-
+def console(*, debug: bool = False, translate: Callable[[str], str] = str) -> Iterator[Console]:
+    """A console; `translate` has the last word on what it says. Where standard error is no terminal it says only remarks."""
     if not (sys.stderr and sys.stderr.isatty()):
-        yield Console(None, debug=debug)
+        yield Console(None, debug=debug, translate=translate)
         return
     from rich.console import Console as Terminal
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
+    title, counts, eta = TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("ETA")
+    columns = (title, BarColumn(), counts, TimeElapsedColumn(), eta, TimeRemainingColumn())
     with Progress(*columns, console=Terminal(stderr=True), transient=True) as progress:
-        yield Console(progress, debug=debug)
+        yield Console(progress, debug=debug, translate=translate)

@@ -58,13 +58,12 @@ class MethodSummary:
 
     @property
     def images(self) -> frozenset[tuple[str, str]]:
-        """The images that the means are over: item and identity."""
+        """What the means are over: items, and the identity of each one's images."""
         images = self.origin.images
         return frozenset([(self.item, images[self.item])] if self.item else images.items())
 
     @property
     def complete(self) -> bool:
-        """Whether no row is missing."""
         return self.done == self.total
 
 
@@ -90,25 +89,17 @@ def _summaries(result: Result, *, per_item: bool) -> Iterator[MethodSummary]:
 def _summary(result: Result, origin: Origin, scale: int, method: str, item: str, chosen: NDArray[np.int64]) -> MethodSummary:
     columns = {name: values[chosen] for name, values in result.columns.items()}
     kind = int(columns["type"][0])
-    settings = result.settings(method)
-    published = settings.get("published")
+    published, kernel = (result.settings(method).get(name) for name in ("published", "kernel"))
     done = _done(result, columns)
     return MethodSummary(
-        origin=origin,
-        scale=scale,
-        type=kind,
-        method=method,
-        item=item,
-        done=int(done.sum()),
-        total=len(done),
-        means={name: mean(columns[name], columns["seed"]) for name in METRICS},
+        origin, scale, kind, method, item, int(done.sum()), len(done),
+        means={name: _mean(columns[name], columns["seed"]) for name in METRICS},
         published=published if isinstance(published, str) else "",
-        knows_kernel=kind == GROUND_TRUTH or "ground_truth" in _names(settings.get("kernel")),
-    )
+        knows_kernel=kind == GROUND_TRUTH or (isinstance(kernel, dict) and "ground_truth" in kernel),
+    )  # fmt: skip
 
 
 def _done(result: Result, columns: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Which rows are complete."""
     done: NDArray[np.bool_] = np.isfinite(columns["seconds_upscale"]) | ~np.isnan(columns["psnr"])
     for n in np.flatnonzero(~done):  # the time of images that were made elsewhere is not known
         done[n] = result.has_sr(str(columns["item"][n]), str(columns["method"][n]), int(columns["seed"][n]))
@@ -119,12 +110,7 @@ def _done(result: Result, columns: dict[str, NDArray[Any]]) -> NDArray[np.bool_]
     return done
 
 
-def _names(component: object) -> tuple[str, ...]:
-    """The name of a component in resolved settings, ``{name: parameters}``."""
-    return tuple(component) if isinstance(component, dict) else ()
-
-
-def mean(values: NDArray[np.float64], seeds: NDArray[np.int64]) -> Mean:
+def _mean(values: NDArray[np.float64], seeds: NDArray[np.int64]) -> Mean:
     """The mean of each seed's mean, and the sample standard deviation of these; values that are NaN are left out."""
     there = ~np.isnan(values)
     if not there.any():

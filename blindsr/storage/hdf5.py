@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +22,7 @@ from blindsr import __version__
 from blindsr.imaging.kernel import Kernel
 
 ENCODING_VERSION = "0.1.1"
-READABLE = ("0.1.",)
+READABLE = "0.1."
 MAX_COMPRESSION = 1100
 """How many times its size on disk a dataset can have: gzip's limit is 1032."""
 MIN_COMPRESSED_BYTES = 4096
@@ -33,10 +33,7 @@ SCALAR = h5s.create(h5s.SCALAR)
 
 
 class _Disk(io.FileIO):
-    """A file that HDF5 writes to. An error of the operating system is kept in `error`, and HDF5 is not told.
-
-    HDF5 cannot close a file that it cannot write: it would leave it open, and h5py print tracebacks about that.
-    """
+    """A file that HDF5 writes to; it keeps an `OSError` in `error` and does not tell HDF5, which could not close the file then."""
 
     error: OSError | None = None
 
@@ -62,26 +59,19 @@ class _Disk(io.FileIO):
 
 
 @contextlib.contextmanager
-def new_file(path: Path, encoding_type: str) -> Iterator[h5py.File]:
-    """A new file on disk, with the attributes that all files have; `OSError` where the disk refuses."""
+def new_file_on_disk(path: Path, encoding_type: str) -> Iterator[h5py.File]:
+    """A new file; `OSError` where the disk refuses."""
     with _Disk(path, "w+") as disk:
         try:
-            with _new_file(disk, encoding_type) as file:
+            with new_file(disk, encoding_type) as file:
                 yield file
         finally:
             if disk.error:
                 raise disk.error
 
 
-def file_image(encoding_type: str, write: Callable[[h5py.File], object]) -> bytes:
-    """The bytes of such a file, built in memory: `write` fills it."""
-    buffer = io.BytesIO()
-    with _new_file(buffer, encoding_type) as file:
-        write(file)
-    return buffer.getvalue()
-
-
-def _new_file(file: io.FileIO | io.BytesIO, encoding_type: str) -> h5py.File:
+def new_file(file: io.FileIO | io.BytesIO, encoding_type: str) -> h5py.File:
+    """HDF5 in an open file or in memory, with the attributes that all files have."""
     # The v1.10 layout keeps a checksum with every piece of metadata, as Fletcher-32 does for the datasets.
     new = h5py.File(file, "w", libver=("v110", "v110"), track_order=True)
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -99,12 +89,12 @@ def opened(path: Path, encoding_type: str) -> Iterator[h5py.File]:
             raise ValueError(f"it is a {found} file, not a {encoding_type}" if found else f"it is no {encoding_type} file")
         number = get_text(file, "encoding-version")
         if not number.startswith(READABLE):
-            raise ValueError(f"it has format version {number}; this blindsr reads {', '.join(READABLE)}x")
+            raise ValueError(f"it has format version {number}; this blindsr reads {READABLE}x")
         yield file
 
 
 def dataset(file: h5py.File, place: str) -> h5py.Dataset:
-    """A dataset of this very file; `ValueError` where it lies elsewhere, or says that it is larger than the file can hold."""
+    """A dataset of this very file; `ValueError` where it lies elsewhere, or claims more than the file can hold."""
     node = file[place]
     if not isinstance(node, h5py.Dataset):
         raise ValueError(f"{place} is no dataset")
@@ -121,28 +111,29 @@ def read(file: h5py.File, place: str) -> NDArray[Any]:
     return values
 
 
-def verify(file: h5py.File) -> None:
-    """Read every dataset, so that every checksum is tested; `ValueError` for what blindsr never writes: links."""
-    seen: set[int] = set()
+def verify(group: h5py.Group, seen: set[int] | None = None) -> None:
+    """Read all attributes and datasets, so that all checksums are tested; `ValueError` for what blindsr never writes: links."""
+    seen = set() if seen is None else seen
+    dict(group.attrs)
+    for name in group:
+        place = f"{group.name.rstrip('/')}/{name}"
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{place} is a link to elsewhere")
+        node = group[name]
+        address = h5py.h5o.get_info(node.id).addr
+        if address in seen:  # a few such groups in one another would take forever
+            raise ValueError(f"{place} is there under another name, too")
+        seen.add(address)
+        if isinstance(node, h5py.Group):
+            verify(node, seen)
+        else:
+            dict(node.attrs)
+            read(group.file, place)
 
-    def visit(group: h5py.Group) -> None:
-        for name in group:
-            place = f"{group.name.rstrip('/')}/{name}"
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"{place} is a link to elsewhere")
-            dict(group.attrs)
-            node = group[name]
-            address = h5py.h5o.get_info(node.id).addr
-            if address in seen:  # a few such groups in one another would take forever
-                raise ValueError(f"{place} is there under another name, too")
-            seen.add(address)
-            if isinstance(node, h5py.Group):
-                visit(node)
-            else:
-                dict(node.attrs)
-                read(file, place)
 
-    visit(file)
+def reason(error: Exception) -> str:
+    """What is wrong with a damaged file, in one line: h5py's messages have several, or none."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 @functools.cache
@@ -157,26 +148,19 @@ def _versions() -> dict[str, str]:
 def set_attributes(group: h5py.Group | h5py.Dataset, values: Mapping[str, Any]) -> None:
     """Set attributes: numbers, and texts as UTF-8 of fixed length."""
     for name, value in values.items():
-        data, kind = _text(value) if isinstance(value, str) else _number(value)
+        if isinstance(value, str):  # of fixed length: variable-length texts lie in HDF5's global heap, which has no checksum
+            data = np.array(value.encode(errors="backslashreplace") or b"\0")
+            kind = h5t.C_S1.copy()
+            kind.set_size(data.itemsize)
+            kind.set_cset(h5t.CSET_UTF8)
+            kind.set_strpad(h5t.STR_NULLPAD)
+        else:
+            data = np.array(value)
+            kind = h5t.py_create(data.dtype, logical=True)
         if h5a.exists(group.id, name.encode()):
             h5a.delete(group.id, name.encode())
         # h5py's own group.attrs takes several times as long, and each file has a dozen attributes.
         h5a.create(group.id, name.encode(), kind, SCALAR).write(data, kind)
-
-
-def _text(value: str) -> tuple[NDArray[Any], h5t.TypeID]:
-    # Of fixed length: variable-length texts lie in HDF5's global heap, which has no checksum.
-    data = value.encode(errors="backslashreplace") or b"\0"
-    kind = h5t.C_S1.copy()
-    kind.set_size(len(data))
-    kind.set_cset(h5t.CSET_UTF8)
-    kind.set_strpad(h5t.STR_NULLPAD)
-    return np.array(data, dtype=f"S{len(data)}"), kind
-
-
-def _number(value: float) -> tuple[NDArray[Any], h5t.TypeID]:
-    data = np.array(value)
-    return data, h5t.py_create(data.dtype, logical=True)
 
 
 def get_attribute(group: h5py.Group | h5py.Dataset, name: str) -> Any:
@@ -201,12 +185,10 @@ def get_text(group: h5py.Group | h5py.Dataset, name: str) -> str:
 
 def put_array(group: h5py.Group, name: str, array: NDArray[Any]) -> h5py.Dataset:
     """Write an array: chunked, with a Fletcher-32 checksum for each chunk, and compressed unless it is small."""
-    image = array.ndim == 3
-    chunks = (*(min(size, MAX_CHUNK) for size in array.shape[:2]), *((1,) if image else ())) or None
-    packed = {"compression": "gzip", "compression_opts": 1, "shuffle": array.itemsize > 1}
-    return group.create_dataset(
-        name, data=array, chunks=chunks, fletcher32=True, **(packed if array.nbytes >= MIN_COMPRESSED_BYTES else {})
-    )
+    options: dict[str, Any] = {"chunks": (*(min(size, MAX_CHUNK) for size in array.shape[:2]), 1)[: array.ndim], "fletcher32": True}
+    if array.nbytes >= MIN_COMPRESSED_BYTES:
+        options |= {"compression": "gzip", "compression_opts": 1, "shuffle": array.itemsize > 1}
+    return group.create_dataset(name, data=array, **options)
 
 
 def put_image(group: h5py.Group, name: str, pixels: NDArray[Any]) -> None:
@@ -234,9 +216,8 @@ def put_curve(group: h5py.Group, name: str, curve: NDArray[np.float64]) -> None:
 def put_kernel(group: h5py.Group, name: str, kernel: Kernel) -> h5py.Dataset:
     """Write a kernel, and beside it as ``NAME_half`` the x2 kernel that goes with it."""
     node = put_array(group, name, kernel.array)
-    set_attributes(
-        node, {"axes": "yx", "scale": kernel.scale, "origin": "correlation; centre of mass at size // 2 + (scale - 1) / 2"}
-    )
+    origin = "correlation; centre of mass at size // 2 + (scale - 1) / 2"
+    set_attributes(node, {"axes": "yx", "scale": kernel.scale, "origin": origin})
     if kernel.half:
         set_attributes(put_array(group, f"{name}_half", kernel.half.array), {"axes": "yx", "scale": kernel.half.scale})
     return node

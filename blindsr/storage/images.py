@@ -1,26 +1,28 @@
-"""The SR images of a result as PNG files."""
+"""Images and kernels as files: the SR images of a run, and what is exported from a result."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from blindsr.imaging.files import explained, file_name
+from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.writer import png_is_cut_short, png_text, write_png
 from blindsr.pipeline.plan import Plan
+from blindsr.storage.result import Result
 
 STEP = "blindsr-step"
 
 
 def write_pictures(folder: Path, plan: Plan, key: str, pixels: Callable[[], NDArray[Any]]) -> None:
-    """Write the image of an upscaling step for each of its rows.
+    """Write the image of an SR step for each of its rows: ``METHOD/ITEM.png``, with several seeds ``METHOD/seed-N/ITEM.png``.
 
-    The files are ``METHOD/ITEM.png``, with several seeds ``METHOD/seed-N/ITEM.png``. Each names its step (PNG text
-    ``blindsr-step``). Complete files of the same step are left alone, and `pixels` is then not called.
+    Each file names its step. Complete files of the same step are left alone, and `pixels` is then not called.
     """
     for path in _paths(folder, plan, key):
         if png_text(path, STEP) != key or png_is_cut_short(path):
@@ -33,6 +35,43 @@ def remove_pictures(folder: Path, plan: Plan, key: str) -> None:
         if png_text(path, STEP) is not None:
             with explained(path):
                 path.unlink()
+
+
+def export_files(result: Result, folder: Path, what: Collection[str], items: Collection[str], methods: Collection[str]) -> int:
+    """Write those of ``sr``, ``lr``, ``hr`` and ``kernel`` that are in `what`; the number of files.
+
+    Names are made safe: the result of somebody else cannot write elsewhere.
+    """
+    count = 0
+    for name, content in _contents(result, what, items, methods):
+        if isinstance(content, Kernel):
+            content.save(folder / name)
+        elif content is not None:
+            write_png(folder / name, content)
+        count += content is not None
+    return count
+
+
+def _contents(
+    result: Result, what: Collection[str], items: Collection[str], methods: Collection[str]
+) -> Iterator[tuple[Path, NDArray[Any] | Kernel | None]]:
+    """The name of each file, and its content: None where the result does not have it."""
+    item_names, method_names = folder_names(result.items), folder_names(result.methods)
+    for item in items:
+        image = file_name(item_names[item], ".png")
+        if "lr" in what:
+            yield Path("lr", image), result.image(item, "lr")
+        if "hr" in what:
+            yield Path("hr", image), result.image(item, "hr")
+        if "kernel" in what:
+            yield Path("true_kernel", file_name(item_names[item], ".mat")), result.kernel(item)
+    for item, method, seed in result.rows:
+        if item in items and method in methods:
+            place = Path(method_names[method], f"seed-{seed}")
+            if "sr" in what:
+                yield place / file_name(item_names[item], ".png"), result.sr(item, method, seed)
+            if "kernel" in what:
+                yield place / file_name(item_names[item], "_kernel.mat"), result.kernel(item, method, seed)
 
 
 def _paths(folder: Path, plan: Plan, key: str) -> Iterator[Path]:
@@ -49,9 +88,6 @@ def folder_names(names: list[str]) -> dict[str, str]:
     taken: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^\w+.,-]+", "_", name).strip("._") or "method"
-        number = 2
-        unique = file_name(plain)
-        while unique in taken.values():
-            unique, number = file_name(plain, f"-{number}"), number + 1
-        taken[name] = unique
+        candidates = (file_name(plain, f"-{number}" if number > 1 else "") for number in itertools.count(1))
+        taken[name] = next(candidate for candidate in candidates if candidate not in taken.values())
     return taken

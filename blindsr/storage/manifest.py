@@ -11,47 +11,25 @@ from blindsr.errors import BlindSRError, shortened
 from blindsr.imaging.files import write_whole
 from blindsr.pipeline.plan import Plan
 
-StepKey = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
 
 class Manifest(BaseModel):
-    """What a result's folder is of.
-
-    Attributes
-    ----------
-    pipeline
-        The pipeline's name.
-    items
-        The path and the SHA-256 of each item's image.
-    seeds
-        The seeds of the rows.
-    steps
-        The keys of all steps, done or not.
-    """
+    """What a result's folder is of; `items` has the path and the SHA-256 of each image, `steps` are keys of steps, done or not."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     pipeline: str
     items: dict[str, Annotated[list[str], Field(min_length=2, max_length=2)]]
     seeds: list[int]
-    steps: Annotated[list[StepKey], Field(min_length=1)]
+    steps: Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]], Field(min_length=1)]
 
     @classmethod
     def of(cls, plan: Plan) -> Manifest:
-        """The manifest of a plan's result."""
         sources = {planned.item.id: planned.source for planned in plan.items}
         items = {_utf8(item): [_utf8(str(source.path.resolve())), source.sha256] for item, source in sources.items()}
         return cls(pipeline=plan.pipeline.name, items=items, seeds=list(plan.pipeline.seeds), steps=list(plan.steps))
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """Read a manifest.
-
-        Raises
-        ------
-        BlindSRError
-            If it is missing or damaged.
-        """
         try:
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):  # also where it is not JSON
@@ -61,7 +39,6 @@ class Manifest(BaseModel):
             ) from None
 
     def write(self, path: Path) -> None:
-        """Write the manifest."""
         write_whole(path, lambda part: part.write_text(self.model_dump_json()))
 
     def same_set(self, other: Manifest) -> bool:
@@ -85,7 +62,6 @@ class Manifest(BaseModel):
         return items + [f"seed {seed}" for seed in self.seeds if seed not in own.seeds]
 
     def describe(self) -> str:
-        """The pipeline and the images, for messages."""
         return f"pipeline '{self.pipeline}' on {shortened(sorted(self.items))} in {shortened(sorted(map(str, self._folders())))}"
 
     def _folders(self) -> set[Path]:

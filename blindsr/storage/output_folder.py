@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, printable
 from blindsr.imaging.files import explained, file_name
 from blindsr.pipeline.hashes import Hashes
 from blindsr.pipeline.plan import Plan
@@ -21,29 +19,24 @@ from blindsr.storage.result import RESULT_FILE
 from blindsr.storage.step_store import StepStore
 from blindsr.storage.timings import Timings
 
-MANIFEST_FILE = "steps.json"
-
 
 @dataclass(frozen=True)
 class ResultFolder:
-    """The folder of one result: ``result.h5``, ``images/``, and the manifest ``steps.json``."""
+    """The folder of one result: ``result.h5``, ``images/`` of PNG files, and the manifest ``steps.json``."""
 
     path: Path
 
     @property
     def result_file(self) -> Path:
-        """The consolidated result."""
         return self.path / RESULT_FILE
 
     @property
     def images(self) -> Path:
-        """The folder of SR images as PNG files."""
         return self.path / "images"
 
     @property
     def manifest_file(self) -> Path:
-        """The file of the manifest."""
-        return self.path / MANIFEST_FILE
+        return self.path / "steps.json"
 
     @property
     def is_used(self) -> bool:
@@ -51,25 +44,14 @@ class ResultFolder:
         return self.manifest_file.is_file() or self.result_file.is_file()
 
     def manifest(self) -> Manifest:
-        """What the folder is of.
-
-        Raises
-        ------
-        BlindSRError
-            If the manifest is missing or damaged.
-        """
+        """What the folder is of; an error where that cannot be read."""
         return Manifest.read(self.manifest_file)
 
 
 class OutputFolder:
-    """A folder of finished steps and results, such as ``runs``. Nothing is made on disk before `locked` or `claim`.
+    """A folder such as ``runs``: results, the steps that they share, and what is remembered between runs.
 
-    Attributes
-    ----------
-    steps
-        The finished steps, which all results in the folder share.
-    hashes_file, timings_file
-        What is remembered between runs: hashes of input files, and seconds of steps.
+    Nothing is made on disk before `locked` or `claim`.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -79,32 +61,20 @@ class OutputFolder:
         self.timings_file = self.path / "timings.json"
 
     def result_folders(self) -> list[ResultFolder]:
-        """The folders of all results, finished or not."""
+        """The folders of results, finished or not."""
         folders = map(ResultFolder, sorted(self.path.iterdir())) if self.path.is_dir() else ()
         return [folder for folder in folders if folder.is_used]
 
     def hashes(self) -> Hashes:
-        """The hashes of input files that earlier runs remembered."""
         return Hashes(self.hashes_file)
 
     def timings(self) -> Timings:
-        """The seconds of steps that earlier runs remembered."""
         return Timings(self.timings_file)
 
     def claim(self, plan: Plan, name: str | None = None) -> ResultFolder:
-        """The folder of a plan's result. Its manifest is on disk when this returns.
+        """The folder of a plan's result, by default ``PIPELINE-DATA-xSCALE``; another pipeline's or other images' is refused.
 
-        Runs on parts of one set of images (some items, some seeds) share a folder, and keep one another's steps.
-
-        Parameters
-        ----------
-        name
-            The folder's name; by default ``PIPELINE-DATA-xSCALE``.
-
-        Raises
-        ------
-        BlindSRError
-            If the folder holds results of another pipeline or of other images, or if its manifest cannot be read.
+        Runs on parts of one set of images (some items, some seeds) share a folder: the manifest on disk then has the steps of all.
         """
         if name is not None and (name in ("", ".", "..", self.steps.folder.name) or Path(name).name != name):
             raise BlindSRError(f"name: '{name}' cannot be the name of a folder of results; use letters and digits, without slashes")
@@ -121,16 +91,11 @@ class OutputFolder:
         manifest.write(folder.manifest_file)
         return folder
 
-    @contextmanager
+    @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs out of the folder, which is made if need be.
+        """Keep other runs out of the folder, which is made if need be; an error says which run holds the lock.
 
         The operating system releases the lock when its process ends, however it ends, so no lock is ever stale.
-
-        Raises
-        ------
-        BlindSRError
-            If another run holds the lock. The message says which.
         """
         import filelock
 
@@ -141,23 +106,15 @@ class OutputFolder:
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
-                raise BlindSRError(
-                    f"{self.path}: another run is using this folder ({_described_holder(holder)}); wait for it, or choose another "
-                    "output folder"
-                ) from None
-            about = {"process": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-            holder.write_text(json.dumps(about))
+                who = "an unknown process"
+                with contextlib.suppress(OSError):
+                    who = printable(holder.read_text(errors="replace")) or who
+                remedy = "wait for it, or choose another output folder"
+                raise BlindSRError(f"{self.path}: another run is using this folder ({who}); {remedy}") from None
+            holder.write_text(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         try:
             yield
         finally:
             with contextlib.suppress(OSError):  # only for information, and the lock itself is released next
                 holder.unlink()
             lock.release()
-
-
-def _described_holder(path: Path) -> str:
-    try:
-        about = json.loads(path.read_text())
-        return f"process {about['process']} on {about['host']}, since {about['since']}"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "an unknown process"

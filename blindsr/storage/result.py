@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from blindsr.errors import BlindSRError, shortened, suggestion
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import METRICS
-from blindsr.storage.hdf5 import dataset, get_kernel, get_text, opened, read
+from blindsr.storage.hdf5 import dataset, get_kernel, get_text, opened, read, reason
 
 RESULT_FILE = "result.h5"
 TEXT_COLUMNS = ("item", "method", "published", "error")
@@ -65,11 +65,12 @@ class Result:
             self.columns: dict[str, NDArray[Any]] = {name: _column(self.file, name) for name in SUMMARY_COLUMNS}
             if len({column.shape for column in self.columns.values()}) > 1 or not len(self.columns["item"]):
                 raise ValueError("its summary's columns are empty or differ in length")
-            self.config = _config(self.file)
+            provenance = self.file.get("provenance")
+            self.config: dict[str, Any] = dict(json.loads(get_text(provenance, "resolved_config") or "{}") if provenance else {})
             self.data = get_text(self.file, "data") or re.sub(r"-x\d$", "", path.parent.name.removeprefix(f"{self.pipeline}-"))
         except Exception as error:  # h5py raises exceptions of many types for damaged files
             self._stack.close()
-            raise BlindSRError(f"{path}: not a readable result file ({_reason(error)})") from None
+            raise BlindSRError(f"{path}: not a readable result file ({reason(error)})") from None
         names = (map(str, self.columns["item"]), map(str, self.columns["method"]), map(int, self.columns["seed"]))
         self.rows = {row: n for n, row in enumerate(zip(*names, strict=True))}
         kinds = zip(("item", "method", "seed"), zip(*self.rows, strict=True), strict=True)
@@ -185,13 +186,7 @@ class Result:
         return pandas.DataFrame(self.columns)
 
     def verify(self) -> None:
-        """Read everything that the other methods give: this tests shapes and types, beyond the checksums.
-
-        Raises
-        ------
-        BlindSRError
-            For the first thing that is not as blindsr writes it.
-        """
+        """Read everything that the other methods give, for an error where shapes or types are wrong."""
         for item in self.items:
             self.source(item)
             self.image(item, "lr")
@@ -214,7 +209,6 @@ class Result:
         return f"items/{item}"
 
     def _key(self, item: str, method: str, seed: int | None) -> tuple[str, str, int]:
-        """The key of a row, with the first seed where none is named."""
         self._check("item", item)
         self._check("method", method)
         if seed is None:
@@ -225,7 +219,6 @@ class Result:
         return item, method, seed
 
     def _row(self, item: str, method: str, seed: int | None) -> str:
-        """The place of a row in the file."""
         item, method, seed = self._key(item, method, seed)
         methods = f"items/{item}/methods"
         if item not in self._groups:
@@ -244,7 +237,7 @@ class Result:
         try:
             return get(self.file, place) if place in self.file else None
         except Exception as error:  # h5py raises exceptions of many types for damaged files
-            raise BlindSRError(f"{self.path}: {place}: damaged ({_reason(error)})") from None
+            raise BlindSRError(f"{self.path}: {place}: damaged ({reason(error)})") from None
 
 
 def open_result(path: str | Path) -> Result:
@@ -276,16 +269,3 @@ def _column(file: h5py.File, name: str) -> NDArray[Any]:
     if values.ndim != 1 or values.dtype.kind not in kinds:
         raise ValueError(f"its column '{name}' has the wrong type or shape")
     return values
-
-
-def _config(file: h5py.File) -> dict[str, Any]:
-    """The resolved settings of the pipeline."""
-    text = get_text(file["provenance"], "resolved_config") if "provenance" in file else ""
-    config = json.loads(text or "{}")
-    if not isinstance(config, dict):
-        raise ValueError("its settings (provenance/resolved_config) are no mapping")
-    return config
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

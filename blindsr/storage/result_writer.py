@@ -20,18 +20,7 @@ from blindsr.imaging.metrics import METRICS, PROTOCOL
 from blindsr.pipeline.outcome import Failure
 from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.steps import ImageFile, Input, KernelFile, PlannedItem, PlannedRow, StepOutput
-from blindsr.storage.hdf5 import (
-    ENCODING_VERSION,
-    copy_image,
-    get_text,
-    new_file,
-    opened,
-    put_array,
-    put_curve,
-    put_image,
-    put_kernel,
-    set_attributes,
-)
+from blindsr.storage import hdf5
 from blindsr.storage.step_store import Done, StepStore
 
 DIGEST = "contents_digest"
@@ -39,33 +28,24 @@ MIN_COPIED_BYTES = 1 << 16
 
 
 def write_result(
-    path: Path,
-    plan: Plan,
-    steps: StepStore,
-    failures: Mapping[str, Failure],
-    provenance: Mapping[str, Any],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
-    """Consolidate all that is finished of a plan into one file; `progress` gets the numbers of parts written and of all parts.
+    path: Path, plan: Plan, steps: StepStore, failures: Mapping[str, Failure], provenance: Mapping[str, Any],
+    progress: Callable[[int, int], None],
+) -> None:  # fmt: skip
+    """Consolidate all that is finished of a plan into one file; `progress` gets the numbers of parts written and of all parts."""
 
-    The file is written step by step, so its size is not bounded by memory, and then renamed to `path`.
-    """
-
-    def write(part: Path) -> None:
+    def write(part: Path) -> None:  # part by part: a result may be larger than memory
         digest = _contents_digest(plan, steps, failures)
-        with new_file(part, "blindsr-result") as file:
-            set_attributes(file, {"data": plan.dataset.name, "git_revision": provenance.get("git_revision", "")})
-            set_attributes(file, {DIGEST: digest})
-            group = file.create_group("provenance")
-            set_attributes(group, {k: v for k, v in provenance.items() if k != "git_revision"})
+        with hdf5.new_file_on_disk(part, "blindsr-result") as file:
+            hdf5.set_attributes(file, {"data": plan.dataset.name, "git_revision": _git_revision(), DIGEST: digest})
+            hdf5.set_attributes(file.create_group("provenance"), provenance)
             writer = _Writer(file, steps, failures)
-            parts = len(plan.items) + len(plan.rows)
-            for number, planned in enumerate(plan.items, 1):
-                writer.item(planned)
-                progress(number, parts)
-            for number, row in enumerate(plan.rows, 1 + len(plan.items)):
-                writer.row(row, plan.pipeline.scale)
-                progress(number, parts)
+            parts: list[PlannedItem | PlannedRow] = [*plan.items, *plan.rows]
+            for number, planned in enumerate(parts, 1):
+                if isinstance(planned, PlannedItem):
+                    writer.item(planned)
+                else:
+                    writer.row(planned, plan.pipeline.scale)
+                progress(number, len(parts))
             writer.summary()
 
     steps.sync()
@@ -73,27 +53,20 @@ def write_result(
 
 
 def up_to_date(path: Path, plan: Plan, steps: StepStore, failures: Mapping[str, Failure]) -> bool:
-    """Whether `write_result` has written this very result to `path` before, so that it need not be written again.
+    """Whether `write_result` has written this very result to `path` before.
 
-    That is so if the rows, the settings, the step files and the failures are the same. The device and the number of threads of the
-    present run do not count: a run that computes nothing used neither.
+    The device and the number of threads of the present run do not count: a run that computes nothing used neither.
     """
     try:
-        with opened(path, "blindsr-result") as file:
-            return get_text(file, DIGEST) == _contents_digest(plan, steps, failures)
+        with hdf5.opened(path, "blindsr-result") as file:
+            return hdf5.get_text(file, DIGEST) == _contents_digest(plan, steps, failures)
     except Exception:  # h5py raises exceptions of many types for files that are missing or damaged
         return False
 
 
 def provenance(plan: Plan, plugins: Sequence[Mapping[str, str]], device: str, threads: int) -> dict[str, Any]:
     """What made a result, as the attributes of ``/provenance``."""
-    return {
-        **_settings(plan),
-        "plugins": json.dumps(list(plugins)),
-        "device": device,
-        "threads": threads,
-        "git_revision": _git_revision(),
-    }
+    return {**_settings(plan), "plugins": json.dumps(plugins), "device": device, "threads": threads}
 
 
 def _settings(plan: Plan) -> dict[str, str]:
@@ -109,7 +82,7 @@ def _settings(plan: Plan) -> dict[str, str]:
 def _contents_digest(plan: Plan, steps: StepStore, failures: Mapping[str, Failure]) -> str:
     """The SHA-256 of all that a result is made of. Step files count by size and time stamp: a step can be computed again."""
     contents = {
-        "format": ENCODING_VERSION,
+        "format": hdf5.ENCODING_VERSION,
         "data": plan.dataset.name,
         "settings": _settings(plan),
         "items": [[p.item.id, str(p.source.path), *(str(getattr(i, "key", i)) for i in (p.lr, p.hr, p.true))] for p in plan.items],
@@ -135,31 +108,41 @@ class _Writer:
                 with contextlib.suppress(BlindSRError):  # unreadable, or changed meanwhile: its steps have failed with the reason
                     picture = image.read()
                     notes += picture.notes
-                    put_image(group, f"images/{name}", picture.pixels)
+                    hdf5.put_image(group, f"images/{name}", picture.pixels)
             elif isinstance(image, StepOutput) and image.key in self.steps:
                 self._image(group, name, image.key, image.what, self.steps.load(image.key))
-        set_attributes(
-            group, {"input": str(planned.source.path), "sha256": planned.source.sha256, "notes": "; ".join(dict.fromkeys(notes))}
-        )
-        if planned.true and (kernel := self._kernel_of(planned.true)):
-            node = put_kernel(group, "kernel/true", kernel)
+        about = {"input": str(planned.source.path), "sha256": planned.source.sha256, "notes": "; ".join(dict.fromkeys(notes))}
+        hdf5.set_attributes(group, about)
+        if kernel := self._kernel_of(planned.true):
+            node = hdf5.put_kernel(group, "kernel/true", kernel)
             if isinstance(planned.true, StepOutput) and (done := self._done(planned.true.key)):
-                set_attributes(node, done.outcome.values)
+                hdf5.set_attributes(node, done.outcome.values)
 
     def row(self, row: PlannedRow, scale: int) -> None:
         group = self._method(row).create_group(str(row.seed))
-        if row.kernel and (kernel := self._kernel_of(row.kernel)):
-            put_kernel(group, "kernel/estimated", kernel)
-        metrics, seconds, warnings = self._copy_steps(row, group)
+        if kernel := self._kernel_of(row.kernel):
+            hdf5.put_kernel(group, "kernel/estimated", kernel)
+        steps = (("estimate", row.estimate), ("upscale", row.upscale), ("score", row.score))
+        found = {kind: done for kind, key in steps if (done := self._done(key))}
+        for kind, done in found.items():
+            for name, curve in done.outcome.curves.items():
+                hdf5.put_curve(group, f"{kind}/{name}", curve)
+        if done := found.get("upscale"):
+            self._image(group, "sr", row.upscale, "sr", done)
+            hdf5.set_attributes(group, {"device": done.device, "threads": done.threads})
+        metrics = found["score"].outcome.values if "score" in found else {}
+        timed = ("estimate", "upscale") if row.kernel else ()  # the time of an image that was made elsewhere is not known
+        seconds = {kind: found[kind].outcome.seconds for kind in timed if kind in found}
+        warnings = [text for done in found.values() for text in done.outcome.warnings]
         for name, value in metrics.items():
             about = {"value": value, "unit": METRICS[name].unit, "higher_is_better": METRICS[name].higher_is_better}
             about |= PROTOCOL | {"shave": scale} if name in ("psnr", "ssim") else {}
-            set_attributes(group.require_group(f"metrics/{name}"), about)
+            hdf5.set_attributes(group.require_group(f"metrics/{name}"), about)
         failed = next((self.failures[key] for key in row.steps if key in self.failures), None)
         if failed:
-            set_attributes(group, {"error": failed.message, "traceback": failed.traceback})
-        set_attributes(group.require_group("seconds"), seconds)
-        set_attributes(group.require_group("warnings"), {str(n): text for n, text in enumerate(warnings)})
+            hdf5.set_attributes(group, {"error": failed.message, "traceback": failed.traceback})
+        hdf5.set_attributes(group.require_group("seconds"), seconds)
+        hdf5.set_attributes(group.require_group("warnings"), {str(n): text for n, text in enumerate(warnings)})
         columns = {"item": row.item, "method": row.method.name, "type": row.method.type or 0, "scale": scale, "seed": row.seed}
         measured = metrics | {f"seconds_{kind}": value for kind, value in seconds.items()}
         numbers = {name: measured.get(name, np.nan) for name in METRICS}
@@ -168,65 +151,41 @@ class _Writer:
 
     def summary(self) -> None:
         group = self.file.create_group("summary")
-        for name in self.table[0]:
-            column = [row[name] for row in self.table]
-            if isinstance(column[0], str):
-                encoded = [text.encode(errors="backslashreplace") for text in column]
-                kind = h5py.string_dtype("utf-8", max(1, *map(len, encoded)))
-                put_array(group, name, np.array(encoded, dtype=kind))
-            else:
-                put_array(group, name, np.array(column))
+        for name, first in self.table[0].items():
+            column, kind = [row[name] for row in self.table], None
+            if isinstance(first, str):
+                column = [text.encode(errors="backslashreplace") for text in column]
+                kind = h5py.string_dtype("utf-8", max(1, *map(len, column)))
+            hdf5.put_array(group, name, np.array(column, dtype=kind))
 
     def _method(self, row: PlannedRow) -> h5py.Group:
-        """The group of a row's method, made for its first seed."""
         methods = self.file.require_group(f"items/{row.item}/methods")
-        name = next((n for n, node in methods.items() if get_text(node, "name") == row.method.name), str(len(methods)))
+        name = next((n for n, node in methods.items() if hdf5.get_text(node, "name") == row.method.name), str(len(methods)))
         group = methods.require_group(name)
-        set_attributes(group, {"name": row.method.name, "type": row.method.type or 0, "published": row.method.published or ""})
+        hdf5.set_attributes(group, {"name": row.method.name, "type": row.method.type or 0, "published": row.method.published or ""})
         if row.kernel:
-            set_attributes(group, {"kernel": row.method.kernel.name, "kernel_version": row.method.kernel.version})
-        set_attributes(group, {"sr": row.method.sr.name, "sr_version": row.method.sr.version})
+            hdf5.set_attributes(group, {"kernel": row.method.kernel.name, "kernel_version": row.method.kernel.version})
+        hdf5.set_attributes(group, {"sr": row.method.sr.name, "sr_version": row.method.sr.version})
         return group
 
-    def _copy_steps(self, row: PlannedRow, group: h5py.Group) -> tuple[dict[str, float], dict[str, float], list[str]]:
-        """Copy the images and curves of the row's own steps; their metrics, seconds and warnings."""
-        metrics: dict[str, float] = {}
-        seconds: dict[str, float] = {}
-        warnings: list[str] = []
-        for kind, key in (("estimate", row.estimate), ("upscale", row.upscale), ("score", row.score)):
-            done = self._done(key)
-            if not done:
-                continue
-            warnings += done.outcome.warnings
-            for name, curve in done.outcome.curves.items():
-                put_curve(group, f"{kind}/{name}", curve)
-            if "sr" in done.outcome.arrays:
-                self._image(group, "sr", str(key), "sr", done)
-                set_attributes(group, {"device": done.device, "threads": done.threads})
-            if kind == "score":
-                metrics = done.outcome.values
-            elif kind == "estimate" or row.kernel:  # the time of an image that was made elsewhere is not known
-                seconds[kind] = done.outcome.seconds
-        return metrics, seconds, warnings
-
     def _image(self, group: h5py.Group, name: str, key: str, array: str, done: Done) -> None:
-        """Write an image of a step: as it is compressed in the step's file, if opening that takes less time than compressing it."""
+        """Write an image of a step: compressed as it is in the step's file, if opening that is faster than compressing it."""
         pixels = done.outcome.arrays[array]
         if pixels.nbytes < MIN_COPIED_BYTES:
-            put_image(group, f"images/{name}", pixels)
+            hdf5.put_image(group, f"images/{name}", pixels)
         else:
-            copy_image(self.steps.path(key), f"arrays/{array}", group.require_group("images"), name)
+            hdf5.copy_image(self.steps.path(key), f"arrays/{array}", group.require_group("images"), name)
 
     def _done(self, key: str | None) -> Done | None:
         return self.steps.load(key) if key and key in self.steps else None
 
-    def _kernel_of(self, source: Input) -> Kernel | None:
+    def _kernel_of(self, source: Input | None) -> Kernel | None:
         if isinstance(source, KernelFile):
             with contextlib.suppress(BlindSRError):  # gone since the plan was made: its steps have failed with the reason
                 return source.read()
-            return None
-        done = self._done(source.key) if isinstance(source, StepOutput) else None
-        return done.outcome.kernel if done else None
+        elif isinstance(source, StepOutput) and (done := self._done(source.key)):
+            return done.outcome.kernel
+        return None
 
 
 def _git_revision() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,26 +14,12 @@ from numpy.typing import NDArray
 from blindsr.errors import BlindSRError
 from blindsr.imaging.files import bring_to_disk, explained, write_whole
 from blindsr.pipeline.outcome import Outcome
-from blindsr.storage.hdf5 import (
-    file_image,
-    get_attribute,
-    get_attributes,
-    get_kernel,
-    opened,
-    put_array,
-    put_curve,
-    put_kernel,
-    set_attributes,
-)
+from blindsr.storage import hdf5
 
 HOLDS = {
-    "degrade": ("arrays/lr", "kernel"),
-    "register": ("kernel",),
-    "estimate": ("kernel",),
-    "upscale": ("arrays/sr",),
-    "external": ("arrays/sr",),
-    "score": (),
-}
+    "degrade": ("arrays/lr", "kernel"), "register": ("kernel",), "estimate": ("kernel",),
+    "upscale": ("arrays/sr",), "external": ("arrays/sr",), "score": (),
+}  # fmt: skip
 """What a step's file must have, by its kind."""
 
 
@@ -59,11 +47,9 @@ class StepStore:
         self.folder = folder
 
     def path(self, key: str) -> Path:
-        """The file of a step."""
         return self.folder / f"{key}.h5"
 
     def keys(self) -> set[str]:
-        """The keys of all steps that are done."""
         return {path.stem for path in self.folder.glob("*.h5")}
 
     def __contains__(self, key: str) -> bool:
@@ -71,30 +57,28 @@ class StepStore:
 
     def stamp(self, key: str) -> tuple[int, ...]:
         """The size and the time stamp of a step's file, which differ once the step was computed again; empty if it is not done."""
-        try:
+        with contextlib.suppress(OSError):
             state = self.path(key).stat()
-        except OSError:
-            return ()
-        return state.st_size, state.st_mtime_ns
+            return state.st_size, state.st_mtime_ns
+        return ()
 
     def save(self, key: str, kind: str, done: Done) -> None:
-        """Write a finished step. Call `sync` once the last one is saved."""
+        """Write a finished step. Call `sync` after the last one."""
         about = {"key": key, "kind": kind, "device": done.device, "threads": done.threads, "seconds": done.outcome.seconds}
-
-        def write(file: h5py.File) -> None:
-            set_attributes(file, about)
-            set_attributes(file.create_group("values"), done.outcome.values)
-            set_attributes(file.create_group("warnings"), {str(n): text for n, text in enumerate(done.outcome.warnings)})
+        buffer = io.BytesIO()
+        with hdf5.new_file(buffer, "blindsr-step") as file:
+            hdf5.set_attributes(file, about)
+            hdf5.set_attributes(file.create_group("values"), done.outcome.values)
+            hdf5.set_attributes(file.create_group("warnings"), {str(n): text for n, text in enumerate(done.outcome.warnings)})
             for name, array in done.outcome.arrays.items():
-                put_array(file, f"arrays/{name}", array)
+                hdf5.put_array(file, f"arrays/{name}", array)
             for name, curve in done.outcome.curves.items():
-                put_curve(file, name, curve)
+                hdf5.put_curve(file, name, curve)
             if done.outcome.kernel:
-                put_kernel(file, "kernel", done.outcome.kernel)
+                hdf5.put_kernel(file, "kernel", done.outcome.kernel)
 
-        image = file_image("blindsr-step", write)
         # The folder is synced once for all: a power failure before that can cost whole steps of the last seconds, never parts.
-        write_whole(self.path(key), lambda part: part.write_bytes(image), sync_folder=False)
+        write_whole(self.path(key), lambda part: part.write_bytes(buffer.getbuffer()), sync_folder=False)
 
     def sync(self) -> None:
         """Bring the names of all saved files to the disk."""
@@ -103,13 +87,7 @@ class StepStore:
                 bring_to_disk(self.folder)
 
     def load(self, key: str) -> Done:
-        """Read a finished step.
-
-        Raises
-        ------
-        DamagedStepError
-            If the file is not a whole step file; it is renamed ``<key>.h5.corrupt``, so that the step is done again.
-        """
+        """Read a finished step; a file that is damaged is set aside, so that the step is done again."""
         path = self.path(key)
         try:
             return read_step(path, key)
@@ -117,28 +95,27 @@ class StepStore:
             aside = path.with_suffix(".h5.corrupt")
             with explained(aside):
                 path.replace(aside)
-            raise DamagedStepError(
-                key, f"{path}: not a whole step file ({error}); set aside as {aside.name}, a run will compute it again"
-            ) from None
+            problem = f"not a whole step file ({error}); set aside as {aside.name}, a run will compute it again"
+            raise DamagedStepError(key, f"{path}: {problem}") from None
 
 
 def read_step(path: Path, key: str) -> Done:
-    """Read a step file; all that is wrong with it, h5py and the checks raise as they like."""
-    with opened(path, "blindsr-step") as file:
-        kind, device, threads = (get_attribute(file, name) for name in ("kind", "device", "threads"))
-        if get_attribute(file, "key") != key:
+    """Read a step file; where it is damaged, exceptions of many types come out of h5py."""
+    with hdf5.opened(path, "blindsr-step") as file:
+        kind, device, threads = (hdf5.get_attribute(file, name) for name in ("kind", "device", "threads"))
+        if hdf5.get_attribute(file, "key") != key:
             raise ValueError("holds another step")
         for place in HOLDS[kind]:
             if place not in file:
                 raise ValueError(f"{place} is missing")
-        warnings = get_attributes(file["warnings"])
+        warnings = hdf5.get_attributes(file["warnings"])
         outcome = Outcome(
             _arrays(file, "arrays"),
-            get_kernel(file, "kernel") if "kernel" in file else None,
-            {name: float(value) for name, value in get_attributes(file["values"]).items()},
+            hdf5.get_kernel(file, "kernel") if "kernel" in file else None,
+            {name: float(value) for name, value in hdf5.get_attributes(file["values"]).items()},
             _arrays(file, "curves"),
             [warnings[name] for name in sorted(warnings, key=int)],
-            float(get_attribute(file, "seconds")),
+            float(hdf5.get_attribute(file, "seconds")),
             device,
         )
         return Done(outcome, device, int(threads))

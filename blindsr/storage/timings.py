@@ -14,20 +14,18 @@ from blindsr.imaging.files import write_whole
 from blindsr.pipeline.hashes import read_side_file
 from blindsr.pipeline.steps import Step
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 WEIGHT = 0.2
 """Weight of a new time against those before: about the last ten steps count."""
 
 
 class Timings:
-    """Seconds of a step, by its component and scale, kept between runs in a file (JSON). One that cannot be read is empty."""
+    """Seconds of a step by its component and scale, kept between runs in a file (JSON); one that cannot be read is empty."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._seconds = read_side_file(file, dict[str, Seconds]) or {}
+        self._seconds = read_side_file(file, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]) or {}
 
     def add(self, step: Step, seconds: float) -> None:
-        """Take a step's time into account."""
         name = _name(step)
         known = self._seconds.get(name, seconds)
         self._seconds[name] = (1 - WEIGHT) * known + WEIGHT * seconds
@@ -37,8 +35,7 @@ class Timings:
         return self._seconds.get(_name(step))
 
     def save(self) -> None:
-        """Keep them, if that is possible: they are a convenience, no result."""
-        with contextlib.suppress(BlindSRError):
+        with contextlib.suppress(BlindSRError):  # they are a convenience, no result
             write_whole(self._file, lambda part: part.write_text(json.dumps(self._seconds, indent=1)))
 
 

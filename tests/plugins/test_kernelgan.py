@@ -1,4 +1,4 @@
-"""KernelGAN against references written here with torch's own modules, scipy and closed forms."""
+"""KernelGAN, compared with references that are written here with torch's modules, scipy and closed forms."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TAPS = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256  # the cubic with a = 
 
 
 class Run:
-    """A run context that remembers what it is told."""
+    """A run context that records warnings, curves and progress."""
 
     device = "cpu"
 
@@ -73,7 +73,7 @@ def six_layers(filters, x):
 
 
 def plain_discriminator(fast):
-    """The paper's network of torch's modules, with the parameters of `fast`, and random biases in front of batch norm."""
+    """The paper's network built from torch's modules, with the parameters of `fast`, and random biases before batch norm."""
     layers = [nn.Conv2d(3, 64, 7)]
     for _ in range(HIDDEN_LAYERS):
         layers += [nn.Conv2d(64, 64, 1), nn.BatchNorm2d(64), nn.ReLU()]
@@ -114,7 +114,7 @@ def test_collapsed_generator_equals_its_six_layers():
 
 
 def test_generator_kernel_is_an_sr_kernel_of_the_project():
-    """Applied as the core applies kernels, it gives the generator's output."""
+    """`downscale` with the generator's kernel gives the generator's output."""
     generator = LinearGenerator(torch.Generator().manual_seed(1), dtype=torch.float64)
     image = np.random.default_rng(0).random((64, 64, 3))
     kernel = generator.kernel().detach()
@@ -158,14 +158,14 @@ def test_discriminator_equals_torch_modules():
 
 
 def test_an_iteration_equals_plain_training():
-    """The gradients that both optimisers got, against autograd through the six layers and torch's modules."""
+    """The gradients of both optimisers, compared with autograd through the six layers and torch's modules."""
     torch.manual_seed(4)
     image = torch.rand(3, 90, 80) * 2 - 1
     noise = torch.randn(2, 3, 26, 26)
     game = Game(image, torch.Generator().manual_seed(0), "cpu", 2e-3)
-    for _ in range(60):  # at first the generator's output is next to nothing
+    for _ in range(60):  # at first the generator's output is almost zero
         game.play([6, 2], [20, 40], *noise)
-    game.schedule.weight = 5e-4  # as it is later: the discriminator's say is not drowned, and all losses on the kernel are on
+    game.schedule.weight = 5e-4  # as later in training: the discriminator's loss matters, and all losses on the kernel are active
     image = image.clone()
     filters = [w.detach().double().requires_grad_() for w in game.generator.filters]
     net, convolutions, _ = plain_discriminator(game.discriminator)
@@ -180,7 +180,7 @@ def test_an_iteration_equals_plain_training():
     bicubic = F.mse_loss(fake, F.conv2d(crop[None], taps, stride=2, padding=3)[..., 3:-3, 3:-3])
     kernel = six_layers(
         filters, torch.eye(169, dtype=torch.float64).view(169, 1, 13, 13)
-    ).flatten()  # the answer to each pixel of a window
+    ).flatten()  # the response to each pixel of a window
     loss = (net(fake) - 1).abs().mean() + 5e-4 * bicubic + KernelLosses(dtype=torch.float64)(kernel, constrain=True)
     gradients = torch.autograd.grad(loss, filters)
     assert generator_loss == pytest.approx(loss.item(), rel=1e-5)
@@ -225,7 +225,7 @@ def test_gradient_map_equals_its_formula(textured):
     expected = convolve2d(expected, np.full((5, 5), 1 / 25), "same")
     expected /= expected.mean()
 
-    # A nearly-mask of the strongest pixels turns on the order of float values: compare where rounding can not decide.
+    # Which pixels are among the strongest can depend on rounding: compare only where it does not.
     error = np.abs(gradient_map(textured) - expected)
 
     assert np.median(error) < 1e-4 * expected.max()
@@ -336,7 +336,7 @@ def test_finished_kernel_drops_negligible_values_and_is_aligned():
     assert kernel.shape == (17, 17)  # as the release saves them
     assert kernel.array.sum() == pytest.approx(1, abs=1e-9)
     np.testing.assert_allclose(kernel.misalignment_px, 0, atol=1e-3)
-    expected = ndimage.shift(np.pad(kept / kept.sum(), 2), 0.5)  # from the middle of the array to where it belongs
+    expected = ndimage.shift(np.pad(kept / kept.sum(), 2), 0.5)  # from the centre of the array to the aligned position
     np.testing.assert_allclose(kernel.array, expected, atol=1e-3)
 
 
@@ -347,7 +347,7 @@ def test_no_kernel_is_an_error(raw):
 
 
 def test_noise_piles_up_in_the_image():
-    """A quirk of the release, kept: without it kernels come out worse."""
+    """A peculiarity of the release that is kept, because kernels are worse without it."""
     image = torch.zeros(3, 80, 80)
     noise = torch.ones(3, 26, 26)
     game = Game(image, torch.Generator().manual_seed(0), "cpu", 2e-4)

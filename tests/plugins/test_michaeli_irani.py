@@ -1,4 +1,4 @@
-"""Michaeli and Irani's method against closed forms, brute force, and literal evaluations of its sums."""
+"""Michaeli and Irani's method, compared with closed forms, brute force, and direct evaluations of its sums."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from blindsr.imaging.reader import read_image
 
 
 class Run:
-    """A run context that remembers what it is told."""
+    """A run context that records warnings, curves and progress."""
 
     device = "cpu"
 
@@ -48,10 +48,10 @@ def _one_thread():
 
 
 def with_its_own_reduction(kernel, side=180, seed=0):
-    """Overlapping rectangles of random grays, and beside them the same picture, downscaled by the kernel (as often as there is room).
+    """Overlapping rectangles of random grays, and beside them the same picture downscaled by the kernel, repeatedly while there is room.
 
-    So when the kernel downscales this image, what becomes of the large picture is the small one, to the last digit: a
-    part of the image truly recurs at a coarser scale, and under this kernel alone.
+    When the kernel downscales this image, the large picture becomes exactly the small one. So a part of the image recurs at a
+    coarser scale under this kernel, and under no other.
     """
     rng = np.random.default_rng(seed)
     large = np.full((side, side), 0.5)
@@ -78,14 +78,14 @@ def texture():
 
 @pytest.fixture(scope="module")
 def similar():
-    """A kernel, and an image that is similar to itself under it."""
+    """A kernel, and an image that is self-similar under it."""
     kernel = gaussian(np.array([[2.0, 0.8], [0.8, 1.2]]), 13, 2)
     return kernel, with_its_own_reduction(kernel)
 
 
 @pytest.fixture(scope="module")
 def estimated(similar):
-    """What the estimator makes of that image, and what it reports on the way."""
+    """The estimator's result for that image, and its reports."""
     run = Run()
     return MichaeliIrani().estimate(similar[1], 2, run), run
 
@@ -199,7 +199,7 @@ def test_roughness_is_the_sum_of_squared_differences():
 
 
 def test_kernel_fit_equals_a_general_minimiser():
-    """With a right side that the unconstrained solution would follow below zero."""
+    """For a right side whose unconstrained solution has negative values."""
     rng = np.random.default_rng(3)
     parents = rng.normal(0, 1, (60, 9))
     wanted = np.array([-0.2, 0.1, 0.1, 0, 0.8, 0.3, -0.1, 0, 0.1])

@@ -1,4 +1,4 @@
-"""EDSR and RCAN: the published layouts, the networks against their equations, the "+", tiles, and what is refused."""
+"""EDSR and RCAN: the published layouts, the networks compared with their equations, the "+", tiles, and refused files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ State = dict[str, torch.Tensor]
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """On small tensors, threads that compete for a busy machine's cores cost far more than they give."""
+    """One thread: on small tensors, more threads are slower, most of all on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -43,7 +43,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class Run:
-    """A run context that gathers warnings."""
+    """A run context that records warnings."""
 
     def __init__(self) -> None:
         self.device = "cpu"
@@ -59,7 +59,7 @@ class Run:
         self.warnings.append(text)
 
 
-# The published layouts, spelled out here once more.
+# The published layouts, written out independently.
 
 
 def conv(name: str, channels_in: int, channels_out: int, size: int = 3) -> Shapes:
@@ -94,7 +94,7 @@ def rcan_layout(scale: int, groups: int = 2, blocks: int = 3, channels: int = 8,
 
 
 def weights(layout: Shapes, seed: int = 0, value_range: float = 255) -> State:
-    """Random weights that keep the signal's size, and DIV2K's mean."""
+    """Random weights that preserve the magnitude of the signal, and the mean of DIV2K."""
     generator = torch.Generator().manual_seed(seed)
     state = {
         name: torch.randn(shape, generator=generator) / max(1, int(np.prod(shape[1:]))) ** 0.5 for name, shape in layout.items()
@@ -121,7 +121,7 @@ def fitted(method: Any, scale: int, lr: np.ndarray, run: Run | None = None) -> N
     return upscaler
 
 
-# The networks' equations, with nothing but convolutions.
+# The networks' equations, with convolutions only.
 
 
 class Equations:
@@ -215,7 +215,7 @@ def test_edsr_computes_its_equations(tmp_path: Path, scale: int) -> None:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_rcan_computes_its_equations(tmp_path: Path, scale: int) -> None:
     state, lr = weights(rcan_layout(scale, groups=2, blocks=3), scale), picture(12, 11)
-    # Without this, random gates of means near zero are all about a half, and a wrong one would not show.
+    # Without this, all random gates are about 0.5, and a wrong one would not be noticed.
     state = {name: 3 * tensor if "conv_du" in name else tensor for name, tensor in state.items()}
     path = saved(tmp_path / "RCAN_BIX2.pt", state)
     sr = fitted(RCAN(checkpoint=path, self_ensemble=False), scale, lr)(lr)
@@ -238,7 +238,7 @@ def test_a_network_for_images_in_0_to_1_is_told_by_its_mean(tmp_path: Path) -> N
 
 
 def basicsr(state: State, blocks: int) -> State:
-    """The same weights by BasicSR's names, which keeps the mean out of the file."""
+    """The same weights with the names of BasicSR, which does not store the mean."""
     last = max(int(name.split(".")[1]) for name in state if name.startswith("body."))
     result = {}
     for name, tensor in state.items():
@@ -381,7 +381,7 @@ def test_rcan_sees_the_whole_image_while_it_can(tmp_path: Path, monkeypatch: pyt
 
 def test_a_step_of_a_pipeline(tmp_path: Path) -> None:
     state = weights(edsr_layout(2, blocks=1))
-    # The blocks and the tail add nothing but the mean: a flat image of that colour.
+    # The blocks and the tail add only the mean, so the result is a flat image of that colour.
     state = {name: tensor if "mean" in name else torch.zeros_like(tensor) for name, tensor in state.items()}
     method = EDSR.model_validate(
         {"checkpoint": saved(tmp_path / "edsr.pt", state).name, "self_ensemble": True}, context={"base": tmp_path}
@@ -392,11 +392,11 @@ def test_a_step_of_a_pipeline(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outcome.arrays["sr"], np.broadcast_to(np.uint8([114, 111, 103]), (14, 18, 3)))
 
 
-# What is refused.
+# Files that are refused.
 
 
 class Code:
-    """Writes a file when it is unpickled without care."""
+    """Writes a file when it is unpickled by an unsafe reader."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -490,7 +490,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, method: Any, legacy: bo
     ran = tmp_path / "ran"
     path = saved(tmp_path / "net.pt", {"weights": Code(ran)}, _use_new_zipfile_serialization=not legacy)
     pickle.loads(pickle.dumps(Code(ran)))
-    assert ran.exists()  # it would run
+    assert ran.exists()  # an unsafe reader would run it
     ran.unlink()
     assert re.match(r"is refused: to load it would run Python code \((\w+\.)?exec\)", refusal(method, path))
     assert not ran.exists()
@@ -542,7 +542,7 @@ def test_the_declaration_loads_nothing_heavy() -> None:
 
 @pytest.fixture(scope="module")
 def spandrel() -> Any:
-    """The package, if it is here with a torchvision that fits: one of another torch fails with a RuntimeError."""
+    """The package, if it is installed with a matching torchvision: one for another torch fails with a RuntimeError."""
     try:
         import spandrel
         import torchvision
@@ -554,7 +554,7 @@ def spandrel() -> Any:
 
 @pytest.mark.parametrize("missing", ["spandrel", "torchvision"])
 def test_a_missing_spandrel_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    if missing == "torchvision":  # as a spandrel without it, or with that of another torch, fails
+    if missing == "torchvision":  # as spandrel fails without torchvision, or with one for another torch
         package = tmp_path / "spandrel.py"
         package.write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
         monkeypatch.syspath_prepend(tmp_path)

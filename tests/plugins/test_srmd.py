@@ -38,7 +38,7 @@ def _context() -> Context:
 
 def _super_resolved(component: SRMD, lr: np.ndarray, kernel: Kernel) -> np.ndarray:
     pixels = to_float(lr)
-    pixels.flags.writeable = False  # as the core gives it
+    pixels.flags.writeable = False  # as the core passes it
     return upscale(component.fit(pixels, kernel, _context()), pixels, kernel.scale)
 
 
@@ -159,7 +159,7 @@ def test_a_cut_checkpoint_a_missing_and_a_wrong_pca_get_a_line(tmp_path: Path) -
     with pytest.raises(ValidationError, match=r"pca\n  no such file: .*srmd_pca_matlab\.mat"):
         SRMD(checkpoint=weights)
     _pca(tmp_path, (15, 100))
-    assert SRMD(checkpoint=weights).pca == pca  # a parameter as if it had been given: it is part of the step's key
+    assert SRMD(checkpoint=weights).pca == pca  # as if the parameter had been given, so that it is part of the step's key
     with pytest.raises(BlindSRError, match=r"'P' has shape \(15, 100\); expected \(15, 225\)"):
         load_published(weights, pca, 2)
     _pca(tmp_path)

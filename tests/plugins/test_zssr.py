@@ -1,4 +1,4 @@
-"""ZSSR: its training pairs, its network's reach, its back-projection, and what it gains."""
+"""ZSSR: the training pairs, the receptive field, the back-projection, and the gain in PSNR."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the images o
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """On small tensors, threads that compete for a busy machine's cores cost far more than they give."""
+    """One thread: on small tensors, more threads are slower, most of all on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -63,7 +63,7 @@ def gaussian(scale: int, *, along: float = 2.0, across: float = 0.9, angle: floa
 
 
 def skewed(scale: int) -> Kernel:
-    """A kernel without any symmetry."""
+    """A kernel without symmetries."""
     array = gaussian(scale).array * np.random.default_rng(3).uniform(0.75, 1.25, (11, 11))
     return Kernel(array / array.sum(), scale)
 
@@ -124,7 +124,7 @@ def test_the_kernels_symmetries() -> None:
     assert len(symmetries_of(Kernel.bicubic(2))) == 8
     assert len(symmetries_of(Kernel.bicubic(3))) == 8
     assert len(symmetries_of(Kernel.bicubic(4))) == 8
-    # The odd array of an even scale cannot hold the aligned Gaussian evenly: a support of 41 makes the cut-off negligible.
+    # For an even scale the aligned Gaussian is not centred in its odd array; with a size of 41 the cut-off is negligible.
     assert set(symmetries_of(gaussian(2, size=41))) == {IDENTITY, half_turn}
     assert len(symmetries_of(gaussian(2, size=41, angle=0))) == 4
     assert symmetries_of(skewed(2)) == (IDENTITY,)
@@ -174,7 +174,7 @@ def test_noise_lies_on_the_sons_own_pixels(scale: int) -> None:
     flat = np.full((64, 64, 3), 0.5, np.float32)
     pair, rng = pairs.Pair(flat, gaussian(scale), 0.1), np.random.default_rng(0)
     crops = np.stack([pair.crop(rng).numpy()[..., :3] - 0.5 for _ in range(200)])
-    # Interpolated white noise: weaker than the noise itself, and alike in neighbours.
+    # Interpolated white noise is weaker than the noise itself, and correlated between neighbours.
     reference = bicubic(np.random.default_rng(1).normal(0, 0.1, (400, 400)), scale=scale)
     assert crops.std() == pytest.approx(reference.std(), rel=0.03)
     correlation = np.mean(crops[:, 1:] * crops[:, :-1]) / crops.var()
@@ -187,7 +187,7 @@ def test_orthogonalisation_levels_the_singular_values() -> None:
     result = optimizer.orthogonalized(1e-4 * matrices)
     assert float(torch.linalg.svdvals(result).min()) > 0.6
     assert float(torch.linalg.svdvals(result).max()) < 1.3
-    # The singular vectors stay: it is u v^T up to those values.
+    # The singular vectors are unchanged: the result is u v^T up to those values.
     assert float(((u @ v) * result).sum() / (result.norm() * (u @ v).norm())) > 0.97
 
 
@@ -198,7 +198,7 @@ def test_fathers_of_an_unsymmetric_kernel_are_neither_flipped_nor_turned() -> No
     drawn = [fathers.draw(rng) for _ in range(60)]
     middles = [father[len(father) // 4 : -len(father) // 4] for father in drawn]
     slopes = [float(np.median(np.diff(middle.mean((0, 2))))) for middle in middles]
-    # A crop at the image's border shows it mirrored; nothing else may fall from left to right.
+    # A crop at the border is mirrored there; all other crops rise from left to right.
     assert np.mean(np.array(slopes) > 0) > 0.7
     free = augmentation.Fathers([ramp], SYMMETRIES)
     slopes = [float(np.median(np.diff(free.draw(rng).mean((0, 2))))) for _ in range(60)]
@@ -239,7 +239,7 @@ def test_x4_trains_with_the_x2_kernel_first(monkeypatch: pytest.MonkeyPatch, aug
     orders = [scale for scale, _ in trained]
     assert orders == sorted(orders)
     assert set(orders) == ({2, 4} if x4 == "gradual" else {2})
-    if augment and x4 == "gradual":  # the x2 result has joined the fathers
+    if augment and x4 == "gradual":  # the x2 result is one of the fathers
         assert max(side for scale, side in trained if scale == 4) > max(side for scale, side in trained if scale == 2)
     assert isinstance(upscaler, ZSSRUpscaler)
     assert upscaler.kernels == ((kernel,) if x4 == "gradual" else (kernel.half, kernel))

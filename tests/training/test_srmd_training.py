@@ -69,7 +69,7 @@ def test_the_basis_gives_back_its_own_components() -> None:
     assert (np.diff(coefficients.std(axis=0)) <= 1e-9).all()
     scale = (basis.basis.reshape(15, -1) ** 2).sum(1)
     rebuilt = basis.mean + np.tensordot(coefficients / scale, basis.basis, axes=1)
-    assert np.linalg.norm(rebuilt - kernels) < 0.25 * np.linalg.norm(kernels)  # what is left is the kernels' noise
+    assert np.linalg.norm(rebuilt - kernels) < 0.25 * np.linalg.norm(kernels)  # the remainder is the kernels' noise
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_the_command_trains_logs_and_writes_a_network_that_loads(photographs: Pa
     assert done.exit_code == 0, done.output
     lines = [json.loads(line) for line in (tmp_path / "t/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
-    assert lines[-1]["bicubic_db"] > lines[-1]["psnr_db"] > 20  # two steps: near where it starts, at bicubic interpolation
+    assert lines[-1]["bicubic_db"] > lines[-1]["psnr_db"] > 20  # after two steps it is still near its start, bicubic interpolation
     model = load_own(tmp_path / "t/x2.safetensors")
     assert model.network.scale == 2
     # A network of another scale starts from it: all layers between the first and the last are the same.

@@ -8,38 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from blindsr.execution.resources import Resources, visible_gpus
 
 if TYPE_CHECKING:
     from blindsr.components.registry import Registry
-    from blindsr.execution.resources import Resources
+    from blindsr.execution.events import Listener
     from blindsr.execution.signals import Interrupts
     from blindsr.execution.tasks import Task
     from blindsr.pipeline.outcome import Failure, Outcome
     from blindsr.pipeline.plan import Plan
 
 
-class TaskError(Exception):
-    """A task gave nothing, through no fault of its own code."""
+class Lost(NamedTuple):
+    """Why a task gave nothing: it was stopped as it ran too long, its worker ended before it did, or no worker was left for it."""
 
-
-class StepTimeoutError(TaskError):
-    """A task ran for longer than it may, and was stopped."""
-
-
-class WorkerDiedError(TaskError):
-    """The worker of a task ended before the task did: killed, out of memory, or crashed."""
-
-
-class NoWorkerError(TaskError):
-    """No worker was left to take the task, which was not begun."""
+    why: Literal["timeout", "worker died", "no worker"]
+    how: str = ""
 
 
 @dataclass
 class Update:
     """What happened since the last poll: tasks that ended, by key, and how far others are (done, total)."""
 
-    ended: dict[str, Outcome | Failure | TaskError] = field(default_factory=dict)
+    ended: dict[str, Outcome | Failure | Lost] = field(default_factory=dict)
     progress: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -53,59 +46,59 @@ class Executor(Protocol):
 
     def submit(self, key: str, task: Task) -> None:
         """Start a task. There must be fewer running than there are workers."""
-        ...
 
     def poll(self, seconds: float) -> Update:
-        """Wait until something happens, at most so long, and say what did.
-
-        Raises
-        ------
-        BlindSRError
-            If no task can be run any more.
-        """
+        """Wait until something happens, at most so long, and say what did; a `BlindSRError` if no task can be run any more."""
         ...
 
     def close(self, *, now: bool = False) -> None:
         """Release the workers; `now` stops what they are doing."""
-        ...
+
+
+class InProcessExecutor:
+    """Computes each task in this process as it is submitted: for debuggers, and for steps too short to be sent away.
+
+    Meanwhile `progress` is called with (key, done, total), and signals take effect at once.
+    """
+
+    workers = 1
+
+    def __init__(self, threads: int, progress: Callable[[str, int, int], None], interrupts: Interrupts) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self._progress = progress
+        self._interrupts = interrupts
+        self._update = Update()
+
+    def submit(self, key: str, task: Task) -> None:
+        from blindsr.execution.perform import attempt
+
+        with self._interrupts.at_once():
+            self._update.ended[key] = attempt(task, lambda done, total: self._progress(key, done, total))
+
+    def poll(self, seconds: float) -> Update:
+        update, self._update = self._update, Update()
+        return update
+
+    def close(self, *, now: bool = False) -> None:
+        pass
 
 
 def open_executor(
-    resources: Resources,
-    plan: Plan,
-    registry: Registry,
-    steps: int,
-    *,
-    interrupts: Interrupts,
-    note: Callable[[str], None],
-    progress: Callable[[str, int, int], None],
+    resources: Resources, plan: Plan, registry: Registry, steps: int, listener: Listener, interrupts: Interrupts
 ) -> Executor:
-    """The executor for that many steps of a plan.
-
-    Parameters
-    ----------
-    note
-        Is called with what the user should know about workers.
-    progress
-        Is called with (key, done, total) while a task runs in this process, which cannot be polled.
-
-    Raises
-    ------
-    BlindSRError
-        If a cluster cannot be reached, or lacks something.
-    """
+    """The executor for that many steps of a plan; a `BlindSRError` if a cluster cannot be reached, or lacks something."""
     if resources.dask:
         from blindsr.execution.executors.dask import DaskExecutor, requirements
 
         needs = requirements(plan, registry)
         with interrupts.at_once():
-            return DaskExecutor(resources.dask, needs, interrupts, threads=resources.threads, timeout=resources.timeout, note=note)
+            return DaskExecutor(resources.dask, needs, interrupts, listener.note, resources.threads, resources.timeout)
     workers = resources.workers_for(steps)
     if not workers:
-        from blindsr.execution.executors.in_process import InProcessExecutor
-
-        return InProcessExecutor(resources.threads, progress, interrupts)
-    from blindsr.execution.executors.processes import ProcessExecutor, visible_gpus
+        return InProcessExecutor(resources.threads, lambda key, *done: listener.progress(plan.steps[key], *done), interrupts)
+    from blindsr.execution.executors.processes import ProcessExecutor
 
     gpus = visible_gpus() if resources.device == "cuda" else []
     return ProcessExecutor(workers, threads=resources.threads, timeout=resources.timeout, gpus=gpus)

@@ -9,19 +9,19 @@ import logging
 import pickle
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from blindsr import __version__
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError, described
-from blindsr.execution.executors import NoWorkerError, StepTimeoutError, TaskError, Update, WorkerDiedError
+from blindsr.execution.executors import Lost, Update
 from blindsr.execution.perform import attempt
-from blindsr.execution.resources import resolve_device
 from blindsr.execution.signals import Interrupts
 from blindsr.execution.tasks import Task
 from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
@@ -31,11 +31,10 @@ CONNECT_SECONDS = 15
 LOOK_EVERY_SECONDS = 0.5
 Requirements = Mapping[str, tuple[str, str]]
 """Modules that a worker must be able to import, and the distribution and version that each must be of."""
-Ended = Outcome | Failure | TaskError
+Ended = Outcome | Failure | Lost
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Running:
+class _Running(NamedTuple):
     key: str
     worker: str
     remote: Any
@@ -43,41 +42,18 @@ class _Running:
 
 
 class DaskExecutor:
-    """One task at a time for each worker of a Dask cluster, which keep the threads that they have.
+    """One task at a time for each worker of a Dask cluster, which keep the threads that they have; torch uses `threads` of them.
 
-    A worker that is lost takes only its own task with it; one that joins is used from then on, if it has what the plan needs.
-
-    Parameters
-    ----------
-    address
-        Of the scheduler, such as ``tcp://host:8786``; or of a file that it wrote (its option ``--scheduler-file``).
-    needs
-        What each worker must have.
-    interrupts
-        Signals take effect at once where this waits for the cluster.
-    threads
-        Of torch, for each task.
-    timeout
-        Seconds that a task may take; None: any. The worker that exceeds it is restarted by its nanny.
-    note
-        Is called with what is to be said of workers that cannot be used.
-
-    Raises
-    ------
-    BlindSRError
-        If there is no scheduler at the address, it has no workers, or one of them lacks something.
+    A worker that is lost takes only its own task with it; one that joins is used from then on, if it has what `needs` lists.
+    A worker that exceeds `timeout` seconds is restarted by its nanny. `note` is called with what is to be said of workers that
+    cannot be used. The address is the scheduler's, or that of a file that it wrote (its option ``--scheduler-file``); a
+    `BlindSRError` if no scheduler is there, it has no workers, or one of them lacks something.
     """
 
     def __init__(
-        self,
-        address: str,
-        needs: Requirements,
-        interrupts: Interrupts,
-        *,
-        threads: int,
-        timeout: float | None,
-        note: Callable[[str], None],
-    ) -> None:
+        self, address: str, needs: Requirements, interrupts: Interrupts, note: Callable[[str], None], threads: int = 1,
+        timeout: float | None = None,
+    ) -> None:  # fmt: skip
         self._interrupts = interrupts
         self._client = _connected(address)
         self._needs = needs
@@ -91,19 +67,15 @@ class DaskExecutor:
         self._looked = 0.0
         try:
             self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+            lacking = self._look()
         except TimeoutError:
-            self._client.close()
-            raise BlindSRError(
-                f"{address}: the Dask cluster has no workers; start some: dask worker {address} --nthreads 1"
-            ) from None
-        lacking = self._look()
+            lacking = [f"{address}: the Dask cluster has no workers; start some: dask worker {address} --nthreads 1"]
         if lacking:
             self._client.close()
             raise BlindSRError(*lacking)
 
     @property
     def workers(self) -> int:
-        """How many tasks could run at a time when this was last polled."""
         return sum(self._fit.values())
 
     def submit(self, key: str, task: Task) -> None:
@@ -113,15 +85,15 @@ class DaskExecutor:
             self._ended[key] = Failure(f"the step cannot be sent to a worker ({described(error)})")
             return
         busy = {running.worker for running in self._running.values()}
-        while worker := next((address for address, fit in self._fit.items() if fit and address not in busy), None):
+        for worker in [address for address, fit in self._fit.items() if fit and address not in busy]:
             try:
                 with self._interrupts.at_once():
                     remote = self._sent(packed, task.inputs, worker)
                 break
             except Exception:  # it was lost just now: the client and the scheduler raise whatever comes of that
-                self._fit.pop(worker, None)
+                del self._fit[worker]
         else:
-            self._ended[key] = NoWorkerError()
+            self._ended[key] = Lost("no worker")
             return
         running = self._running[key] = _Running(key, worker, remote, time.monotonic())
         remote.add_done_callback(lambda done: self._returned.put((running, _outcome(done, worker))))
@@ -147,7 +119,7 @@ class DaskExecutor:
         if self._running.get(running.key) is not running:  # it was given up meanwhile
             return
         del self._running[running.key]
-        if isinstance(ended, WorkerDiedError):
+        if isinstance(ended, Lost):
             self._fit.pop(running.worker, None)  # until it is seen again
         self._ended[running.key] = ended
 
@@ -155,9 +127,9 @@ class DaskExecutor:
         # Arrays go beside the graph, not in it, and to this worker alone: what another one holds would be lost with it.
         # The task goes packed, since the scheduler unpacks the graph and need not have the plugins.
         images = {name: self._client.scatter(image, workers=[worker], hash=False) for name, image in inputs.images().items()}
-        kernels = {"kernel": inputs.kernel, "true": inputs.true}
+        given = {**images, "kernel": inputs.kernel, "true": inputs.true}
         options = {"workers": [worker], "allow_other_workers": False, "pure": False}
-        return self._client.submit(_attempt, packed, {**images, **kernels}, self._threads, **options)
+        return self._client.submit(_attempt, packed, given, self._threads, **options)
 
     def _stop_late(self) -> None:
         """Give up tasks that take too long, and have their workers restarted."""
@@ -165,7 +137,7 @@ class DaskExecutor:
             if not self._timeout or time.monotonic() - running.since <= self._timeout:
                 continue
             self._fit[running.worker] = False  # until it has been restarted
-            self._give_up(running, StepTimeoutError())
+            self._give_up(running, Lost("timeout"))
             try:
                 with self._interrupts.at_once():
                     self._client.restart_workers([running.worker], raise_for_error=False)
@@ -176,8 +148,8 @@ class DaskExecutor:
                     "start workers without --no-nanny where steps can hang"
                 )
 
-    def _give_up(self, running: _Running, error: TaskError) -> None:
-        self._ended[running.key] = error
+    def _give_up(self, running: _Running, lost: Lost) -> None:
+        self._ended[running.key] = lost
         del self._running[running.key]
         running.remote.cancel(force=True)
 
@@ -185,33 +157,21 @@ class DaskExecutor:
         """Take note of workers that came and went, every so often; what new ones lack."""
         if time.monotonic() - self._looked < LOOK_EVERY_SECONDS:
             return []
-        with self._asking():
-            there = set(self._client.scheduler_info(n_workers=-1)["workers"])
-        for address in set(self._fit) - there:
-            del self._fit[address]
-        for running in list(self._running.values()):
-            if running.worker not in there:
-                self._give_up(running, WorkerDiedError(f"Dask worker {running.worker}: it was lost"))
-        new = sorted(there - set(self._fit))
-        with self._asking():
-            found = self._client.run(_lacking, dict(self._needs), workers=new, on_error="return") if new else {}
-        lacking = []
-        for address, missing in found.items():
-            if isinstance(missing, Exception):  # gone again
-                continue
-            self._fit[address] = not missing
-            if missing:
-                lacking.append(f"Dask worker {address}: {'; '.join(missing)}; install the same there as here")
-        self._looked = time.monotonic()
-        return lacking
-
-    @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
         try:
             with self._interrupts.at_once():
-                yield
+                there = set(self._client.scheduler_info(n_workers=-1)["workers"])
+                new = sorted(there - set(self._fit))
+                answers = self._client.run(_lacking, dict(self._needs), workers=new, on_error="return") if new else {}
         except (KeyError, OSError, TimeoutError, RuntimeError):  # the client raises whatever comes of a scheduler that is gone
             raise BlindSRError("the Dask scheduler is gone; start it again, then run the same command to go on") from None
+        self._looked = time.monotonic()
+        self._fit = {address: fit for address, fit in self._fit.items() if address in there}
+        for running in list(self._running.values()):
+            if running.worker not in there:
+                self._give_up(running, Lost("worker died", f"Dask worker {running.worker}: it was lost"))
+        found = {address: missing for address, missing in answers.items() if not isinstance(missing, Exception)}  # else gone again
+        self._fit |= {address: not missing for address, missing in found.items()}
+        return [f"Dask worker {at}: {'; '.join(lacks)}; install the same there as here" for at, lacks in found.items() if lacks]
 
 
 def requirements(plan: Plan, registry: Registry) -> Requirements:
@@ -228,32 +188,30 @@ def _outcome(remote: Any, worker: str) -> Ended:
         try:
             outcome: Outcome | Failure = remote.result()
         except Exception as error:
-            reason = described(error).splitlines()[0]
-            return Failure(f"the outcome cannot be sent back from its worker ({reason})")
+            return Failure(f"the outcome cannot be sent back from its worker ({described(error).splitlines()[0]})")
         return outcome
     reason = str(remote.exception()).splitlines()[0] if remote.status == "error" else "it was lost"
-    return WorkerDiedError(f"Dask worker {worker}: {reason}")
+    return Lost("worker died", f"Dask worker {worker}: {reason}")
 
 
 def _connected(address: str) -> Any:
     try:
-        from distributed import Client, Security
+        distributed: Any = import_module("distributed")
     except ImportError:
         raise BlindSRError("a Dask cluster needs the package distributed: install blindsr[dask]") from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # that a scheduler is gone is said here
-    make: Any = Client
-    security: Any = Security
-    place = address if "://" in address else _noted_in(Path(address))
+    place = address if "://" in address else _address_in(Path(address))
     try:
-        if place.startswith(("tls://", "wss://")) and not security().get_connection_args("client").get("ssl_context"):
+        secure = place.startswith(("tls://", "wss://"))
+        if secure and not distributed.Security().get_connection_args("client").get("ssl_context"):
             raise BlindSRError(f"`dask` {address}: needs certificates, and Dask's configuration names none (docs/clusters.md: TLS)")
-        return make(place, timeout=CONNECT_SECONDS, set_as_default=False)
+        return distributed.Client(place, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BlindSRError(f"`dask` {address}: no Dask scheduler answers there ({reason})") from None
 
 
-def _noted_in(file: Path) -> str:
+def _address_in(file: Path) -> str:
     """The address that a scheduler wrote into its file."""
     try:
         return str(json.loads(file.read_bytes())["address"])
@@ -264,24 +222,17 @@ def _noted_in(file: Path) -> str:
 
 
 def _attempt(packed: bytes, inputs: Mapping[str, Any], threads: int) -> Outcome | Failure:
-    """On the worker: compute the task, with the device that there is."""
+    """On the worker: compute the task."""
     import torch
 
     task: Task = pickle.loads(packed)  # noqa: S301 - sent by the run itself, as all that Dask sends
     torch.set_num_threads(threads)
     given: dict[str, Any] = {name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in inputs.items()}
-    try:
-        device = resolve_device(task.device)
-    except BlindSRError as error:
-        return Failure(str(error))
-    return attempt(dataclasses.replace(task, inputs=StepInputs(**given), device=device))
+    return attempt(dataclasses.replace(task, inputs=StepInputs(**given)))
 
 
 def _lacking(needs: Requirements) -> list[str]:
     """On the worker: what it needs and does not have."""
-    from importlib import import_module
-    from importlib.metadata import PackageNotFoundError, version
-
     missing = []
     for module, (distribution, wanted) in needs.items():
         try:

@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from multiprocessing import connection, parent_process
+from pathlib import Path
 from typing import Any
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -31,7 +31,11 @@ def serve(pipe: connection.Connection, threads: int, gpu: str) -> None:
     if gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _redirect_output()
+    # What plugins print on standard output, from Python or C, goes to standard error, which a parent without a console lacks.
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
+    sys.stdout = sys.stderr
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=pipe.close)  # or what a plugin forks would keep the pipe open
     with contextlib.suppress(EOFError, OSError):  # the parent closed the pipe
@@ -39,42 +43,17 @@ def serve(pipe: connection.Connection, threads: int, gpu: str) -> None:
 
 
 def _serve(pipe: connection.Connection) -> None:
+    from blindsr.errors import described
     from blindsr.execution.perform import attempt  # here, since the time of the first task must not include it
+    from blindsr.pipeline.outcome import Failure
 
     lock = threading.Lock()  # a plugin may report progress from threads of its own
+    due = 0.0
 
     def send(kind: str, content: Any = None) -> None:
         data = pickle.dumps((kind, content), pickle.HIGHEST_PROTOCOL)
         with lock:
             pipe.send_bytes(data)
-
-    send(READY)
-    while True:
-        data = pipe.recv_bytes()
-        ended = _ended(data, send, attempt)
-        try:
-            send(ENDED, ended)
-        except OSError:
-            raise
-        except Exception as error:  # a plugin's kernel of a class of its own, say
-            from blindsr.errors import described
-            from blindsr.pipeline.outcome import Failure
-
-            reason = f"the outcome cannot be sent back from its worker ({described(error)})"
-            send(ENDED, Failure(reason, traceback.format_exc()))
-
-
-def _ended(data: bytes, send: Callable[..., None], attempt: Callable[..., Any]) -> Any:
-    """The `Outcome` or `Failure` of a pickled task."""
-    from blindsr.errors import described
-    from blindsr.pipeline.outcome import Failure
-
-    try:
-        task = pickle.loads(data)  # noqa: S301 - from the parent, through a pipe that nobody else has
-    except Exception as error:
-        return Failure(f"the step cannot be sent to a worker ({described(error)})", traceback.format_exc())
-    send(BEGUN)
-    due = 0.0
 
     def progress(done: int, total: int) -> None:
         nonlocal due
@@ -83,17 +62,27 @@ def _ended(data: bytes, send: Callable[..., None], attempt: Callable[..., Any]) 
             due = now + PROGRESS_SECONDS
             send(PROGRESS, (done, total))
 
-    try:
-        return attempt(task, progress)
-    except KeyboardInterrupt as error:  # raised by a plugin: the worker itself ignores the signal
-        return Failure(described(error), traceback.format_exc())
-
-
-def _redirect_output() -> None:
-    """Have what plugins print on standard output, from Python or C, go to standard error."""
-    sys.stdout = sys.stderr
-    with contextlib.suppress(OSError):
-        os.dup2(2, 1)
+    send(READY)
+    while True:
+        data = pipe.recv_bytes()
+        due = 0.0
+        try:
+            task = pickle.loads(data)  # noqa: S301 - from the parent, through a pipe that nobody else has
+        except Exception as error:
+            send(ENDED, Failure(f"the step cannot be sent to a worker ({described(error)})", traceback.format_exc()))
+            continue
+        send(BEGUN)
+        try:
+            ended = attempt(task, progress)
+        except KeyboardInterrupt as error:  # raised by a plugin: the worker itself ignores the signal
+            ended = Failure(described(error), traceback.format_exc())
+        try:
+            send(ENDED, ended)
+        except OSError:
+            raise
+        except Exception as error:  # a plugin's kernel of a class of its own, say
+            reason = f"the outcome cannot be sent back from its worker ({described(error)})"
+            send(ENDED, Failure(reason, traceback.format_exc()))
 
 
 def _end_with_parent() -> None:

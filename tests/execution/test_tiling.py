@@ -1,0 +1,55 @@
+"""Tiling: the assembled tiles equal the SR image of the whole."""
+
+import numpy as np
+import pytest
+
+from blindsr.errors import BlindSRError
+from blindsr.execution.tiling import tiles, upscale
+from blindsr.imaging.reader import to_depth
+from blindsr.imaging.resize import bicubic
+
+
+class _Bicubic:
+    halo: int | None = 3
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def __call__(self, tile: np.ndarray) -> np.ndarray:
+        self.seen.append(tile.shape)
+        return bicubic(tile, scale=2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (100, 37), (1000, 801)])
+def test_tiles_keep_every_pixel_once(height: int, width: int) -> None:
+    count = np.zeros((height, width), int)
+    for tile in tiles(height, width, side=100, halo=7):
+        count[tile.kept] += 1
+        assert all(seen.start <= kept.start <= kept.stop <= seen.stop for seen, kept in zip(tile.seen, tile.kept, strict=True))
+    assert (count == 1).all()
+
+
+def test_tiled_equals_whole() -> None:
+    lr = np.random.default_rng(0).random((901, 700, 3)).astype(np.float32)
+    upscaler = _Bicubic()
+    assert np.array_equal(upscale(upscaler, lr, 2, np.uint16), to_depth(bicubic(lr, scale=2), np.uint16))
+    assert max(max(shape) for shape in upscaler.seen) < 600
+
+
+def test_without_a_halo_the_image_comes_whole() -> None:
+    upscaler = _Bicubic()
+    upscaler.halo = None
+    upscale(upscaler, np.zeros((900, 500, 3), np.float32), 2)
+    assert upscaler.seen == [(900, 500, 3)]
+
+
+@pytest.mark.parametrize(("result", "message"), [(np.zeros((3, 3, 3)), "of shape"), (np.full((20, 20, 3), np.nan), "NaN")])
+def test_what_an_upscaler_must_not_give(result: np.ndarray, message: str) -> None:
+    class Bad:
+        halo: int | None = 0
+
+        def __call__(self, tile: np.ndarray) -> np.ndarray:
+            return result
+
+    with pytest.raises(BlindSRError, match=message):
+        upscale(Bad(), np.zeros((10, 10, 3), np.float32), 2)
