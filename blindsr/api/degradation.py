@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from blindsr import __version__
+from blindsr.api.functions import Pixels
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
 from blindsr.execution.events import Listener
@@ -27,7 +26,6 @@ from blindsr.pipeline.plan import single_step
 from blindsr.pipeline.steps import ImageFile, Step
 
 MANIFEST = "degradation.json"
-Image = NDArray[Any]
 
 
 def degrade_folder(
@@ -84,7 +82,7 @@ def _claim(out: Path, text: str) -> None:
     write_whole(manifest, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _degraded(source: ImageFile, steps: Sequence[Step], multiple: int, listener: Listener) -> tuple[Image, dict[int, Outcome]]:
+def _degraded(source: ImageFile, steps: Sequence[Step], multiple: int, listener: Listener) -> tuple[Pixels, dict[int, Outcome]]:
     """The HR image as it is kept, and what each scale's step makes of it."""
     hr = crop_to_multiple(source.read().pixels, multiple)
     if not hr.size:
@@ -97,7 +95,7 @@ def _degraded(source: ImageFile, steps: Sequence[Step], multiple: int, listener:
     return hr, made
 
 
-def _write(out: Path, number: int, hr: Image, made: Mapping[int, Outcome]) -> None:
+def _write(out: Path, number: int, hr: Pixels, made: Mapping[int, Outcome]) -> None:
     """The files of an image; the LR images last, since a set has the images that it has LR images of."""
     write_png(out / "gt" / f"img_{number}_gt.png", hr)
     for scale, outcome in made.items():

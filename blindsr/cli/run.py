@@ -53,7 +53,7 @@ def run(
     The table comes last; images and result.h5 lie in the folder that it names.
     """
     from blindsr.api.running import plan_run
-    from blindsr.cli.app import console_of
+    from blindsr.cli.app import console_of, with_options
     from blindsr.execution.resources import Resources
     from blindsr.execution.runner import run_plan
     from blindsr.report import forecast
@@ -68,7 +68,7 @@ def run(
         say(f"note: {remark}", err=True)
     if dry_run:
         lines = forecast.forecast(plan.steps.values(), folder.steps.keys(), folder.timings())
-        say(forecast.to_text(plan, lines, resources))
+        say(with_options(ctx.command, forecast.forecast_text(plan, lines, resources)))
         return
     try:
         with console_of(ctx) as listener:

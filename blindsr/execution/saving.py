@@ -13,7 +13,7 @@ from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import Step
 from blindsr.storage.step_store import Done, StepStore
 
-THREADS = 4
+SAVING_THREADS = 4
 """HDF5 writes one file at a time; compressing PNG and waiting for the disk go on beside it."""
 MAX_WAITING = 8
 """Outcomes that may wait for the disk: they lie in memory."""
@@ -51,7 +51,7 @@ class StepSaver:
 
     def __init__(self, save: Callable[[Step, Outcome], None]) -> None:
         self._save = save
-        self._threads = ThreadPoolExecutor(THREADS, "blindsr-save")
+        self._threads = ThreadPoolExecutor(SAVING_THREADS, "blindsr-save")
         self._saving: dict[Future[None], tuple[Step, Outcome | Failure]] = {}
 
     def __len__(self) -> int:

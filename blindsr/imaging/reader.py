@@ -19,7 +19,7 @@ Image: TypeAlias = NDArray[np.float32]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
+DECODED_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 GRAY_NOTE = "grayscale: repeated in the three channels"
 ALPHA_NOTE = "its transparency is dropped"
 DEEP_PROFILE_NOTE = "its colour profile is not applied to more than 8 bits"
@@ -62,7 +62,7 @@ def read_image(path: str | Path) -> Picture:
             notes: list[str] = []
             pixels = _deep_tiff(data, notes) if data[:4] in TIFF_MAGIC else None
             if pixels is None:
-                with Image.open(io.BytesIO(data), formats=FORMATS) as file:
+                with Image.open(io.BytesIO(data), formats=DECODED_FORMATS) as file:
                     pixels = _read_other(file, data, notes)
             return Picture(pixels, notes)
     except UnidentifiedImageError:

@@ -36,7 +36,7 @@ def forecast(steps: Iterable[Step], done: Set[str], timings: Timings) -> list[Fo
     return list(found.values())
 
 
-def to_text(plan: Plan, lines: Sequence[Forecast], resources: Resources) -> str:
+def forecast_text(plan: Plan, lines: Sequence[Forecast], resources: Resources) -> str:
     """A forecast for people to read."""
     pipeline = plan.pipeline
     counts = (("images", plan.items), ("methods", pipeline.methods), ("seeds", pipeline.seeds), ("rows", plan.rows))
@@ -55,7 +55,7 @@ def _verdict(left: Sequence[Forecast], resources: Resources) -> str:
         return "nothing to compute"
     unknown = [line.label for line in left if line.seconds is None]
     if len(unknown) == len(left):
-        return "no such steps were timed here yet; run a few first: --limit 1"
+        return "no such steps were timed here yet; run a few first: `limit` 1"
     seconds = sum(line.to_do * line.seconds for line in left if line.seconds is not None)
     but = f", and what is not timed yet: {', '.join(dict.fromkeys(unknown))}" if unknown else ""
     if resources.dask:
