@@ -101,7 +101,9 @@ def test_a_plugin_may_fork(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_plugin_may_write_to_standard_error_where_there_is_none(folder: Path) -> None:
     script = f"from test_faults import _run, Path; import sys; sys.exit(len(_run(Path({str(folder)!r}), 'speak', 1)[0].failures))"
-    assert subprocess.run([sys.executable, "-c", script], preexec_fn=lambda: os.close(2), check=False).returncode == 0
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, preexec_fn=lambda: os.close(2), check=False, env=environment).returncode == 0
 
 
 @pytest.mark.slow
