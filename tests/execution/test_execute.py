@@ -206,12 +206,18 @@ def test_the_device_of_a_run_is_the_one_that_auto_meant(folder: Path) -> None:
         assert result.file["provenance"].attrs["device"].decode() == resolve_device("auto")
 
 
+def _script(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "script.py"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, env=environment)
+
+
 @pytest.mark.slow
 def test_a_script_needs_no_guard(folder: Path) -> None:
     """Worker processes do not import the main module, which would start another run."""
     write(folder)
     (folder / "script.py").write_text(SCRIPT)
-    done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = _script(folder)
     assert (done.returncode, done.stdout) == (0, "12 steps computed, 0 failed\n"), done.stderr
 
 
@@ -219,7 +225,7 @@ def test_a_script_needs_no_guard(folder: Path) -> None:
 def test_a_component_of_a_script_fails_with_the_remedy(folder: Path) -> None:
     write(folder, QUICK + "  Mine: {kernel: mine, sr: bicubic}\n")
     (folder / "script.py").write_text(MINE + SCRIPT)
-    done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = _script(folder)
     assert done.stdout.startswith("12 steps computed, 6 failed\n"), done.stderr
     assert "'mine' is defined in the script that was started, which workers do not import; define it in a module" in done.stdout
 

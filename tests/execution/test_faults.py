@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from blindsr.execution.perform import perform
 from blindsr.execution.resources import Resources, visible_gpus
 from blindsr.execution.scheduler import Report
 from blindsr.execution.tasks import Task
+from blindsr.imaging.metrics import METRICS
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.outcome import StepInputs
 from blindsr.pipeline.plan import make_plan
@@ -248,7 +250,7 @@ def test_a_failure_names_the_options_of_the_command(folder: Path, monkeypatch: p
 
     write(folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("blindsr.execution.perform.psnr_y", full)
+    monkeypatch.setattr("blindsr.execution.perform.METRICS", {"psnr": replace(METRICS["psnr"], of_images=full)})
     done = CliRunner().invoke(cli, ["run", "quick.yaml", "--workers", "0", "--device", "cpu"], catch_exceptions=False)
     assert "failed: a: score (method Ground truth): out of memory; try --workers 1, or crop the image\n" in done.stderr
 
