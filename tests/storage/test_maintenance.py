@@ -269,7 +269,7 @@ def test_sets_without_an_item_in_common_are_refused(runs: Path, photo: np.ndarra
 def test_a_name_is_that_of_one_folder(runs: Path, name: str) -> None:
     refused = _blindsr(*AGAIN, "--name", name)
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
-    assert f"name: '{name}' cannot be the name of a folder of results" in refused.stderr
+    assert f"--name '{name}' cannot be the name of a folder of results" in refused.stderr
 
 
 @pytest.mark.parametrize("listed", ["[", '{"items": ["a"]}', None])
