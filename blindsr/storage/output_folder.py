@@ -77,7 +77,7 @@ class OutputFolder:
         Runs on parts of one set of images (some items, some seeds) share a folder: the manifest on disk then has the steps of all.
         """
         if name is not None and (name in ("", ".", "..", self.steps.folder.name) or Path(name).name != name):
-            raise BlindSRError(f"`name` '{name}' cannot be the name of a folder of results; use letters and digits, without slashes")
+            raise BlindSRError(f"`name` '{name}' cannot be the name of a folder of results; use letters and digits, no slashes")
         folder = ResultFolder(self.path / file_name(name or f"{plan.pipeline.name}-{plan.dataset.name}-x{plan.pipeline.scale}"))
         manifest = Manifest.of(plan)
         if folder.is_used:
