@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
-from blindsr.api import BlindSRError, write_whole
+from blindsr.api import read_weights, write_whole
 from blindsr_kernelnet.network import KernelNet
 
 FORMAT = "blindsr-kernelnet-1"
@@ -34,17 +32,10 @@ def load(path: Path) -> KernelNet:
     BlindSRError
         If the file is missing, damaged, or something else.
     """
+    weights = read_weights(path)
+    network = KernelNet()
     try:
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("format") != FORMAT:
-                raise BlindSRError(f"{path}: is no network of the kernelnet plugin")
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network = KernelNet()
-        network.load_state_dict(state)
-    except BlindSRError:
-        raise
-    except Exception as error:  # a damaged file makes safetensors and torch raise nearly anything
-        raise BlindSRError(f"{path}: cannot be read as a network ({type(error).__name__}: {error})") from None
-    if not all(torch.isfinite(value).all() for value in state.values()):
-        raise BlindSRError(f"{path}: holds values that are NaN or infinite")
+        network.load_state_dict({name: value.float() for name, value in weights.state.items()})
+    except RuntimeError:
+        raise weights.error("is no network of the kernelnet plugin") from None
     return network.eval()

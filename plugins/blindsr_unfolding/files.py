@@ -1,17 +1,16 @@
-"""The network's files: safetensors in half precision, the network's shape in the header."""
+"""The network's files: safetensors in half precision."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
-from blindsr.api import BlindSRError, write_whole
+from blindsr.api import read_weights, write_whole
 from blindsr_unfolding.network import UnfoldingNet
 
 FORMAT = "blindsr-unfolding-1"
@@ -20,37 +19,25 @@ FORMAT = "blindsr-unfolding-1"
 def save(path: Path, network: UnfoldingNet, about: Mapping[str, Any]) -> None:
     """Write a network, with `about` (plain JSON) in its header."""
     tensors = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()}
-    shape = {
-        "scale": network.scale,
-        "width": network.width,
-        "blocks": network.blocks,
-        "stages": len(network.priors),
-    }
-    metadata = {"format": FORMAT, "shape": json.dumps(shape), "about": json.dumps(dict(about))}
+    metadata = {"format": FORMAT, "about": json.dumps(dict(about))}
     write_whole(path, lambda part: save_file(tensors, part, metadata))
 
 
 def load(path: Path) -> UnfoldingNet:
-    """Read what `save` wrote, in float32.
+    """Read what `save` wrote, in float32; the shape of the network follows from its tensors.
 
     Raises
     ------
     BlindSRError
         If the file is missing, damaged, or something else.
     """
+    weights = read_weights(path)
+    state = {name: value.float() for name, value in weights.state.items()}
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise BlindSRError(f"{path}: is no network of the unfolding plugin")
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        shape = {name: int(value) for name, value in json.loads(metadata["shape"]).items()}
-        network = UnfoldingNet(shape.pop("scale"), **shape)
+        width, pixels = len(state["priors.0.head.weight"]), len(state["priors.0.tail.weight"])
+        blocks = sum(name.startswith("priors.0.blocks.") for name in state) // 4  # two convolutions, with weights and biases
+        network = UnfoldingNet(math.isqrt(pixels // 3), width=width, blocks=blocks, stages=len(state["log_alpha"]))
         network.load_state_dict(state)
-    except BlindSRError:
-        raise
-    except Exception as error:  # a damaged file makes safetensors and torch raise nearly anything
-        raise BlindSRError(f"{path}: cannot be read as a network ({type(error).__name__}: {error})") from None
-    if not all(torch.isfinite(value).all() for value in state.values()):
-        raise BlindSRError(f"{path}: holds values that are NaN or infinite")
+    except (KeyError, RuntimeError):
+        raise weights.error("is no network of the unfolding plugin") from None
     return network.eval()
