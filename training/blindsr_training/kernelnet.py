@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from torch import nn
 from blindsr.api import BlindSRError
 from blindsr_training.kernel_families import FRAME_PX, random_kernel
 from blindsr_training.photographs import Photographs, digest, split
-from blindsr_training.resumable import follow, load_state, save_state
+from blindsr_training.resumable import follow, load_state, save_state, training_command
 
 Gray = NDArray[np.float32]
 Generator = np.random.Generator
@@ -234,24 +235,6 @@ def scores(network: KernelNet, held_out: Mapping[int, Crops], device: str) -> di
     return found
 
 
-@click.command()
-@click.option("--hr", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Folder of HR images.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the training: state, log, network.")
-@click.option("--steps", type=click.IntRange(1), default=300_000, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=32, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--rate", type=float, default=RATE, show_default=True)
-@click.option("--start", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A network to start from.")
-@click.option("--threads", type=click.IntRange(1), help="Of torch on the CPU.")
-@click.option("--every", type=click.IntRange(1), default=500, show_default=True, help="Steps between two scores.")
-def main(**options: Any) -> None:
-    """Train the network for all scales; run it again to go on after a stop."""
-    try:
-        train(**options)
-    except BlindSRError as error:
-        raise click.ClickException(str(error)) from error
-
-
 def train(*, hr: Path, out: Path, steps: int, start: Path | None, threads: int | None, every: int, **options: Any) -> None:
     """Train to the end, logging and saving; the network lands in ``OUT/kernelnet.safetensors``."""
     if threads:
@@ -272,6 +255,13 @@ def train(*, hr: Path, out: Path, steps: int, start: Path | None, threads: int |
     follow(training, losses, steps=steps, every=every, score=lambda: scores(training.average, held_out, device))
     about = {"images": len(trained_on), "steps": training.step, "seconds": round(training.seconds), "device": device}
     save(out / "kernelnet.safetensors", training.average, about | options)
+
+
+@click.command()
+@partial(training_command, batch=32, rate=RATE)
+def main(**options: Any) -> None:
+    """Train the network for all scales; run it again to go on after a stop."""
+    train(**options)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -90,3 +91,29 @@ def follow(
         elif time.perf_counter() - saved > SAVE_EVERY_SECONDS:
             training.save()
             saved = time.perf_counter()
+
+
+def training_command(run: Callable[..., None], *, batch: int, rate: float) -> Callable[..., None]:
+    """`run` with the options that every training has, and one line for an error that a user can cause."""
+
+    @functools.wraps(run)
+    def command(**options: Any) -> None:
+        try:
+            run(**options)
+        except BlindSRError as error:
+            raise click.ClickException(str(error)) from error
+
+    folder, file = (click.Path(path_type=Path, exists=True, file_okay=not only, dir_okay=only) for only in (True, False))
+    for option in (
+        click.option("--every", type=click.IntRange(1), default=500, show_default=True, help="Steps between two scores."),
+        click.option("--threads", type=click.IntRange(1), help="Of torch on the CPU."),
+        click.option("--start", type=file, help="A network to start from."),
+        click.option("--rate", type=float, default=rate, show_default=True),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+        click.option("--batch", type=click.IntRange(1), default=batch, show_default=True),
+        click.option("--steps", type=click.IntRange(1), default=300_000, show_default=True),
+        click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the training: state, log, network."),
+        click.option("--hr", type=folder, required=True, help="Folder of HR images."),
+    ):
+        command = option(command)
+    return command

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from blindsr.imaging.files import sha256
 from blindsr_training.kernels import FRAME, as_tensor, degraded, sample_kernels
 from blindsr_training.optimizer import MUON_RATE, Optimizer, rate_factor
 from blindsr_training.photographs import Photographs, digest, split
-from blindsr_training.resumable import follow, load_state, save_state
+from blindsr_training.resumable import follow, load_state, save_state, training_command
 
 COEFFICIENTS = 15
 BASIS_KERNELS = 20_000
@@ -192,30 +193,6 @@ def _transfer(source: SRMDNet, target: SRMDNet) -> None:
                 raise BlindSRError("the network to start from has other input channels")
 
 
-@click.command()
-@click.option("--hr", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Folder of HR images.")
-@click.option("--scale", type=click.IntRange(2, 4), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the training: state, log, network.")
-@click.option("--steps", type=click.IntRange(1), default=300_000, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=16, show_default=True)
-@click.option("--patch", type=click.IntRange(8), default=32, show_default=True, help="Side of a patch in LR pixels.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--rate", type=float, default=MUON_RATE, show_default=True)
-@click.option(
-    "--start",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A network to start from, of this scale or another.",
-)
-@click.option("--threads", type=click.IntRange(1), help="Of torch on the CPU.")
-@click.option("--every", type=click.IntRange(1), default=500, show_default=True, help="Steps between two scores.")
-def main(**options: Any) -> None:
-    """Train the network of one scale; run it again to go on after a stop."""
-    try:
-        train(**options)
-    except BlindSRError as error:
-        raise click.ClickException(str(error)) from error
-
-
 def train(
     *, hr: Path, scale: int, out: Path, steps: int, batch: int, patch: int, seed: int, rate: float, start: Path | None,
     threads: int | None, every: int,
@@ -236,6 +213,15 @@ def train(
         "seconds": round(training.seconds), "device": device,
     }  # fmt: skip
     save(out / f"x{scale}.safetensors", training.model, about)
+
+
+@click.command()
+@click.option("--scale", type=click.IntRange(2, 4), required=True)
+@click.option("--patch", type=click.IntRange(8), default=32, show_default=True, help="Side of a patch in LR pixels.")
+@partial(training_command, batch=16, rate=MUON_RATE)
+def main(**options: Any) -> None:
+    """Train the network of one scale; run it again to go on after a stop."""
+    train(**options)
 
 
 if __name__ == "__main__":

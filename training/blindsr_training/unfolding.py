@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from blindsr.api import BlindSRError
 from blindsr_training import kernel_families as families
 from blindsr_training.optimizer import MUON_RATE, Optimizer, rate_factor
 from blindsr_training.photographs import Photographs, digest, split
-from blindsr_training.resumable import follow, load_state, save_state
+from blindsr_training.resumable import follow, load_state, save_state, training_command
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
@@ -224,28 +225,6 @@ def _transfer(source: UnfoldingNet, target: UnfoldingNet) -> None:
     target.load_state_dict(same, strict=False)
 
 
-@click.command()
-@click.option("--hr", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Folder of HR images.")
-@click.option("--scale", type=click.IntRange(2, 4), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the training: state, log, network.")
-@click.option("--steps", type=click.IntRange(1), default=300_000, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=8, show_default=True)
-@click.option("--patch", type=click.IntRange(48), default=96, show_default=True, help="Side of a patch in HR pixels.")
-@click.option("--width", type=click.IntRange(8), default=64, show_default=True, help="Channels of the priors.")
-@click.option("--stages", type=click.IntRange(1), default=4, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--rate", type=float, default=MUON_RATE, show_default=True)
-@click.option("--start", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A network to start from.")
-@click.option("--threads", type=click.IntRange(1), help="Of torch on the CPU.")
-@click.option("--every", type=click.IntRange(1), default=500, show_default=True, help="Steps between two scores.")
-def main(**options: Any) -> None:
-    """Train the network of one scale; run it again to go on after a stop."""
-    try:
-        train(**options)
-    except BlindSRError as error:
-        raise click.ClickException(str(error)) from error
-
-
 def train(
     *, hr: Path, scale: int, out: Path, steps: int, start: Path | None, threads: int | None, every: int, **options: Any
 ) -> None:
@@ -264,6 +243,17 @@ def train(
     follow(training, losses, steps=steps, every=every, score=lambda: held_out.scores(training.network, device))
     about = {"images": len(trained_on), "steps": training.step, "seconds": round(training.seconds), "device": device}
     save(out / f"x{scale}.safetensors", training.network, about | options)
+
+
+@click.command()
+@click.option("--scale", type=click.IntRange(2, 4), required=True)
+@click.option("--patch", type=click.IntRange(48), default=96, show_default=True, help="Side of a patch in HR pixels.")
+@click.option("--width", type=click.IntRange(8), default=64, show_default=True, help="Channels of the priors.")
+@click.option("--stages", type=click.IntRange(1), default=4, show_default=True)
+@partial(training_command, batch=8, rate=MUON_RATE)
+def main(**options: Any) -> None:
+    """Train the network of one scale; run it again to go on after a stop."""
+    train(**options)
 
 
 if __name__ == "__main__":
