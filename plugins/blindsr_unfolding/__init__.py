@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
-from blindsr.api import NonBlindSR, hookimpl
+from blindsr.api import InputFile, NonBlindSR, hookimpl
 
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext, Upscaler
@@ -20,29 +20,42 @@ class Unfolding(NonBlindSR):
     """Half-quadratic splitting: a data step solved exactly with the kernel, then a small learned prior, four times over.
 
     In the manner of USRNet (Zhang, Van Gool, Timofte, CVPR 2020). Seconds an image on a CPU. MODEL_CARD.md beside the weights says
-    how they were trained.
+    how they were trained. The published networks of USRNet load too, for any scale.
     """
 
     name: ClassVar[str] = "unfolding"
-    scales: ClassVar[tuple[int, ...]] = (2, 4)
 
+    checkpoint: InputFile | None = None
+    """A published USRNet in place of the plugin's own weights (usrnet.pth, usrnet_tiny.pth, ...). It takes the noise, but no
+    kernel_error: with an estimated kernel, a noise of 3 or more makes it trust the kernel less."""
     noise: float = Field(default=0.0, ge=0, le=50)
     """Standard deviation of the LR image's noise in levels of 255."""
     kernel_error: float = Field(default=0.0, ge=0, le=1)
     """The relative L2 error to expect of the kernel: 0 for an exact one, 0.1 to 0.3 for an estimated one. A larger one makes the
     result softer, and safer."""
 
+    @model_validator(mode="after")
+    def _consistent(self, info: ValidationInfo) -> Unfolding:
+        scale = (info.context or {}).get("scale")
+        if self.checkpoint and self.kernel_error:
+            raise ValueError("a checkpoint of USRNet takes no kernel_error; a noise of 3 or more makes it trust the kernel less")
+        if not self.checkpoint and scale and not weights_file(scale).is_file():
+            raise ValueError(f"has no weights of its own for x{scale}; give a checkpoint of USRNet")
+        return self
+
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return {weights_file(scale): "Apache-2.0"}
+        return {} if self.checkpoint else {weights_file(scale): "Apache-2.0"}
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         """Load the network and tell it the kernel."""
         import torch
 
+        from blindsr_unfolding import usrnet
         from blindsr_unfolding.files import load
         from blindsr_unfolding.upscaler import UnfoldingUpscaler
 
-        network = load(weights_file(kernel.scale)).to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = usrnet.load(self.checkpoint, kernel.scale) if self.checkpoint else load(weights_file(kernel.scale))
+        network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return UnfoldingUpscaler(network, kernel, self.noise / 255, self.kernel_error, run.device)
 
 

@@ -1,0 +1,77 @@
+"""What an image is worth: bicubic interpolation, each estimated kernel, the true kernel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any, NamedTuple
+
+import numpy as np
+from cases import Case
+from ruamel.yaml import YAML
+
+from blindsr.api import BlindSRError, Kernel, bicubic, kernel_errors, psnr_y, to_depth
+from blindsr.api.testing import run_context
+from blindsr.components.registry import Registry
+from blindsr.execution.tiling import upscale
+
+INTERPOLATION, TRUE = "bicubic interpolation", "true kernel"
+
+
+class Named(NamedTuple):
+    """A component, and what the user called it."""
+
+    kind: str
+    text: str
+    component: Any
+
+
+class Row(NamedTuple):
+    """A kernel of an image, and the PSNR that it leads to; NaN for what there is not."""
+
+    part: str
+    condition: str
+    image: str
+    kernel: str
+    error: float = np.nan
+    expected_error: float = np.nan
+    psnr: float = np.nan
+    seconds: float = np.nan
+
+
+def component(kind: str, text: str, scale: int) -> Any:
+    """The component of a name, or of ``{name: {parameter: value}}`` as in a pipeline."""
+    value = YAML(typ="safe", pure=True).load(StringIO(text))
+    name, settings = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
+    if not isinstance(name, str):
+        raise BlindSRError(f"{text}: must be a component, or {{name: {{parameter: value}}}}")
+    return Registry.discover().build(kind, name, settings, scale=scale)
+
+
+def scores(part: str, case: Case, estimators: Sequence[Named], sr: Any, *, device: str, seed: int) -> list[Row]:
+    """The rows of a case; an estimator that refuses the image gets one without numbers."""
+    place = part, case.condition, case.image
+    scale = case.kernel.scale
+    rows = [Row(*place, INTERPOLATION, psnr=_psnr(to_depth(bicubic(case.lr, scale=scale), np.uint8), case))]
+    for estimator in estimators:
+        start = time.perf_counter()
+        try:
+            kernel = estimator.component.estimate(case.lr, scale, run_context(seed=seed, device=device))
+        except BlindSRError:
+            rows.append(Row(*place, estimator.text))
+            continue
+        seconds = time.perf_counter() - start
+        error = kernel_errors(kernel, case.kernel)["kernel_l2"]
+        expected = getattr(kernel, "expected_error", None)
+        psnr = _psnr(_super_resolved(case, kernel, sr, device, seed), case)
+        rows.append(Row(*place, estimator.text, error, np.nan if expected is None else expected, psnr, seconds))
+    return [*rows, Row(*place, TRUE, 0.0, psnr=_psnr(_super_resolved(case, case.kernel, sr, device, seed), case))]
+
+
+def _super_resolved(case: Case, kernel: Kernel, sr: Any, device: str, seed: int) -> Any:
+    return upscale(sr.fit(case.lr, kernel, run_context(seed=seed, device=device)), case.lr, kernel.scale)
+
+
+def _psnr(image: Any, case: Case) -> float:
+    return psnr_y(image, case.hr, shave=case.kernel.scale)
