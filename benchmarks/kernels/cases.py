@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,9 +67,8 @@ class Source:
     def some(self, offset: int = 0) -> dict[str, Pixels]:
         """As many photographs as a condition has, evenly spread."""
         names = list(self.photographs)
-        return {
-            names[n]: self.photographs[names[n]] for n in self._limited([n * len(names) // IMAGES + offset for n in range(IMAGES)])
-        }
+        places = [(n * len(names) // IMAGES + offset) % len(names) for n in range(IMAGES)]
+        return {names[place]: self.photographs[names[place]] for place in places[: self.limit]}
 
     def case(self, condition: str, image: str, hr: Pixels, family: str, *, noise: float = 0, quality: int | None = None) -> Case:
         """A degraded image. Its random numbers depend on the seed, the image and the family, and on nothing else."""
@@ -79,9 +78,6 @@ class Source:
         lr = downscale(to_float(hr), found)
         lr = lr + rng.normal(0, 1, lr.shape) * noise / 255
         return Case(condition, image, to_float(_compressed(to_depth(lr.astype(np.float32), np.uint8), quality)), hr, found)
-
-    def _limited(self, numbers: Sequence[int]) -> Sequence[int]:
-        return numbers[: self.limit]
 
 
 def _compressed(image: Pixels, quality: int | None) -> Pixels:

@@ -56,7 +56,7 @@ def _box(rng: Generator, side: int, scale: int) -> Array:
 
 
 def _measured_like(rng: Generator, side: int, scale: int) -> Array:
-    """A camera shake as it is measured: a curve that turns, slows and dwells (its velocity has inertia), a little blur, uneven taps."""
+    """A camera shake as it is measured: a curve that turns, slows and dwells (inertia), a little blur, uneven taps."""
     size = growth(scale) ** 0.5
     velocity = np.zeros((2, POINTS))
     for point in range(1, POINTS):
