@@ -1,10 +1,21 @@
-"""The benchmarks run too long for tests, but everything that they import from the project must exist."""
+"""The benchmarks run too long for tests, but what they import must exist, and those of methods must run on a tiny set."""
 
 import ast
+import csv
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.io import loadmat
+
+from blindsr.imaging.reader import read_image
+from blindsr.imaging.writer import write_png
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
 PROJECT = ("blindsr", "pipelines", "corpus", "faulty", "dask_cluster")
@@ -17,3 +28,73 @@ def test_what_a_benchmark_imports_exists(script: Path) -> None:
             module = import_module(node.module)
             for alias in node.names:
                 assert hasattr(module, alias.name) or import_module(f"{node.module}.{alias.name}")
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, photo: NDArray[np.uint8]) -> Path:
+    """A folder like ../shared, with twelve photographs of 96 x 80 pixels."""
+    folder = tmp_path / "shared/data/bsd100"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        write_png(folder / f"{number:02}.png", photo[10 * number : 10 * number + 80, 20 * number : 20 * number + 96])
+    return tmp_path / "shared"
+
+
+def _run(name: str, *arguments: str | Path) -> str:
+    command = [sys.executable, ROOT / "benchmarks" / name, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_kernel_benchmark(photographs: Path, tmp_path: Path) -> None:
+    options = ("--estimators", "bicubic", "--sr", "bicubic", "--limit", "1", "--shared", photographs, "--out")
+    printed = _run("kernels", "families", "robustness", *options, tmp_path / "a")
+    assert (tmp_path / "a/kernels.md").read_text() == printed.removesuffix("\n")
+    with (tmp_path / "a/kernels.csv").open() as file:
+        rows = {(row["condition"], row["kernel"]): row for row in csv.DictReader(file)}
+    assert float(rows["bicubic", "bicubic"]["error"]) < 0.01
+    assert float(rows["Gaussian, wide", "bicubic"]["error"]) > 0.5
+    psnr = {condition: float(row["psnr"]) for (condition, kernel), row in rows.items() if kernel == "bicubic interpolation"}
+    assert psnr["none"] > psnr["noise of 2 levels"] > psnr["noise of 5 levels"]
+    assert psnr["JPEG 90"] > psnr["JPEG 75"]
+    _run("kernels", "robustness", *options, tmp_path / "b")
+    alone = (tmp_path / "b/kernels.md").read_text().split("## ")[1]
+    assert alone in printed  # the same whatever other parts there are
+
+
+@pytest.mark.slow
+def test_the_set_of_the_kernel_benchmark_and_the_sr_benchmark(photographs: Path, tmp_path: Path) -> None:
+    _run("kernels", "nongaussian", "--limit", "3", "--shared", photographs, "--write", photographs / "data")
+    folder = photographs / "data/nongaussian"
+    for number in (1, 2, 3):
+        hr = read_image(folder / f"gt/img_{number}_gt.png").pixels[..., 1].astype(float)
+        kernel = loadmat(folder / f"gt_k_x2/kernel_{number}.mat")["Kernel"]
+        expected = np.clip(ndimage.correlate(hr, kernel, mode="reflect")[::2, ::2], 0, 255)
+        np.testing.assert_allclose(read_image(folder / f"lr_x2/im_{number}.png").pixels[..., 1], expected, atol=0.51)
+    options = ("--set", "nongaussian", "--methods", "bicubic", "--kernels", "true", "bicubic", "--shared", photographs)
+    printed = _run("sr", *options, "--out", tmp_path / "out")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if line.startswith("| bicubic")]
+    assert [row[:2] for row in rows] == [["bicubic", "true"], ["bicubic", "bicubic"]]
+    assert rows[0][2:4] == rows[1][2:4]
+    assert float(rows[0][4]) > float(rows[0][5]) > 0
+    circles = ElementTree.fromstring((tmp_path / "out/sr.svg").read_text()).iter("{http://www.w3.org/2000/svg}circle")
+    assert len(list(circles)) == 3  # two points and the legend's
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("kernels", ["nothing"], "no part nothing; there are families,"),
+        ("kernels", ["--shared", "absent"], "absent/data/bsd100: holds 0 PNG images"),
+        ("sr", ["--set", "absent"], "absent: no such folder"),
+    ],
+)
+def test_a_wrong_argument_of_a_benchmark_gets_one_line(name: str, arguments: list[str], message: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "benchmarks" / name, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"benchmarks/{name}: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from curves import FAMILIES, kernel
+from curves import NAMES, kernel
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -89,7 +89,7 @@ def _compressed(image: Pixels, quality: int | None) -> Pixels:
 
 
 def _families(source: Source) -> Iterator[Case]:
-    for family in FAMILIES:
+    for family in NAMES:
         for name, hr in source.some().items():
             yield source.case(family, name, hr, family)
 

@@ -8,7 +8,6 @@ import numpy as np
 from blindsr_training.kernel_families import (
     FRAME_PX,
     aligned,
-    bicubic,
     box,
     covariance,
     disk,
@@ -77,12 +76,15 @@ FAMILIES: dict[str, Callable[[Generator, int, int], Array]] = {
     "motion": _motion,
     "disk": _disk,
     "box": _box,
-    "bicubic": lambda rng, side, scale: bicubic(side, scale),
     "measured-like": _measured_like,
 }
 """How a kernel of each family is drawn for a frame and a scale."""
+BICUBIC = "bicubic"
+NAMES = (*FAMILIES, BICUBIC)
 
 
 def kernel(family: str, scale: int, rng: Generator) -> Kernel:
-    """A random kernel of a family."""
+    """A random kernel of a family; of the bicubic one, MATLAB's own kernel with its negative lobes."""
+    if family == BICUBIC:
+        return Kernel.bicubic(scale)
     return Kernel(aligned(FAMILIES[family](rng, FRAME_PX[scale], scale), scale), scale)

@@ -11,12 +11,15 @@ from torch.nn import functional as F
 
 from blindsr_unfolding.data_step import transfer_function
 from blindsr_unfolding.network import UnfoldingNet
+from blindsr_unfolding.usrnet import USRNet
 
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel
 
-MIN_BORDER_PX = 16
-"""LR pixels that are added beyond each side, at least: the data step's borders are periodic."""
+MIRRORED_PX = 4
+"""LR pixels that are added beyond each side as a mirror image of what is inside."""
+MIN_TAPER_PX = 20
+"""LR pixels beyond those, at least, over which the image becomes periodic, as the data step takes it to be."""
 DECAY_PX = 8
 """LR pixels beyond the priors' reach over which what a data step makes of a tile's border dies away."""
 
@@ -33,7 +36,7 @@ class UnfoldingUpscaler:
         Expected relative L2 error of the kernel.
     """
 
-    network: UnfoldingNet
+    network: UnfoldingNet | USRNet
     kernel: Kernel
     noise: float
     kernel_error: float
@@ -47,7 +50,7 @@ class UnfoldingUpscaler:
     @property
     def border_px(self) -> int:
         """LR pixels that are added beyond each side."""
-        return max(MIN_BORDER_PX, -(-max(self.kernel.shape) // self.kernel.scale))
+        return MIRRORED_PX + max(MIN_TAPER_PX, -(-max(self.kernel.shape) // self.kernel.scale))
 
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size."""
@@ -58,28 +61,28 @@ class UnfoldingUpscaler:
             lr = torch.from_numpy(bordered).to(self.device).permute(2, 0, 1)[None]
             kernel = torch.from_numpy(self.kernel.array.astype(np.float32))[None].to(self.device)
             transfer = transfer_function(kernel, (scale * lr.shape[2], scale * lr.shape[3]))
-            lr = tapered(lr, transfer, border, scale)
+            lr = tapered(lr, transfer, border - MIRRORED_PX, scale)
             told = (torch.tensor([value], dtype=torch.float32, device=self.device) for value in (self.noise, self.kernel_error))
             sr: Image = self.network(lr, transfer, *told)[0].permute(1, 2, 0).cpu().numpy()
         inside = slice(scale * border, scale * (border + height)), slice(scale * border, scale * (border + width))
         return sr[inside]
 
 
-def tapered(lr: torch.Tensor, transfer: torch.Tensor, border: int, scale: int) -> torch.Tensor:
-    """An LR image whose outermost `border` pixels pass over into what the kernel makes of the enlarged image, which is periodic.
+def tapered(lr: torch.Tensor, transfer: torch.Tensor, taper_px: int, scale: int) -> torch.Tensor:
+    """An LR image whose outermost pixels pass over into what the kernel makes of the enlarged image, which is periodic.
 
     A mirrored border is no periodic image blurred by the kernel; the data step would amplify the difference all over the image.
     """
     shape = (scale * lr.shape[2], scale * lr.shape[3])
     enlarged = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
     periodic = torch.fft.irfft2(transfer * torch.fft.rfft2(enlarged), s=shape)[:, :, ::scale, ::scale]
-    rows, columns = (_ramps(size, border, lr) for size in lr.shape[2:])
+    rows, columns = (_ramps(size, taper_px, lr) for size in lr.shape[2:])
     weight = rows[:, None] * columns[None]
     blended: torch.Tensor = weight * lr + (1 - weight) * periodic
     return blended
 
 
-def _ramps(size: int, border: int, like: torch.Tensor) -> torch.Tensor:
-    """From 0 at the ends to 1 at `border` pixels from them."""
+def _ramps(size: int, taper_px: int, like: torch.Tensor) -> torch.Tensor:
+    """From 0 at the ends to 1 at `taper_px` pixels from them."""
     distance = torch.arange(size, dtype=like.dtype, device=like.device)
-    return (torch.minimum(distance, size - 1 - distance) / border).clamp_max(1)
+    return (torch.minimum(distance, size - 1 - distance) / taper_px).clamp_max(1)

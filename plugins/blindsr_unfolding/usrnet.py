@@ -15,6 +15,8 @@ from blindsr_unfolding.data_step import DataStep
 
 LEVELS = 4
 """Resolutions of the prior, each half the one before."""
+REACH_PX = 64
+"""HR pixels around one that matter to it. Its theoretical reach is hundreds, of which those further away change next to nothing."""
 MIN_PARAMETER = 1e-6
 """Added to what the network of the parameters gives: alpha and beta stay positive."""
 
@@ -113,6 +115,7 @@ class USRNet(nn.Module):
     def __init__(self, scale: int, shape: Shape) -> None:
         super().__init__()
         self.scale = scale
+        self.reach_px = REACH_PX // scale
         self.p = ResUNet(shape.widths, shape.blocks)
         self.h = Parameters(shape.iterations, shape.hidden)
 
