@@ -24,6 +24,7 @@ class Unfolding(NonBlindSR):
     """
 
     name: ClassVar[str] = "unfolding"
+    version: ClassVar[int] = 2
 
     checkpoint: InputFile | None = None
     """A published USRNet in place of the plugin's own weights (usrnet.pth, usrnet_tiny.pth, ...). It takes the noise, but no
