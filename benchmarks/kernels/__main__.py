@@ -4,9 +4,9 @@
 
 Each part has a row for each of its conditions: `families` of kernels, `robustness` to noise and JPEG, `sizes` of the LR image,
 `content` (soft, textured, text), and `nongaussian`, a set of 12 images whose kernels are motion, defocus and curves. A cell has the
-mean relative L2 error of the kernels (the worst image's in brackets) and the mean PSNR on Y with one SR method; bicubic
-interpolation and the true kernel are the bounds. The images are of `--shared`/data/bsd100, and drawn text. The same seed gives the
-same images and kernels, whatever parts, estimators and limit are chosen.
+mean relative L2 error of the kernels (the worst image's in brackets) and the mean PSNR on Y with one SR method, which is told the
+noise if it takes that; bicubic interpolation and the true kernel are the bounds. The images are of `--shared`/data/bsd100, and
+drawn text. The same seed gives the same images and kernels, whatever parts, estimators and limit are chosen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import cv2
 import torch
 from cases import PARTS, Case, Source
 from report import as_csv, as_markdown
-from scoring import Named, component, scores
+from scoring import Estimator, component, scores, sr_methods
 
 from blindsr.api import BlindSRError, Kernel, to_depth
 from blindsr.imaging.writer import write_png
@@ -34,7 +34,7 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--estimators", nargs="*", default=["kernelnet", "michaeli_irani", "kernelgan"], metavar="COMPONENT")
-    parser.add_argument("--sr", default="srmd", metavar="COMPONENT", help="the SR method, default: srmd")
+    parser.add_argument("--sr", default="unfolding", metavar="COMPONENT", help="the SR method, default: unfolding")
     parser.add_argument("--scale", type=int, default=2, choices=(2, 3, 4))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="images of a condition")
@@ -66,12 +66,12 @@ def run(args: argparse.Namespace) -> None:
     if args.write:
         write(chosen, args.write)
         return
-    estimators = [Named("kernel", text, component("kernel", text, args.scale)) for text in args.estimators]
-    sr = component("sr", args.sr, args.scale)
+    estimators = [Estimator(text, component("kernel", text, args.scale)) for text in args.estimators]
+    methods = sr_methods(args.sr, args.scale, (case.noise for cases in chosen.values() for case in cases))
     rows = []
     for part, cases in chosen.items():
         for case in cases:
-            rows += scores(part, case, estimators, sr, device=args.device, seed=args.seed)
+            rows += scores(part, case, estimators, methods[case.noise], device=args.device, seed=args.seed)
             print(f"{part}: {case.condition}: {case.image}", file=sys.stderr, flush=True)
     about = f"x{args.scale}, `{args.sr}`, seed {args.seed}, {args.device}, {args.threads} thread(s)"
     text = as_markdown(rows, about)

@@ -36,13 +36,15 @@ TEXT_SHAPE = (320, 480)
 
 
 class Case(NamedTuple):
-    """An LR image (float32), its HR image (uint8), and the kernel between them."""
+    """An LR image (float32), its HR image (uint8), and the kernel and the noise between them."""
 
     condition: str
     image: str
     lr: NDArray[np.float32]
     hr: Pixels
     kernel: Kernel
+    noise: float = 0.0
+    """Its standard deviation in levels of 255."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Source:
         hr = hr[: hr.shape[0] // self.scale * self.scale, : hr.shape[1] // self.scale * self.scale]
         lr = downscale(to_float(hr), found)
         lr = lr + rng.normal(0, 1, lr.shape) * noise / 255
-        return Case(condition, image, to_float(_compressed(to_depth(lr.astype(np.float32), np.uint8), quality)), hr, found)
+        return Case(condition, image, to_float(_compressed(to_depth(lr.astype(np.float32), np.uint8), quality)), hr, found, noise)
 
 
 def _compressed(image: Pixels, quality: int | None) -> Pixels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import StringIO
 from typing import Any, NamedTuple
 
@@ -19,10 +19,9 @@ from blindsr.execution.tiling import upscale
 INTERPOLATION, TRUE = "bicubic interpolation", "true kernel"
 
 
-class Named(NamedTuple):
-    """A component, and what the user called it."""
+class Estimator(NamedTuple):
+    """A kernel estimator, and what the user called it."""
 
-    kind: str
     text: str
     component: Any
 
@@ -40,16 +39,27 @@ class Row(NamedTuple):
     seconds: float = np.nan
 
 
-def component(kind: str, text: str, scale: int) -> Any:
-    """The component of a name, or of ``{name: {parameter: value}}`` as in a pipeline."""
+def component(kind: Any, text: str, scale: int, **more: Any) -> Any:
+    """The component of a name, or of ``{name: {parameter: value}}`` as in a pipeline; `more` are parameters, too."""
     value = YAML(typ="safe", pure=True).load(StringIO(text))
     name, settings = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
     if not isinstance(name, str):
         raise BlindSRError(f"{text}: must be a component, or {{name: {{parameter: value}}}}")
-    return Registry.discover().build(kind, name, settings, scale=scale)
+    return Registry.discover().build(kind, name, {**settings, **more} if more else settings, scale=scale)
 
 
-def scores(part: str, case: Case, estimators: Sequence[Named], sr: Any, *, device: str, seed: int) -> list[Row]:
+def sr_methods(text: str, scale: int, noises: Iterable[float]) -> dict[float, Any]:
+    """The SR method for each noise: told it, where it takes that."""
+    methods = {0.0: component("sr", text, scale)}
+    for noise in set(noises) - {0.0}:
+        try:
+            methods[noise] = component("sr", text, scale, noise=noise)
+        except BlindSRError:
+            methods[noise] = methods[0.0]
+    return methods
+
+
+def scores(part: str, case: Case, estimators: Sequence[Estimator], sr: Any, *, device: str, seed: int) -> list[Row]:
     """The rows of a case; an estimator that refuses the image gets one without numbers."""
     place = part, case.condition, case.image
     scale = case.kernel.scale

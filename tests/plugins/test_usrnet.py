@@ -17,7 +17,7 @@ from blindsr_unfolding.usrnet import load
 from pydantic import ValidationError
 from scipy import ndimage
 
-from blindsr.api import BlindSRError, Kernel, psnr_y, read_image, ssim_y, to_depth, to_float
+from blindsr.api import BlindSRError, Kernel, bicubic, psnr_y, read_image, ssim_y, to_depth, to_float
 from blindsr.api.testing import run_context, samples
 from blindsr.components.registry import Registry
 from blindsr.execution.tiling import upscale
@@ -115,6 +115,14 @@ def test_the_published_figures_of_a_set(shared: Path) -> None:
     psnr, ssim = np.mean(scores, axis=0)
     assert psnr == pytest.approx(26.18, abs=0.05)
     assert ssim == pytest.approx(0.7573, abs=0.001)
+
+
+def test_one_file_is_for_every_scale(shared: Path) -> None:
+    for scale in (2, 3, 4):
+        lr, hr, kernel = samples(scale=scale, count=1, side_px=120 // scale)[0]
+        sr = Unfolding(checkpoint=_published(shared)).fit(lr, kernel, run_context())(lr)
+        plain = np.clip(bicubic(lr, scale=scale), 0, 1)
+        assert psnr_y(np.clip(sr, 0, 1), hr, shave=scale) > psnr_y(plain, hr, shave=scale) + 2
 
 
 def test_tiles_differ_from_the_whole_by_little(shared: Path) -> None:
