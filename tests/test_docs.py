@@ -90,6 +90,13 @@ def _without_quotes(text: str) -> str:
     return re.sub(r"\"[^\"]*\"|'[^']*'", "''", text)
 
 
+def _benchmark_options(place: str = "") -> set[str]:
+    """The options of a benchmark, a script or a folder, or of all of them."""
+    path = ROOT / "benchmarks" / place
+    scripts = path.rglob("*.py") if path.is_dir() else [path]
+    return {option for script in scripts for option in re.findall(r"add_argument\(\s*\"(--[\w-]+)\"", script.read_text())}
+
+
 ALL_OPTIONS = {"--version", *_options(cli)}.union(*(_options(command) for command in cli.commands.values()))
 
 
@@ -113,9 +120,17 @@ def test_commands_and_options_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
 def test_options_in_the_text_exist(document: Path) -> None:
-    known = ALL_OPTIONS | FOREIGN_OPTIONS
+    known = ALL_OPTIONS | FOREIGN_OPTIONS | _benchmark_options()
     named = [(span.line, OPTION.match(span.text)) for span in _spans(document) if span.text.startswith("--")]
     assert not [f"{document.name}:{line}: {option[0]}" for line, option in named if option and option[0] not in known]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
+def test_benchmarks_have_the_options(document: Path) -> None:
+    for name in re.findall(r"python benchmarks/([\w./]+)", document.read_text()):
+        commands = _commands(document, f"python benchmarks/{name}")
+        used = {option for command in commands for option in OPTION.findall(_without_quotes(command.text.split(" #")[0]))}
+        assert not used - _benchmark_options(name)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
