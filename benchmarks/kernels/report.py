@@ -71,7 +71,7 @@ def _estimator_table(rows: Sequence[Row], estimators: Sequence[str]) -> str:
         if not done:
             continue
         gains, losses = (
-            np.array([sign * (row.psnr - bounds[row.part, row.condition, row.image, bound]) for row in done])
+            np.array([sign * (row.psnr - bounds[row.part, row.condition, row.image, bound]) + 0.0 for row in done])
             for sign, bound in ((1, INTERPOLATION), (-1, TRUE))
         )
         numbers = [np.mean([row.error for row in done]), gains.mean(), losses.mean(), losses.max()]

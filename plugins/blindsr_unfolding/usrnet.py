@@ -144,7 +144,7 @@ def load(path: Path, scale: int) -> USRNet:
         with torch.device("meta"):
             network = USRNet(scale, _shape_of(state))
         network.load_state_dict(state, assign=True)
-    except (KeyError, IndexError, RuntimeError):
+    except (KeyError, TypeError, ValueError, RuntimeError):  # names, and shapes, that are not USRNet's
         raise weights.error("is no USRNet; expected a published one, such as usrnet.pth or usrnet_tiny.pth") from None
     return network.eval()
 

@@ -145,9 +145,10 @@ def test_other_files_get_one_line(tmp_path: Path, tiny: Path) -> None:
     state = torch.load(tiny, weights_only=True)
     torch.save({name: state[name] for name in list(state)[1:]}, tmp_path / "cut.pth")
     torch.save(state | {"p.m_tail.weight": torch.zeros(3, 8, 3, 3)}, tmp_path / "misshapen.pth")
+    torch.save(state | {"p.m_head.weight": torch.zeros(())}, tmp_path / "scalar.pth")
     torch.save({"model.0.weight": torch.zeros(128, 18, 3, 3)}, tmp_path / "srmd.pth")
     (tmp_path / "broken.pth").write_bytes(tiny.read_bytes()[:1000])
-    for name in ("cut", "misshapen", "srmd", "broken", "absent"):
+    for name in ("cut", "misshapen", "scalar", "srmd", "broken", "absent"):
         with pytest.raises(
             BlindSRError, match=rf"{name}\.pth: (is no USRNet|is not a PyTorch checkpoint|cannot be read)"
         ) as caught:
