@@ -19,7 +19,7 @@ import cv2
 import torch
 from cases import PARTS, Case, Source
 from report import as_csv, as_markdown
-from scoring import Estimator, component, scores, sr_methods
+from scoring import Estimator, Row, component, scores, sr_methods
 
 from blindsr.api import BlindSRError, Kernel, to_depth
 from blindsr.imaging.writer import write_png
@@ -68,18 +68,17 @@ def run(args: argparse.Namespace) -> None:
         return
     estimators = [Estimator(text, component("kernel", text, args.scale)) for text in args.estimators]
     methods = sr_methods(args.sr, args.scale, (case.noise for cases in chosen.values() for case in cases))
-    rows = []
+    about = f"x{args.scale}, `{args.sr}`, seed {args.seed}, {args.device}, {args.threads} thread(s)"
+    rows: list[Row] = []
     for part, cases in chosen.items():
         for case in cases:
             rows += scores(part, case, estimators, methods[case.noise], device=args.device, seed=args.seed)
             print(f"{part}: {case.condition}: {case.image}", file=sys.stderr, flush=True)
-    about = f"x{args.scale}, `{args.sr}`, seed {args.seed}, {args.device}, {args.threads} thread(s)"
-    text = as_markdown(rows, about)
-    print(text)
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / "kernels.md").write_text(text)
-        (args.out / "kernels.csv").write_text(as_csv(rows))
+        if args.out:  # what is finished is kept if the rest is stopped
+            args.out.mkdir(parents=True, exist_ok=True)
+            (args.out / "kernels.md").write_text(as_markdown(rows, about))
+            (args.out / "kernels.csv").write_text(as_csv(rows))
+    print(as_markdown(rows, about))
 
 
 def write(parts: dict[str, list[Case]], folder: Path) -> None:

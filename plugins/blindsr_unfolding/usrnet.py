@@ -55,7 +55,7 @@ def _blocks(width: int, count: int) -> list[nn.Module]:
 
 
 class ResUNet(nn.Module):
-    """The prior (the paper's section 4.2): a U-Net of residual blocks at HR resolution, told beta as a fourth channel."""
+    """The paper's prior module: a U-Net of residual blocks at HR resolution, told beta as a fourth channel."""
 
     def __init__(self, widths: tuple[int, ...], blocks: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class ResUNet(nn.Module):
 
 
 class Parameters(nn.Module):
-    """From the noise and the scale to the alphas and betas of all iterations (the paper's section 4.2)."""
+    """The paper's hyper-parameter module: from the noise and the scale to the alphas and betas of all iterations."""
 
     def __init__(self, iterations: int, hidden: int) -> None:
         super().__init__()
