@@ -45,7 +45,8 @@ def estimate(
     assert kernel is not None
     kernel.save(output)
     widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
-    say(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
+    error = "" if kernel.expected_error is None else f", expected error {kernel.expected_error:.2f}"
+    say(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations){error}")
 
 
 @cli.command()

@@ -21,7 +21,7 @@ MAX_LISTED = 10
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="terminal", show_default=True)
 @click.option(
     "--columns", metavar="NAMES", default="psnr,ssim", show_default=True,
-    help="psnr, ssim, kernel_l2, kernel_correlation, seconds_estimate, seconds_upscale; seconds (both), all.",
+    help="psnr, ssim, kernel_l2, kernel_correlation, expected_error, seconds_estimate, seconds_upscale; seconds (both), all.",
 )  # fmt: skip
 @click.option(
     "--against", metavar="NAMES",

@@ -89,7 +89,7 @@ class StepSaver:
 
 def _plain(kernel: Kernel) -> Kernel:
     """The kernel without what a plugin's own class may add to it."""
-    return Kernel(kernel.array, kernel.scale, kernel.half and _plain(kernel.half))
+    return Kernel(kernel.array, kernel.scale, kernel.half and _plain(kernel.half), kernel.expected_error)
 
 
 def _size(outcome: Outcome) -> int:

@@ -35,6 +35,8 @@ class Kernel:
         The downscaling factor that it belongs to, 2 or more.
     half
         For x4: the x2 kernel that goes with it (that it was composed of), where known.
+    expected_error
+        The relative L2 error to expect of it (`kernel_errors`): 0 if it is exact, None if nobody knows. Kernel files do not keep it.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class Kernel:
     array: Array
     scale: int
     half: Kernel | None = None
+    expected_error: float | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -67,6 +70,8 @@ class Kernel:
             raise BlindSRError(f"the kernel sums to {array.sum():.6g}, not to 1; divide its array by its sum")
         if self.scale != int(self.scale) or self.scale < 2:
             raise BlindSRError(f"a kernel's scale must be a whole number of 2 or more, not {self.scale}")
+        if self.expected_error is not None and not 0 <= self.expected_error < math.inf:
+            raise BlindSRError(f"a kernel's expected_error must be 0 or more, or None, not {self.expected_error}")
         array.flags.writeable = False
         object.__setattr__(self, "array", array)
 
@@ -75,7 +80,8 @@ class Kernel:
         off_rows, off_columns = self.misalignment_px
         place = "aligned" if self.aligned else f"({off_rows:+.2f}, {off_columns:+.2f}) px off alignment"
         long_, short = self.widths_px
-        return f"Kernel({rows} x {columns}, scale={self.scale}, {place}, widths {long_:.2f} x {short:.2f} px)"
+        error = "" if self.expected_error is None else f", expected error {self.expected_error:.2f}"
+        return f"Kernel({rows} x {columns}, scale={self.scale}, {place}, widths {long_:.2f} x {short:.2f} px{error})"
 
     def _repr_png_(self) -> bytes:
         """A picture of it, which Jupyter shows."""
@@ -112,7 +118,7 @@ class Kernel:
 
     def shifted(self, rows_px: float, columns_px: float) -> Kernel:
         """The kernel moved by a sub-pixel shift (cubic spline), in a frame that is enlarged so that nothing is cut off."""
-        return Kernel(shift(self.array, (rows_px, columns_px)), self.scale)
+        return Kernel(shift(self.array, (rows_px, columns_px)), self.scale, expected_error=self.expected_error)
 
     def align(self) -> Kernel:
         """The kernel with its centre of mass at ``size // 2 + (scale - 1) / 2`` on both axes."""
@@ -120,8 +126,11 @@ class Kernel:
         return self.shifted(-rows_px, -columns_px)
 
     def composed(self) -> Kernel:
-        """The kernel that downscales as this one applied twice: x4 from x2, with `half` set to this one. See `compose`."""
-        return Kernel(compose(self.array, self.scale), self.scale**2, half=self)
+        """The kernel that downscales as this one applied twice: x4 from x2, with `half` set to this one. See `compose`.
+
+        Its `expected_error` is this one's: a Gaussian that is wrong by some factor composes to one that is wrong by the same factor.
+        """
+        return Kernel(compose(self.array, self.scale), self.scale**2, self, self.expected_error)
 
     def composes(self, other: Kernel) -> bool:
         """Whether `other` equals ``self.composed()``, to 1e-3 of its largest value."""

@@ -17,7 +17,7 @@ from blindsr.imaging.resize import check_image
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a row that tables show, and the function that computes it; seconds are measured where they pass."""
+    """A number of a row that tables show, and the function that computes it; others are known from elsewhere: seconds, expected errors."""
 
     name: str
     """In results and on the command line."""
@@ -26,7 +26,7 @@ class Metric:
     unit: str
     """"1" for a pure number."""
     higher_is_better: bool | None
-    """None for what is not ranked: seconds."""
+    """None for what is not ranked: seconds, expected errors."""
     format: str
     """Format specification of a value in a table."""
     of_images: Callable[..., float] | None = None
@@ -160,6 +160,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("ssim", "SSIM", "1", True, ".4f", of_images=ssim_y),
         Metric("kernel_l2", "kernel error", "1", False, ".3f", of_kernels=_kernel_l2),
         Metric("kernel_correlation", "kernel correlation", "1", True, ".3f", of_kernels=_kernel_correlation),
+        Metric("expected_error", "expected kernel error", "1", None, ".3f"),
         Metric("seconds_estimate", "kernel (s)", "s", None, ".1f"),
         Metric("seconds_upscale", "SR (s)", "s", None, ".1f"),
     )

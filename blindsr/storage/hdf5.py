@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from blindsr import __version__
 from blindsr.imaging.kernel import Kernel
 
-ENCODING_VERSION = "0.1.1"
+ENCODING_VERSION = "0.1.2"
 READABLE = "0.1."
 MAX_COMPRESSION = 1100
 """How many times its size on disk a dataset can have: gzip's limit is 1032."""
@@ -218,6 +218,8 @@ def put_kernel(group: h5py.Group, name: str, kernel: Kernel) -> h5py.Dataset:
     node = put_array(group, name, kernel.array)
     origin = "correlation; centre of mass at size // 2 + (scale - 1) / 2"
     set_attributes(node, {"axes": "yx", "scale": kernel.scale, "origin": origin})
+    if kernel.expected_error is not None:
+        set_attributes(node, {"expected_error": float(kernel.expected_error)})
     if kernel.half:
         set_attributes(put_array(group, f"{name}_half", kernel.half.array), {"axes": "yx", "scale": kernel.half.scale})
     return node
@@ -226,4 +228,6 @@ def put_kernel(group: h5py.Group, name: str, kernel: Kernel) -> h5py.Dataset:
 def get_kernel(file: h5py.File, place: str) -> Kernel:
     """Read what `put_kernel` wrote."""
     half = get_kernel(file, f"{place}_half") if f"{place}_half" in file else None
-    return Kernel(read(file, place), int(get_attribute(file[place], "scale")), half)
+    node = file[place]
+    error = float(get_attribute(node, "expected_error")) if "expected_error" in node.attrs else None
+    return Kernel(read(file, place), int(get_attribute(node, "scale")), half, error)

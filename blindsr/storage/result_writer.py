@@ -145,6 +145,8 @@ class _Writer:
         hdf5.set_attributes(group.require_group("warnings"), {str(n): text for n, text in enumerate(warnings)})
         columns = {"item": row.item, "method": row.method.name, "type": row.method.type or 0, "scale": scale, "seed": row.seed}
         measured = metrics | {f"seconds_{kind}": value for kind, value in seconds.items()}
+        if kernel and kernel.expected_error is not None:
+            measured["expected_error"] = kernel.expected_error
         numbers = {name: measured.get(name, np.nan) for name in METRICS}
         texts = {"published": row.method.published or "", "error": failed.message if failed else ""}
         self.table.append(columns | numbers | texts)

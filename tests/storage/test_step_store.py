@@ -1,6 +1,7 @@
 """Finished steps on disk: what comes back, old files, damaged ones."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ def _outcome(size: int) -> Outcome:
     rng = np.random.default_rng(size)
     return Outcome(
         {"lr": rng.integers(0, 65536, (size, size + 1, 3)).astype(np.uint16)},
-        Kernel.bicubic(4).shifted(0.1, 0.2),
+        replace(Kernel.bicubic(4).shifted(0.1, 0.2), expected_error=0.25),
         {"residual": 0.1, "moved": 1.0},
         {"loss": rng.random((3, 2))},
         ["a warning", "Ünïcode \udcff, and an empty one", ""],
@@ -40,6 +41,7 @@ def test_what_was_saved_comes_back(tmp_path: Path, size: int) -> None:
     assert np.array_equal(done.outcome.curves["loss"], saved.curves["loss"])
     assert np.array_equal(done.outcome.kernel.array, saved.kernel.array)
     assert done.outcome.kernel.scale == 4
+    assert done.outcome.kernel.expected_error == 0.25
     assert (done.outcome.kernel.half is None) == (saved.kernel.half is None)
     assert [text.replace("\udcff", "\\udcff") for text in saved.warnings] == [
         text.replace("\udcff", "\\udcff") for text in done.outcome.warnings
@@ -57,6 +59,7 @@ def test_steps_of_an_older_version_are_read(tmp_path: Path) -> None:
         assert {name: curve.tolist() for name, curve in estimate.curves.items()} == {
             name: node[()].tolist() for name, node in file["curves"].items()
         }
+        assert estimate.kernel.expected_error is None
         assert estimate.seconds == file.attrs["seconds"]
     assert len(estimate.curves) > 0
 
