@@ -36,7 +36,7 @@ class Kernel:
     half
         For x4: the x2 kernel that goes with it (that it was composed of), where known.
     expected_error
-        The relative L2 error to expect of it (`kernel_errors`): 0 if it is exact, None if nobody knows. Kernel files do not keep it.
+        The relative L2 error to expect of it (`kernel_errors`): 0 if it is exact, None if unknown. Kernel files do not keep it.
 
     Raises
     ------
@@ -128,7 +128,7 @@ class Kernel:
     def composed(self) -> Kernel:
         """The kernel that downscales as this one applied twice: x4 from x2, with `half` set to this one. See `compose`.
 
-        Its `expected_error` is this one's: a Gaussian that is wrong by some factor composes to one that is wrong by the same factor.
+        Its `expected_error` is this one's: a Gaussian that is too wide by a factor composes to one too wide by the same factor.
         """
         return Kernel(compose(self.array, self.scale), self.scale**2, self, self.expected_error)
 

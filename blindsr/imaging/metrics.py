@@ -17,7 +17,7 @@ from blindsr.imaging.resize import check_image
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a row that tables show, and the function that computes it; others are known from elsewhere: seconds, expected errors."""
+    """A number of a row that tables show, and the function that computes it, if it is computed from images or kernels."""
 
     name: str
     """In results and on the command line."""
