@@ -15,8 +15,8 @@ from blindsr_kernelnet.files import Trained, about, load, save
 from blindsr_kernelnet.network import KernelNet
 from numpy.typing import NDArray
 
-from blindsr.api import BlindSRError
-from blindsr_training.kernelnet.crops import SIDES_PX, gray_photographs, random_crops, relative_errors
+from blindsr.api import BlindSRError, Kernel, kernel_errors
+from blindsr_training.kernelnet.crops import SIDES_PX, gray_photographs, random_crops
 
 BATCH = 16
 CROPS = 800
@@ -48,8 +48,9 @@ def calibrated(network: KernelNet, trained_on: Grays, held_out: Grays) -> Calibr
             others.append(found.features.cpu())
             noise.append(noise_level(batch.lr))
             expected.append(found.log_error.cpu())
-            errors.append(relative_errors(found.kernels.cpu(), batch.kernels))
-        lines.append(fitted_line(torch.cat(expected), torch.cat(errors)))
+            pairs = zip(found.kernels.cpu().numpy(), batch.kernels.numpy(), strict=True)
+            errors += [kernel_errors(Kernel(kernel, scale).align(), Kernel(true, scale))["kernel_l2"] for kernel, true in pairs]
+        lines.append(fitted_line(torch.cat(expected), torch.tensor(errors)))
     noise_limit = torch.quantile(torch.cat(noise), 1 - EXCEEDED_BY)
     return Calibration(torch.stack(lines), *familiar(torch.cat(known), torch.cat(others)), noise_limit)
 
@@ -64,7 +65,7 @@ def fitted_line(log_expected: torch.Tensor, errors: torch.Tensor) -> torch.Tenso
 
 
 def familiar(known: torch.Tensor, others: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Center and whitening of features (N, W), for which `EXCEEDED_BY` of `others` are farther than 1 from those that are `known`."""
+    """Center and whitening of features (N, W): `EXCEEDED_BY` of `others` are farther than 1 from those that are `known`."""
     center = known.double().mean(0)
     covariance = torch.cov(known.double().T)
     covariance = covariance + LEAST_VARIANCE * covariance.trace() / len(covariance) * torch.eye(len(covariance))

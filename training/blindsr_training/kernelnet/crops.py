@@ -114,8 +114,3 @@ def _drawn(rng: Generator, **shares: float) -> str:
 
 def _weight(kernel: NDArray[np.float64]) -> torch.Tensor:
     return torch.from_numpy(kernel.astype(np.float32))[None, None]
-
-
-def relative_errors(kernels: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """Relative L2 errors (N,) of kernels (N, side, side)."""
-    return (kernels - true).square().sum((1, 2)).sqrt() / true.square().sum((1, 2)).sqrt()

@@ -26,7 +26,6 @@ from blindsr_training.kernelnet.crops import (
     Crops,
     gray_photographs,
     random_crops,
-    relative_errors,
 )  # fmt: skip
 from blindsr_training.photographs import digest, split
 from blindsr_training.resumable import follow, load_state, save_state, training_command
@@ -39,6 +38,11 @@ RATE = 1e-3
 WARM_UP_STEPS = 300
 AVERAGING = 0.002
 """Weight of a step's network in the exponential moving average, which is what is scored and shipped."""
+
+
+def relative_errors(kernels: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Relative L2 errors (N,) of kernels (N, side, side)."""
+    return (kernels - true).square().sum((1, 2)).sqrt() / true.square().sum((1, 2)).sqrt()
 
 
 def wiener_costs(kernels: torch.Tensor, true: torch.Tensor, scale: int) -> torch.Tensor:
