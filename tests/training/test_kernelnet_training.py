@@ -33,6 +33,12 @@ def test_a_line_never_falls() -> None:
     assert fitted_line(expected, torch.exp(-expected))[1] > 0
 
 
+def test_a_network_that_expects_the_same_of_all_is_told_the_mean() -> None:
+    expected, errors = torch.full((4,), -1.5), torch.tensor([0.1, 0.2, 0.3, 0.4])
+    offset, slope = fitted_line(expected + 1e-8 * torch.arange(4), errors).tolist()
+    assert np.exp(offset + slope * -1.5) == pytest.approx(0.25, rel=1e-4)
+
+
 def test_the_distance_is_mahalanobis_and_a_known_share_is_strange() -> None:
     rng = np.random.default_rng(0)
     mixing = torch.from_numpy(rng.normal(size=(6, 6)) + 3 * np.eye(6))

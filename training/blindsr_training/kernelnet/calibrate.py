@@ -25,7 +25,7 @@ SEED = 11
 EXCEEDED_BY = 0.005
 """The share of held-out crops that count as strange by their features; as many do by their noise. Crops are small: of whole
 images, far fewer do."""
-MIN_SLOPE = 0.1
+MIN_SLOPE, MAX_SLOPE = 0.1, 3.0
 LEAST_VARIANCE = 0.1
 """Added to the variances of all features, as a share of their mean: most directions have next to none."""
 
@@ -59,7 +59,7 @@ def fitted_line(log_expected: torch.Tensor, errors: torch.Tensor) -> torch.Tenso
     """Offset and slope (2,): of the logarithms by least squares, the offset such that the mean of the expected errors is right."""
     x, y = log_expected.double(), errors.double().log()
     deviation = x - x.mean()
-    slope = ((deviation * y).sum() / deviation.square().sum().clamp_min(1e-12)).clamp_min(MIN_SLOPE)
+    slope = ((deviation * y).sum() / deviation.square().sum().clamp_min(1e-12)).clamp(MIN_SLOPE, MAX_SLOPE)
     offset = (errors.double().mean() / (slope * x).exp().mean()).log()
     return torch.stack([offset, slope]).float()
 
