@@ -229,5 +229,5 @@ def get_kernel(file: h5py.File, place: str) -> Kernel:
     """Read what `put_kernel` wrote."""
     half = get_kernel(file, f"{place}_half") if f"{place}_half" in file else None
     node = file[place]
-    error = float(get_attribute(node, "expected_error")) if "expected_error" in node.attrs else None
+    error = float(get_attribute(node, "expected_error")) if h5a.exists(node.id, b"expected_error") else None
     return Kernel(read(file, place), int(get_attribute(node, "scale")), half, error)
