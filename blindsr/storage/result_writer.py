@@ -38,7 +38,7 @@ def write_result(
         with hdf5.new_file_on_disk(part, "blindsr-result") as file:
             hdf5.set_attributes(file, {"data": plan.dataset.name, "git_revision": _git_revision(), DIGEST: digest})
             hdf5.set_attributes(file.create_group("provenance"), provenance)
-            writer = _Writer(file, steps, failures)
+            writer = _Writer(file, steps, failures, {m.name: n for n, m in enumerate(plan.pipeline.methods)})
             parts: list[PlannedItem | PlannedRow] = [*plan.items, *plan.rows]
             for number, planned in enumerate(parts, 1):
                 if isinstance(planned, PlannedItem):
@@ -98,6 +98,7 @@ class _Writer:
     file: h5py.File
     steps: StepStore
     failures: Mapping[str, Failure]
+    numbers: Mapping[str, int]  # the methods' groups, by name
     table: list[dict[str, Any]] = field(default_factory=list)
 
     def item(self, planned: PlannedItem) -> None:
@@ -137,12 +138,12 @@ class _Writer:
         for name, value in metrics.items():
             about = {"value": value, "unit": METRICS[name].unit, "higher_is_better": METRICS[name].higher_is_better}
             about |= PROTOCOL | {"shave": scale} if name in ("psnr", "ssim") else {}
-            hdf5.set_attributes(group.require_group(f"metrics/{name}"), about)
+            hdf5.set_attributes(group.create_group(f"metrics/{name}"), about)
         failed = next((self.failures[key] for key in row.steps if key in self.failures), None)
         if failed:
             hdf5.set_attributes(group, {"error": failed.message, "traceback": failed.traceback})
-        hdf5.set_attributes(group.require_group("seconds"), seconds)
-        hdf5.set_attributes(group.require_group("warnings"), {str(n): text for n, text in enumerate(warnings)})
+        hdf5.set_attributes(group.create_group("seconds"), seconds)
+        hdf5.set_attributes(group.create_group("warnings"), {str(n): text for n, text in enumerate(warnings)})
         columns = {"item": row.item, "method": row.method.name, "type": row.method.type or 0, "scale": scale, "seed": row.seed}
         measured = metrics | {f"seconds_{kind}": value for kind, value in seconds.items()}
         numbers = {name: measured.get(name, np.nan) for name in METRICS}
@@ -159,13 +160,14 @@ class _Writer:
             hdf5.put_array(group, name, np.array(column, dtype=kind))
 
     def _method(self, row: PlannedRow) -> h5py.Group:
-        methods = self.file.require_group(f"items/{row.item}/methods")
-        name = next((n for n, node in methods.items() if hdf5.get_text(node, "name") == row.method.name), str(len(methods)))
-        group = methods.require_group(name)
-        hdf5.set_attributes(group, {"name": row.method.name, "type": row.method.type or 0, "published": row.method.published or ""})
+        place, method = f"items/{row.item}/methods/{self.numbers[row.method.name]}", row.method
+        if place in self.file:
+            return self.file[place]
+        about = {"name": method.name, "type": method.type or 0, "published": method.published or ""}
         if row.kernel:
-            hdf5.set_attributes(group, {"kernel": row.method.kernel.name, "kernel_version": row.method.kernel.version})
-        hdf5.set_attributes(group, {"sr": row.method.sr.name, "sr_version": row.method.sr.version})
+            about |= {"kernel": method.kernel.name, "kernel_version": method.kernel.version}
+        group = self.file.create_group(place)
+        hdf5.set_attributes(group, about | {"sr": method.sr.name, "sr_version": method.sr.version})
         return group
 
     def _image(self, group: h5py.Group, name: str, key: str, array: str, done: Done) -> None:
