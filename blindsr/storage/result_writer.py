@@ -17,11 +17,11 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.files import write_whole
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import METRICS, PROTOCOL
-from blindsr.pipeline.outcome import Failure
+from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.steps import ImageFile, Input, KernelFile, PlannedItem, PlannedRow, StepOutput
 from blindsr.storage import hdf5
-from blindsr.storage.step_store import Done, StepStore
+from blindsr.storage.step_store import StepStore
 
 DIGEST = "contents_digest"
 MIN_COPIED_BYTES = 1 << 16
@@ -117,7 +117,7 @@ class _Writer:
         if kernel := self._kernel_of(planned.true):
             node = hdf5.put_kernel(group, "kernel/true", kernel)
             if isinstance(planned.true, StepOutput) and (done := self._done(planned.true.key)):
-                hdf5.set_attributes(node, done.outcome.values)
+                hdf5.set_attributes(node, done.values)
 
     def row(self, row: PlannedRow, scale: int) -> None:
         group = self._method(row).create_group(str(row.seed))
@@ -126,15 +126,15 @@ class _Writer:
         steps = (("estimate", row.estimate), ("upscale", row.upscale), ("score", row.score))
         found = {kind: done for kind, key in steps if (done := self._done(key))}
         for kind, done in found.items():
-            for name, curve in done.outcome.curves.items():
+            for name, curve in done.curves.items():
                 hdf5.put_curve(group, f"{kind}/{name}", curve)
         if done := found.get("upscale"):
             self._image(group, "sr", row.upscale, "sr", done)
             hdf5.set_attributes(group, {"device": done.device, "threads": done.threads})
-        metrics = found["score"].outcome.values if "score" in found else {}
+        metrics = found["score"].values if "score" in found else {}
         timed = ("estimate", "upscale") if row.kernel else ()  # the time of an image that was made elsewhere is not known
-        seconds = {kind: found[kind].outcome.seconds for kind in timed if kind in found}
-        warnings = [text for done in found.values() for text in done.outcome.warnings]
+        seconds = {kind: found[kind].seconds for kind in timed if kind in found}
+        warnings = [text for done in found.values() for text in done.warnings]
         for name, value in metrics.items():
             about = {"value": value, "unit": METRICS[name].unit, "higher_is_better": METRICS[name].higher_is_better}
             about |= PROTOCOL | {"shave": scale} if name in ("psnr", "ssim") else {}
@@ -170,15 +170,15 @@ class _Writer:
         hdf5.set_attributes(group, about | {"sr": method.sr.name, "sr_version": method.sr.version})
         return group
 
-    def _image(self, group: h5py.Group, name: str, key: str, array: str, done: Done) -> None:
+    def _image(self, group: h5py.Group, name: str, key: str, array: str, done: Outcome) -> None:
         """Write an image of a step: compressed as it is in the step's file, if opening that is faster than compressing it."""
-        pixels = done.outcome.arrays[array]
+        pixels = done.arrays[array]
         if pixels.nbytes < MIN_COPIED_BYTES:
             hdf5.put_image(group, f"images/{name}", pixels)
         else:
             hdf5.copy_image(self.steps.path(key), f"arrays/{array}", group.require_group("images"), name)
 
-    def _done(self, key: str | None) -> Done | None:
+    def _done(self, key: str | None) -> Outcome | None:
         return self.steps.load(key) if key and key in self.steps else None
 
     def _kernel_of(self, source: Input | None) -> Kernel | None:
@@ -186,7 +186,7 @@ class _Writer:
             with contextlib.suppress(BlindSRError):  # gone since the plan was made: its steps have failed with the reason
                 return source.read()
         elif isinstance(source, StepOutput) and (done := self._done(source.key)):
-            return done.outcome.kernel
+            return done.kernel
         return None
 
 
