@@ -146,7 +146,7 @@ def _versions() -> dict[str, str]:
 
 
 def set_attributes(group: h5py.Group | h5py.Dataset, values: Mapping[str, Any]) -> None:
-    """Set attributes: numbers, and texts as UTF-8 of fixed length."""
+    """Add attributes, which must not be there yet: numbers, and texts as UTF-8 of fixed length."""
     for name, value in values.items():
         if isinstance(value, str):  # of fixed length: variable-length texts lie in HDF5's global heap, which has no checksum
             data = np.array(value.encode(errors="backslashreplace") or b"\0")
@@ -157,8 +157,6 @@ def set_attributes(group: h5py.Group | h5py.Dataset, values: Mapping[str, Any]) 
         else:
             data = np.array(value)
             kind = h5t.py_create(data.dtype, logical=True)
-        if h5a.exists(group.id, name.encode()):
-            h5a.delete(group.id, name.encode())
         # h5py's own group.attrs takes several times as long, and each file has a dozen attributes.
         h5a.create(group.id, name.encode(), kind, SCALAR).write(data, kind)
 

@@ -23,7 +23,6 @@ from blindsr.report.columns import columns_named
 from blindsr.report.formats import FORMATS, to_text
 from blindsr.report.layout import Comparison
 from blindsr.report.summary import MethodSummary, summarise
-from blindsr.storage.hdf5 import set_attributes
 from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run
 
@@ -256,7 +255,7 @@ def test_names_are_escaped(folder: Path) -> None:
     name = r"=a|b <i>*x*_1 & 50% #$ {~^} \[z]\e"
     path = _result(folder, QUICK.replace("  Bicubic interpolation: {type: 1,", f"  {json.dumps(name)}: {{"))
     with h5py.File(path, "r+") as file:
-        set_attributes(file, {"data": "evil\n\x1b[31m|x"})
+        file.attrs["data"] = "evil\n\x1b[31m|x"
     comparison = Comparison(_summaries(path))
     latex = to_text(comparison, "latex")
     escaped = (
@@ -388,7 +387,7 @@ def _replaced(name: str, values: object) -> Callable[[h5py.File], None]:
 
 
 def _config(text: str) -> Callable[[h5py.File], None]:
-    return lambda file: set_attributes(file["provenance"], {"resolved_config": text})
+    return lambda file: file["provenance"].attrs.__setitem__("resolved_config", text)
 
 
 @pytest.mark.parametrize(
