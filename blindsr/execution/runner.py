@@ -12,7 +12,7 @@ from blindsr.execution.executors import open_executor
 from blindsr.execution.resources import Resources
 from blindsr.execution.saving import RecentSteps
 from blindsr.execution.scheduler import Report, Scheduler
-from blindsr.execution.signals import Interrupts
+from blindsr.components.signals import Interrupts
 from blindsr.pipeline.plan import Plan
 from blindsr.storage.images import remove_pictures, write_pictures
 from blindsr.storage.output_folder import OutputFolder

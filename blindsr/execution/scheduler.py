@@ -13,7 +13,7 @@ from blindsr.execution.executors import Executor, Lost
 from blindsr.execution.graph import StepGraph
 from blindsr.execution.resources import Resources
 from blindsr.execution.saving import RecentSteps, StepSaver
-from blindsr.execution.signals import Interrupts
+from blindsr.components.signals import Interrupts
 from blindsr.execution.tasks import Task
 from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
 from blindsr.pipeline.plan import Plan
