@@ -35,13 +35,10 @@ class TorchMuon(optimizer.Optimizer):
             self.matrices, lr=muon_rate, weight_decay=0.0, momentum=optimizer.MUON_MOMENTUM, adjust_lr_fn="match_rms_adamw"
         )
 
-    @torch.no_grad()
-    def step(self, gradient: Network, factor: float) -> None:
-        self.steps += 1
-        self._adam([gradient.first, gradient.last], factor * optimizer.ADAM_RATE)
-        for matrix, weight in zip(self.matrices, gradient.hidden, strict=True):
+    def _muon(self, gradient: torch.Tensor, rate: float) -> None:
+        for matrix, weight in zip(self.matrices, gradient, strict=True):
             matrix.grad = weight.flatten(1)
-        self.muon.param_groups[0]["lr"] = factor * self.muon_rate
+        self.muon.param_groups[0]["lr"] = rate
         self.muon.step()
         for weight, matrix in zip(self.network.hidden, self.matrices, strict=True):
             weight.copy_(matrix.view_as(weight))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from blindsr.errors import BlindSRError, printable
+from blindsr.imaging.files import explained
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
 """Names under which training programs store the weights in a larger dictionary, in order of preference."""
@@ -60,12 +61,10 @@ def read_weights(path: Path) -> Weights:
 def _content(path: Path) -> Any:
     import safetensors.torch
 
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise _error(path, f"cannot be read ({error.strerror})") from error
+    if not path.is_file():
+        raise _error(path, "no such file")
     safe = path.suffix.lower() == ".safetensors"
-    with file, warnings.catch_warnings():
+    with explained(path), path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is odd about a file that is refused in the next line
         try:
             return safetensors.torch.load(file.read()) if safe else torch.load(file, map_location="cpu", weights_only=True)

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy import ndimage
 
-from blindsr.api import Kernel, back_project, back_projection_reach_px
+from blindsr.api import Image, Kernel, back_project, back_projection_reach_px
 from blindsr_srmd.checkpoints import Model
 from blindsr_srmd.network import REACH_PX, SRMDNet
 from blindsr_srmd.stretching import aligned_array, equivalent_blur
-
-if TYPE_CHECKING:
-    from blindsr.api import Image
-
 
 ALIGNED_PX = 1e-3
 SPLINE_REACH_PX = 10

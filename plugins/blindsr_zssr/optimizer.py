@@ -29,32 +29,21 @@ class Optimizer:
 
     def __init__(self, network: Network, muon_rate: float) -> None:
         self.network, self.muon_rate = network, muon_rate
-        self.outer = [network.first, network.last]
-        self.mean = [torch.zeros_like(weight) for weight in self.outer]
-        self.square = [torch.zeros_like(weight) for weight in self.outer]
+        self.adam = torch.optim.Adam([network.first, network.last], betas=ADAM_BETAS)
         self.momentum = torch.zeros_like(network.hidden)
-        self.steps = 0
 
     @torch.no_grad()
     def step(self, gradient: Network, factor: float) -> None:
         """Move against `gradient` (float32), at `factor` times the peak rates."""
-        self.steps += 1
-        self._adam([gradient.first, gradient.last], factor * ADAM_RATE)
-        hidden = gradient.hidden
-        self.momentum.lerp_(hidden, 1 - MUON_MOMENTUM)
-        direction = orthogonalized(hidden.lerp(self.momentum, MUON_MOMENTUM).flatten(2))
-        inputs = direction.shape[2]
-        self.network.hidden.sub_(direction.view_as(hidden), alpha=factor * self.muon_rate * 0.2 * math.sqrt(inputs))
+        self.network.first.grad, self.network.last.grad = gradient.first, gradient.last
+        self.adam.param_groups[0]["lr"] = factor * ADAM_RATE
+        self.adam.step()
+        self._muon(gradient.hidden, factor * self.muon_rate)
 
-    def _adam(self, gradients: list[torch.Tensor], rate: float) -> None:
-        beta1, beta2 = ADAM_BETAS
-        torch._foreach_lerp_(self.mean, gradients, 1 - beta1)
-        torch._foreach_mul_(self.square, beta2)
-        torch._foreach_addcmul_(self.square, gradients, gradients, 1 - beta2)
-        spread = torch._foreach_sqrt(self.square)
-        torch._foreach_div_(spread, math.sqrt(1 - beta2**self.steps))
-        torch._foreach_add_(spread, EPSILON)
-        torch._foreach_addcdiv_(self.outer, self.mean, spread, value=-rate / (1 - beta1**self.steps))
+    def _muon(self, gradient: torch.Tensor, rate: float) -> None:
+        self.momentum.lerp_(gradient, 1 - MUON_MOMENTUM)
+        direction = orthogonalized(gradient.lerp(self.momentum, MUON_MOMENTUM).flatten(2))
+        self.network.hidden.sub_(direction.view_as(gradient), alpha=rate * 0.2 * math.sqrt(direction.shape[2]))
 
 
 def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 
+from blindsr.api import RunContext
 from blindsr_zssr.network import Network, training_dtype
 from blindsr_zssr.optimizer import Optimizer
-from blindsr_zssr.pairs import Batch
-
-if TYPE_CHECKING:
-    from blindsr.api import RunContext
 
 LOG_EVERY = 50
 
 
-def train(network: Network, batches: Iterator[Batch], *, steps: range, total: int, muon_rate: float, run: RunContext) -> None:
-    """Train `network` in place on `batches`, in the given steps out of `total`.
+def train(
+    network: Network, batches: Iterator[torch.Tensor], *, steps: range, total: int, muon_rate: float, run: RunContext
+) -> None:
+    """Train `network` in place on `batches` of crops (N, 6, c, c), in the given steps out of `total`.
 
     The loss is the mean absolute error (Shocher et al., CVPR 2018, section 3.3). The learning rate falls linearly from its
     peak to zero, where the original divides it by 10 whenever the error stalls. Curves: ``loss``, ``reconstruction_mse``
@@ -30,7 +28,8 @@ def train(network: Network, batches: Iterator[Batch], *, steps: range, total: in
     errors: list[torch.Tensor] = []
     for step, batch in zip(steps, batches, strict=False):
         factor = (steps.stop - step) / len(steps)
-        error = working(batch.son) - batch.residual
+        son, residual = batch.split(3, dim=1)
+        error = working(son) - residual
         loss = error.abs().mean()
         with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # a seed's result is the same on a GPU, too
             gradients = torch.autograd.grad(loss, list(working))

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from blindsr.api import CUBIC_RADIUS, Kernel, Symmetry, back_project, back_projection_reach_px, bicubic
+from blindsr.api import CUBIC_RADIUS, Image, Kernel, Symmetry, back_project, back_projection_reach_px, bicubic
 from blindsr_zssr.network import REACH_PX, Network
-
-if TYPE_CHECKING:
-    from blindsr.api import Image
 
 
 @dataclass
