@@ -22,7 +22,9 @@ class Sample(NamedTuple):
 
 
 class RecordingContext(Context):
-    """A `blindsr.api.RunContext` that keeps what the component said.
+    """A `blindsr.api.RunContext` for calling a component directly; it keeps what the component said.
+
+    The same seed gives the same random numbers.
 
     Attributes
     ----------
@@ -32,15 +34,6 @@ class RecordingContext(Context):
         The warnings.
     reports
         The calls of ``progress``: (done, total).
-    """
-
-    def __init__(self, *, seed: int = 0, device: str = "cpu") -> None:
-        self.reports: list[tuple[int, int]] = []
-        super().__init__(device, f"{seed:064x}", lambda done, total: self.reports.append((done, total)))
-
-
-def run_context(*, seed: int = 0, device: str = "cpu") -> RecordingContext:
-    """A context for calling a component directly: the same seed gives the same random numbers.
 
     Examples
     --------
@@ -49,7 +42,13 @@ def run_context(*, seed: int = 0, device: str = "cpu") -> RecordingContext:
     >>> context.reports
     [(1, 10)]
     """
-    return RecordingContext(seed=seed, device=device)
+
+    def __init__(self, *, seed: int = 0, device: str = "cpu") -> None:
+        self.reports: list[tuple[int, int]] = []
+        super().__init__(device, f"{seed:064x}", lambda done, total: self.reports.append((done, total)))
+
+
+run_context = RecordingContext
 
 
 def samples(*, scale: int = 2, count: int = 2, side_px: int = 64) -> list[Sample]:

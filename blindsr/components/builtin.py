@@ -26,13 +26,10 @@ class Given(Component):
 
     file: InputFile | None = None
     """The kernel of every item (.mat or .npy)."""
-
     folder: InputFolder | None = None
     """A folder with a kernel for each item: ITEM.mat, ITEM.npy, or kernel_N.mat for the item im_N."""
-
     convention: Literal["kernelgan", "usrnet", "fkp"] = "kernelgan"
     """The tool whose convention the files follow."""
-
     scale: int | None = Field(None, ge=2, le=4)
     """The scale that the kernels are for, if not the pipeline's: a x2 kernel is composed for x4."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,10 +20,7 @@ class CallerText(str):
 
 def home_expanded(path: str | Path) -> Path:
     """The path with a leading ``~`` or ``~user`` replaced, where there is such a user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111  (Path's own raises where there is no such user)
 
 
 def _resolved(value: Any, info: ValidationInfo) -> Path:
@@ -31,21 +30,15 @@ def _resolved(value: Any, info: ValidationInfo) -> Path:
     return (Path(base) / home_expanded(value)).resolve()
 
 
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise PydanticCustomError(MISSING, "no such file: {path}", {"path": str(path)})
+def _existing(path: Path, kind: str) -> Path:
+    if not (path.is_file() if kind == "file" else path.is_dir()):
+        raise PydanticCustomError(MISSING, "no such {kind}: {path}", {"kind": kind, "path": str(path)})
     return path
 
 
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise PydanticCustomError(MISSING, "no such folder: {path}", {"path": str(path)})
-    return path
-
-
-InputFile = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_file)]
+InputFile = Annotated[Path, BeforeValidator(_resolved), AfterValidator(partial(_existing, kind="file"))]
 """A parameter that is a file. Relative paths start at the pipeline's folder; the file's bytes, not its name, are part of
 the step's key."""
 
-InputFolder = Annotated[Path, BeforeValidator(_resolved), AfterValidator(_folder)]
+InputFolder = Annotated[Path, BeforeValidator(_resolved), AfterValidator(partial(_existing, kind="folder"))]
 """A parameter that is a folder, likewise relative to the pipeline's."""

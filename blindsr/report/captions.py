@@ -10,8 +10,7 @@ import numpy as np
 from blindsr.errors import shortened
 from blindsr.imaging.metrics import Metric
 from blindsr.pipeline.published import PublishedTable
-from blindsr.report.columns import DEFAULT
-from blindsr.report.summary import MethodSummary
+from blindsr.report.summary import DEFAULT, MethodSummary
 
 
 def title(data: str, summaries: Sequence[MethodSummary]) -> str:

@@ -11,9 +11,8 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.metrics import Metric
 from blindsr.pipeline.published import PUBLISHED_METRICS, PublishedTable
 from blindsr.report.captions import notes, places_with_different_images, title
-from blindsr.report.columns import DEFAULT, displayed
 from blindsr.report.merge import MergedRow, merged_rows
-from blindsr.report.summary import Mean, MethodSummary
+from blindsr.report.summary import DEFAULT, Mean, MethodSummary, displayed
 
 DASH = "–"
 PLAIN = "%s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -80,8 +81,8 @@ class Console(Listener):
 @contextmanager
 def console(*, debug: bool = False, translate: Callable[[str], str] = str) -> Iterator[Console]:
     """A console; `translate` has the last word on what it says. Where standard error is no terminal it says only remarks."""
-    terminal = Terminal(stderr=True)
+    shown = sys.stderr is not None and sys.stderr.isatty()
     title, counts, eta = TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("ETA")
     columns = (title, BarColumn(), counts, TimeElapsedColumn(), eta, TimeRemainingColumn())
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
+    with Progress(*columns, console=Terminal(stderr=True), transient=True, disable=not shown) as progress:
         yield Console(progress, debug=debug, translate=translate)

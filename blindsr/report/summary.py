@@ -1,4 +1,4 @@
-"""Summaries of results: for each file, scale and method the means of its metrics."""
+"""Summaries of results: for each file, scale and method the means of its metrics, which are the columns of a table."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.imaging.metrics import METRICS
+from blindsr.errors import BlindSRError, suggestion
+from blindsr.imaging.metrics import METRICS, Metric
 from blindsr.storage.result import Result
+
+DEFAULT = (METRICS["psnr"], METRICS["ssim"])
+SEVERAL = {"seconds": ("seconds_estimate", "seconds_upscale"), "all": tuple(METRICS)}
+"""Names that stand for several columns."""
 
 GROUND_TRUTH = 4
 """The type of methods that know the true kernel: an upper bound, which is not ranked."""
@@ -120,3 +125,25 @@ def _mean(values: NDArray[np.float64], seeds: NDArray[np.int64]) -> Mean:
         spread = float(means.std(ddof=1)) if len(means) > 1 else np.nan
     random = spread > 1e-9 * abs(means.mean())  # smaller differences come from the rounding of sums
     return Mean(float(means.mean()), spread if random else np.nan)
+
+
+def displayed(number: float, column: Metric) -> float:
+    """`number` as a table displays it, so that what looks equal is equal."""
+    return float(f"{number:{column.format}}")
+
+
+def columns_named(names: str) -> tuple[Metric, ...]:
+    """The columns of a comma-separated list such as ``psnr,ssim,kernel_l2,seconds``: each once, in that order."""
+    found: dict[str, Metric] = {}
+    for name in (part.strip() for part in names.split(",")):
+        if name not in METRICS and name not in SEVERAL:
+            there = (*METRICS, *SEVERAL)
+            raise BlindSRError(f"`columns`: no column '{name}'{suggestion(name, there) or '; there are ' + ', '.join(there)}")
+        found |= {each: METRICS[each] for each in SEVERAL.get(name, (name,))}
+    return tuple(found.values())
+
+
+def filled(columns: Sequence[Metric], summaries: Sequence[MethodSummary]) -> tuple[Metric, ...]:
+    """The columns in which some summary has a number; all, if there is none."""
+    found = [column for column in columns if any(not np.isnan(summary.means[column.name].mean) for summary in summaries)]
+    return tuple(found or columns)

@@ -19,8 +19,9 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 class NetworkUpscaler:
     """Upscales tiles by a network, in float32 on every device: bfloat16 has 8 bits, and the image alone has as many.
 
-    The self-ensemble is the mean of what the network makes of a tile's eight flips and quarter turns, each undone. They come one after
-    another, so that it takes little more memory than one. Source: Lim et al., CVPR workshops 2017, section 4.3, after Timofte et al., CVPR 2016.
+    The self-ensemble is the mean of what the network makes of the eight flips and quarter turns of a tile, each undone. They come
+    one after another, so that it takes little more memory than one.
+    Source: Lim et al., CVPR workshops 2017, section 4.3, after Timofte et al., CVPR 2016.
     """
 
     network: Function

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from safetensors.torch import save_file
 
-from blindsr.api import BlindSRError, read_weights, write_whole
+from blindsr.api import BlindSRError, read_weights
 from blindsr_srmd.network import CHANNELS, LAYERS, SRMDNet
 from blindsr_srmd.stretching import KernelBasis
 
-FORMAT = "blindsr-srmd-1"
 PUBLISHED_COEFFICIENTS = 15
 PUBLISHED_SIDE = 15
 FIRST, LAST = "model.0.weight", f"model.{2 * LAYERS - 2}.weight"
@@ -34,16 +29,8 @@ class Model(NamedTuple):
     """Whether its last input channel is the noise level."""
 
 
-def save(path: Path, model: Model, about: Mapping[str, Any]) -> None:
-    """Write a network of our own format in half precision, with `about` (as JSON) in its header."""
-    tensors = {name: value.detach().half().contiguous() for name, value in model.network.state_dict().items()}
-    tensors |= {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in model.basis._asdict().items()}
-    metadata = {"format": FORMAT, "scale": str(model.network.scale), "about": json.dumps(dict(about))}
-    write_whole(path, lambda part: save_file(tensors, part, metadata))
-
-
 def load_own(path: Path) -> Model:
-    """Read what `save` wrote."""
+    """Read a network of our own, as the training (`blindsr_training.srmd`) writes it."""
     weights = read_weights(path)
     state = {name: tensor.float() for name, tensor in weights.state.items()}
     try:

@@ -28,8 +28,7 @@ def train(
     errors: list[torch.Tensor] = []
     for step, batch in zip(steps, batches, strict=False):
         factor = (steps.stop - step) / len(steps)
-        son, residual = batch.split(3, dim=1)
-        error = working(son) - residual
+        error = working(batch[:, :3]) - batch[:, 3:]  # of the sons, from their residuals
         loss = error.abs().mean()
         with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # a seed's result is the same on a GPU, too
             gradients = torch.autograd.grad(loss, list(working))
