@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from blindsr_zssr import ZSSR, augmentation, optimizer, pairs, scales
+from blindsr_zssr import ZSSR, augmentation, pairs, scales, training
 from blindsr_zssr.network import initial
 from blindsr_zssr.upscaler import ZSSRUpscaler
 
@@ -184,7 +184,7 @@ def test_noise_lies_on_the_sons_own_pixels(scale: int) -> None:
 def test_orthogonalisation_levels_the_singular_values() -> None:
     matrices = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0))
     u, _, v = torch.linalg.svd(matrices, full_matrices=False)
-    result = optimizer.orthogonalized(1e-4 * matrices)
+    result = training.orthogonalized(1e-4 * matrices)
     assert float(torch.linalg.svdvals(result).min()) > 0.6
     assert float(torch.linalg.svdvals(result).max()) < 1.3
     # The singular vectors are unchanged: the result is u v^T up to those values.

@@ -68,7 +68,7 @@ def save_state(out: Path, settings: Mapping[str, Any], state: Mapping[str, Any])
 def save_network(
     path: Path, network: torch.nn.Module, about: Mapping[str, Any], *, header: Mapping[str, str], extra: Mapping[str, torch.Tensor]
 ) -> None:
-    """Write a trained network as safetensors in half precision, with `extra` tensors as they are, and `about` as JSON in its header."""
+    """Write a network as safetensors in half precision, with `extra` tensors as they are, and `about` (JSON) in its header."""
     tensors = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()} | dict(extra)
     write_whole(path, lambda part: save_file(tensors, part, {**header, "about": json.dumps(dict(about))}))
 
