@@ -1,7 +1,5 @@
 """What the tests of a plugin need: a run context that records, and images whose kernel is known."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

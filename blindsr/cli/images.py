@@ -1,7 +1,5 @@
 """Work on images without a pipeline: ``blindsr estimate`` and ``blindsr degrade``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

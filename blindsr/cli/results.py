@@ -1,7 +1,5 @@
 """Commands on results: ``blindsr table``, ``export``, ``check`` and ``clean``."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import ExitStack
 from fnmatch import fnmatch

@@ -1,10 +1,8 @@
 """Components of the core itself, which depend on the item: kernels ``ground_truth`` and ``given``, SR method ``external``."""
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -34,7 +32,7 @@ class Given(Component):
     """The scale that the kernels are for, if not the pipeline's: a x2 kernel is composed for x4."""
 
     @model_validator(mode="after")
-    def _one_source(self) -> Given:
+    def _one_source(self) -> Self:
         if (self.file is None) == (self.folder is None):
             raise ValueError("needs either file or folder")
         return self

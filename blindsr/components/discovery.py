@@ -1,7 +1,5 @@
 """Imports one plugin and takes its components; whatever the plugin does wrong costs only itself."""
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 import sys

@@ -1,7 +1,5 @@
 """Parameters that are files or folders, and where relative paths in them start."""
 
-from __future__ import annotations
-
 import os
 from functools import partial
 from pathlib import Path

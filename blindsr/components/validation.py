@@ -1,7 +1,5 @@
 """What pydantic finds wrong with parameters and fields, in the words of this package's messages."""
 
-from __future__ import annotations
-
 import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Safe reading of weights from checkpoint files: no code in them is run."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import warnings

@@ -1,7 +1,5 @@
 """Downscaling by an SR kernel, and back-projection, which corrects an SR image by what its downscaling lacks."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

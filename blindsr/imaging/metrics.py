@@ -1,7 +1,5 @@
 """PSNR and SSIM on the Y channel, and kernel errors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

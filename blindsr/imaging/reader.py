@@ -1,7 +1,5 @@
 """Reading of image files as RGB (depth, alpha, orientation, colour profile), and conversion between depths."""
 
-from __future__ import annotations
-
 import io
 import logging
 import warnings

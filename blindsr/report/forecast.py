@@ -1,7 +1,5 @@
 """What a run would do, and how long it would take."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 

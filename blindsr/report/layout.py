@@ -1,7 +1,5 @@
 """The layout of tables, as in a paper: a sheet for each set of images, a row for each method, its scales side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

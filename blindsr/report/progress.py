@@ -1,7 +1,5 @@
 """What a person sees while steps run: progress where there is a terminal, remarks on standard error."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

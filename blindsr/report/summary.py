@@ -1,7 +1,5 @@
 """Summaries of results: for each file, scale and method the means of its metrics, which are the columns of a table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

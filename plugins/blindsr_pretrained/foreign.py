@@ -1,7 +1,5 @@
 """Networks that spandrel knows: https://github.com/chaiNNer-org/spandrel."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from blindsr.api import BlindSRError, Image, RunContext, Weights

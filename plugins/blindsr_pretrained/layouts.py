@@ -1,7 +1,5 @@
 """Recognition of a checkpoint's network by the names of its entries, and conversion of the names to the official layout."""
 
-from __future__ import annotations
-
 import re
 from functools import reduce
 

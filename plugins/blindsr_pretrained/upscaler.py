@@ -1,7 +1,5 @@
 """Upscaling of tiles by a network, and the geometric self-ensemble, which the "+" in EDSR+ and RCAN+ stands for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce

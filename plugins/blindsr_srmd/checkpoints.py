@@ -1,7 +1,5 @@
 """Network files: our own (.safetensors, with the kernel basis inside) and the published ones (KAIR's layout)."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import NamedTuple

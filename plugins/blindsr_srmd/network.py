@@ -1,7 +1,5 @@
 """The network: 12 convolutions on the LR image and the kernel's stretched coefficients, then a pixel shuffle."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 

@@ -1,9 +1,8 @@
 """Upscaling by a network that is conditioned on a kernel."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -43,7 +42,7 @@ class SRMDUpscaler:
         return max(map(abs, self.kernel.misalignment_px)) > ALIGNED_PX
 
     @classmethod
-    def told(cls, model: Model, kernel: Kernel, *, noise: float, back_projections: int, device: str) -> SRMDUpscaler:
+    def told(cls, model: Model, kernel: Kernel, *, noise: float, back_projections: int, device: str) -> Self:
         """An upscaler for `kernel`, and for noise of a standard deviation of `noise` levels of 255 where the network takes it."""
         # Networks that expect a centred blur convolve with it: both axes are flipped.
         side = model.basis.mean.shape[0]

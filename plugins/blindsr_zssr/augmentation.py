@@ -1,7 +1,5 @@
 """New fathers made of the image: flipped, turned, and warped copies (ZSSR's full configuration)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

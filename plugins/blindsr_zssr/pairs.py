@@ -1,7 +1,5 @@
 """What the network trains on: pairs of an image and its own interpolated downscaling, and crops of them."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """From the image and its kernel to an upscaler: what to train on, and the scales on the way to the result."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import cycle
 

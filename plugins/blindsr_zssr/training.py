@@ -1,7 +1,5 @@
 """The training loop, its schedule and its optimiser: Muon for the hidden layers, Adam for the first and the last."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

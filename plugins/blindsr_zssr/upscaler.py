@@ -1,7 +1,5 @@
 """Applying a trained network: interpolation, residual, self-ensemble, back-projection."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 
