@@ -1,7 +1,6 @@
 """Commands on results: ``blindsr table``, ``export``, ``check`` and ``clean``."""
 
 import sys
-from contextlib import ExitStack
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -34,13 +33,10 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
     from blindsr.pipeline.published import published_table
     from blindsr.report.layout import Comparison
     from blindsr.report.summary import columns_named, summarise
-    from blindsr.storage.result import open_result
 
     chosen = columns_named(columns)
     published = [published_table(name) for name in dict.fromkeys(map(str.strip, against.split(",")))] if against is not None else []
-    with ExitStack() as stack:
-        summaries = summarise([stack.enter_context(open_result(path)) for path in results], per_item=per_item)
-    comparison = Comparison(summaries, chosen, published)
+    comparison = Comparison(summarise(results, per_item=per_item), chosen, published)
     click.echo(FORMATS[form](comparison))  # click leaves out the styles where standard output is no terminal
     if form == "csv":  # it has no place for notes
         for note in comparison.notes():

@@ -54,7 +54,7 @@ def run(
     from blindsr.cli.app import console_of, with_options
     from blindsr.execution.resources import Resources
     from blindsr.execution.runner import run_plan
-    from blindsr.report import forecast
+    from blindsr.report.forecast import forecast
     from blindsr.storage.output_folder import OutputFolder
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
@@ -65,8 +65,7 @@ def run(
     for remark in (*plan.left_out, *plan.remarks):
         say(f"note: {remark}", err=True)
     if dry_run:
-        lines = forecast.forecast(plan.steps.values(), folder.steps.keys(), folder.timings())
-        say(with_options(ctx.command, forecast.forecast_text(plan, lines, resources)))
+        say(with_options(ctx.command, forecast(plan, folder.steps.keys(), folder.timings(), resources)))
         return
     try:
         with console_of(ctx) as listener:
@@ -98,10 +97,8 @@ def _conclude(report: Report) -> int:
     from blindsr.report.formats import to_terminal
     from blindsr.report.layout import Comparison
     from blindsr.report.summary import columns_named, filled, summarise
-    from blindsr.storage.result import open_result
 
-    with open_result(report.result) as result:
-        summaries = summarise([result])
+    summaries = summarise([report.result])
     columns = filled(columns_named("psnr,ssim,kernel_l2,seconds"), summaries)
     click.echo(to_terminal(Comparison(summaries, columns)))
     total, computed, cached, failed = len(report.plan.steps), len(report.computed), len(report.cached), len(report.failures)

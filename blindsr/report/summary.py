@@ -1,6 +1,6 @@
 """Summaries of results: for each file, scale and method the means of its metrics, which are the columns of a table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError, suggestion
 from blindsr.imaging.metrics import METRICS, Metric
-from blindsr.storage.result import Result
+from blindsr.storage.result import Result, open_result
 
 DEFAULT = (METRICS["psnr"], METRICS["ssim"])
 SEVERAL = {"seconds": ("seconds_estimate", "seconds_upscale"), "all": tuple(METRICS)}
@@ -70,10 +70,13 @@ class MethodSummary:
         return self.done == self.total
 
 
-def summarise(results: Sequence[Result], *, per_item: bool = False) -> list[MethodSummary]:
-    """Summaries of results, in the order of the files; a file that is given twice counts once."""
-    files = {result.path.resolve(): result for result in results}
-    return [summary for result in files.values() for summary in _summaries(result, per_item=per_item)]
+def summarise(paths: Iterable[Path], *, per_item: bool = False) -> list[MethodSummary]:
+    """Summaries of result files (or of their folders), in that order; a file that is given twice counts once."""
+    found: dict[Path, list[MethodSummary]] = {}
+    for path in paths:
+        with open_result(path) as result:
+            found.setdefault(result.path.resolve(), list(_summaries(result, per_item=per_item)))
+    return [summary for summaries in found.values() for summary in summaries]
 
 
 def _summaries(result: Result, *, per_item: bool) -> Iterator[MethodSummary]:

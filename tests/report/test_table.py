@@ -64,10 +64,7 @@ def _result(folder: Path, text: str = THREE, *, out: str = "runs", psnr: Numbers
 
 
 def _summaries(*paths: Path, **options: bool) -> list[MethodSummary]:
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-        return summarise([stack.enter_context(open_result(path)) for path in paths], **options)
+    return summarise(paths, **options)
 
 
 def _markdown(*paths: Path, columns: str = "psnr") -> list[str]:
