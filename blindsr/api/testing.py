@@ -22,16 +22,8 @@ class Sample(NamedTuple):
 class RecordingContext(Context):
     """A `blindsr.api.RunContext` for calling a component directly; it keeps what the component said.
 
-    The same seed gives the same random numbers.
-
-    Attributes
-    ----------
-    points
-        The curves: a list of (step, value) for each name.
-    warnings
-        The warnings.
-    reports
-        The calls of ``progress``: (done, total).
+    The same seed gives the same random numbers. `points` are the curves, a list of (step, value) for each name; `warnings`
+    the warnings; `reports` the calls of ``progress``, (done, total).
 
     Examples
     --------
@@ -52,14 +44,7 @@ run_context = RecordingContext
 def samples(*, scale: int = 2, count: int = 2, side_px: int = 64) -> list[Sample]:
     """Crops of sample photographs (which come with scikit-image) with known kernels; the same ones at each call.
 
-    Parameters
-    ----------
-    scale
-        The downscaling factor.
-    count
-        How many.
-    side_px
-        Side of the LR images; at most 400 / scale.
+    There are `count` of them, for the downscaling factor `scale`. Their LR images are `side_px` a side, at most 400 / scale.
 
     Examples
     --------

@@ -230,20 +230,10 @@ def compose(array: Array, scale: int) -> Array:
 
 
 def gaussian_array(precision: Array, size: int, *, center: ArrayLike) -> Array:
-    """Gaussians ``exp(-x^T precision x / 2)`` on a square grid; not normalised.
+    """Gaussians ``exp(-x^T precision x / 2)`` on a square grid of side `size`, (..., size, size); not normalised.
 
-    Parameters
-    ----------
-    precision
-        (..., 2, 2), the inverse of the covariance, in pixels to the power of -2, over (row, column).
-    size
-        Side of the grid.
-    center
-        (..., 2): row and column of each maximum, in pixels from the first.
-
-    Returns
-    -------
-    (..., size, size).
+    `precision`, (..., 2, 2), is the inverse of the covariance, in pixels to the power of -2, over (row, column); `center`,
+    (..., 2), the row and column of each maximum, in pixels from the first.
     """
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), axis=-1)
     offset = grid - np.asarray(center)[..., None, None, :]
@@ -260,18 +250,10 @@ def precision_of(variances: Array, angles: ArrayLike) -> Array:
 
 
 def nonnegative_kernel(factor: Array, target: Array) -> Array:
-    """The array k >= 0, summing to 1, that best solves the normal equations ``A k = b`` (least squares).
+    """The array k >= 0, (n, n), summing to 1, that best solves the normal equations ``A k = b`` (least squares).
 
-    Parameters
-    ----------
-    factor
-        The lower Cholesky factor of A, (n^2, n^2).
-    target
-        ``factor^-1 b``, (n^2,).
-
-    Returns
-    -------
-    (n, n): the minimum of ``k^T A k - 2 k^T b`` over k >= 0, then divided by its sum.
+    `factor` is the lower Cholesky factor of A, (n^2, n^2), and `target` is ``factor^-1 b``, (n^2,). The result is the minimum of
+    ``k^T A k - 2 k^T b`` over k >= 0, then divided by its sum.
     """
     from scipy.optimize import nnls
 

@@ -119,6 +119,14 @@ def test_the_halo_is_no_larger_than_the_network_needs() -> None:
     assert upscaler.halo == 20 - first
 
 
+@pytest.mark.parametrize("symmetry", SYMMETRIES)
+def test_symmetries_of_tensors_are_those_of_arrays(symmetry: Symmetry) -> None:
+    image = picture(5, 7)
+    turned = symmetry.apply(torch.from_numpy(image).permute(2, 0, 1)[None], axes=(-2, -1))
+    np.testing.assert_array_equal(turned[0].permute(1, 2, 0).numpy(), symmetry.apply(image))
+    np.testing.assert_array_equal(symmetry.undo(turned, axes=(-2, -1))[0].permute(1, 2, 0).numpy(), image)
+
+
 def test_the_kernels_symmetries() -> None:
     half_turn = Symmetry(False, 2)
     assert len(symmetries_of(Kernel.bicubic(2))) == 8
