@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from blindsr.components.interfaces import Component
-from blindsr.components.paths import InputFile, InputFolder
+from blindsr.components.parameters import InputFile, InputFolder
 from blindsr.errors import BlindSRError
 
 

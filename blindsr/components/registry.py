@@ -14,7 +14,7 @@ from blindsr import __version__
 from blindsr.components.builtin import External, Given, GroundTruth
 from blindsr.components.discovery import Kind, Problem, RegisteredComponent, components_of
 from blindsr.components.interfaces import Component
-from blindsr.components.validation import validation_message
+from blindsr.components.parameters import validation_message
 from blindsr.errors import BlindSRError, alternatives, described
 
 BUNDLED = "blindsr"

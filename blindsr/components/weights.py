@@ -37,10 +37,8 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """Read the weights in a file: safetensors by its suffix, otherwise what ``torch.save`` made of a dictionary of tensors.
 
-    Raises
-    ------
-    BlindSRError
-        If it is no such file, is damaged, needs Python code to run, or holds no weights or ones that are not finite.
+    Raises `BlindSRError` if it is no such file, is damaged, needs Python code to run, or holds no weights, or ones that are not
+    finite.
     """
     state = _tensors(_content(path))
     if not state:

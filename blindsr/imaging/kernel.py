@@ -139,20 +139,10 @@ class Kernel:
 
     @classmethod
     def gaussian(cls, covariance: ArrayLike, scale: int, *, size: int | None = None) -> Kernel:
-        """An aligned Gaussian, isotropic or not.
+        """An aligned Gaussian, isotropic or not, in a frame of `size` pixels; by default one that reaches 4 standard deviations.
 
-        Parameters
-        ----------
-        covariance
-            (2, 2), symmetric and positive definite, in square HR pixels, over (row, column). A number stands for that
-            variance along both axes.
-        size
-            Odd side of its frame; by default one that reaches four standard deviations.
-
-        Raises
-        ------
-        BlindSRError
-            If `covariance` is no covariance, or `size` is even.
+        `covariance` is (2, 2), symmetric and positive definite, in square HR pixels, over (row, column); a number stands for that
+        variance along both axes. Raises `BlindSRError` if it is no covariance, or `size` is not odd.
 
         Examples
         --------
