@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from blindsr.components.registry import Registry
+from blindsr.components.signals import Interrupts
 from blindsr.errors import shortened
 from blindsr.execution.events import Listener
 from blindsr.execution.executors import open_executor
 from blindsr.execution.resources import Resources
 from blindsr.execution.saving import RecentSteps
 from blindsr.execution.scheduler import Report, Scheduler
-from blindsr.execution.signals import Interrupts
 from blindsr.pipeline.plan import Plan
 from blindsr.storage.images import remove_pictures, write_pictures
 from blindsr.storage.output_folder import OutputFolder

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from blindsr.components.signals import Interrupts
 from blindsr.errors import BlindSRError, shortened
 from blindsr.execution.events import Listener
 from blindsr.execution.executors import Executor, Lost
 from blindsr.execution.graph import StepGraph
 from blindsr.execution.resources import Resources
 from blindsr.execution.saving import RecentSteps, StepSaver
-from blindsr.execution.signals import Interrupts
 from blindsr.execution.tasks import Task
 from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
 from blindsr.pipeline.plan import Plan

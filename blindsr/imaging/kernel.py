@@ -148,20 +148,10 @@ class Kernel:
 
     @classmethod
     def gaussian(cls, covariance: ArrayLike, scale: int, *, size: int | None = None) -> Kernel:
-        """An aligned Gaussian, isotropic or not.
+        """An aligned Gaussian, isotropic or not, in a frame of `size` pixels; by default one that reaches 4 standard deviations.
 
-        Parameters
-        ----------
-        covariance
-            (2, 2), symmetric and positive definite, in square HR pixels, over (row, column). A number stands for that
-            variance along both axes.
-        size
-            Odd side of its frame; by default one that reaches four standard deviations.
-
-        Raises
-        ------
-        BlindSRError
-            If `covariance` is no covariance, or `size` is even.
+        `covariance` is (2, 2), symmetric and positive definite, in square HR pixels, over (row, column); a number stands for that
+        variance along both axes. Raises `BlindSRError` if it is no covariance, or `size` is not odd.
 
         Examples
         --------
@@ -239,20 +229,10 @@ def compose(array: Array, scale: int) -> Array:
 
 
 def gaussian_array(precision: Array, size: int, *, center: ArrayLike) -> Array:
-    """Gaussians ``exp(-x^T precision x / 2)`` on a square grid; not normalised.
+    """Gaussians ``exp(-x^T precision x / 2)`` on a square grid of side `size`, (..., size, size); not normalised.
 
-    Parameters
-    ----------
-    precision
-        (..., 2, 2), the inverse of the covariance, in pixels to the power of -2, over (row, column).
-    size
-        Side of the grid.
-    center
-        (..., 2): row and column of each maximum, in pixels from the first.
-
-    Returns
-    -------
-    (..., size, size).
+    `precision`, (..., 2, 2), is the inverse of the covariance, in pixels to the power of -2, over (row, column); `center`,
+    (..., 2), the row and column of each maximum, in pixels from the first.
     """
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), axis=-1)
     offset = grid - np.asarray(center)[..., None, None, :]
@@ -269,18 +249,10 @@ def precision_of(variances: Array, angles: ArrayLike) -> Array:
 
 
 def nonnegative_kernel(factor: Array, target: Array) -> Array:
-    """The array k >= 0, summing to 1, that best solves the normal equations ``A k = b`` (least squares).
+    """The array k >= 0, (n, n), summing to 1, that best solves the normal equations ``A k = b`` (least squares).
 
-    Parameters
-    ----------
-    factor
-        The lower Cholesky factor of A, (n^2, n^2).
-    target
-        ``factor^-1 b``, (n^2,).
-
-    Returns
-    -------
-    (n, n): the minimum of ``k^T A k - 2 k^T b`` over k >= 0, then divided by its sum.
+    `factor` is the lower Cholesky factor of A, (n^2, n^2), and `target` is ``factor^-1 b``, (n^2,). The result is the minimum of
+    ``k^T A k - 2 k^T b`` over k >= 0, then divided by its sum.
     """
     from scipy.optimize import nnls
 

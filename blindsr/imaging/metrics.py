@@ -1,7 +1,5 @@
 """PSNR and SSIM on the Y channel, and kernel errors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -99,14 +97,8 @@ def ssim_y(sr: NDArray[Any], hr: NDArray[Any], *, shave: int) -> float:
 def kernel_errors(estimated: Kernel, true: Kernel) -> dict[str, float]:
     """How far an estimated kernel is from the true one, whatever the shift between them.
 
-    Both are moved by cubic interpolation to one centre of mass on one grid.
-
-    Returns
-    -------
-    ``kernel_l2``
-        |estimated - true| / |true|; 0 is best.
-    ``kernel_correlation``
-        The largest normalised cross-correlation over all shifts; 1 is best.
+    Both are moved by cubic interpolation to one centre of mass on one grid. ``kernel_l2`` is |estimated - true| / |true|, 0 is
+    best; ``kernel_correlation`` the largest normalised cross-correlation over all shifts, 1 is best.
 
     Examples
     --------
@@ -135,9 +127,7 @@ def _centered(*kernels: Kernel) -> Iterator[NDArray[np.float64]]:
 
     size = max(25, *(n + 4 + n % 2 for kernel in kernels for n in kernel.shape)) | 1
     for kernel in kernels:
-        canvas = np.zeros((size, size))
-        top, left = ((size - n) // 2 for n in kernel.shape)
-        canvas[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel.array
+        canvas = np.pad(kernel.array, [((size - n) // 2,) * 2 for n in kernel.shape])
         row, column = center_of_mass(canvas)
         yield ndimage.shift(canvas, (size // 2 - row, size // 2 - column), order=3, mode="constant")
 

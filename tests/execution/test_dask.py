@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from dask_cluster import Cluster
 
+from blindsr.components.signals import Interrupts
 from blindsr.errors import BlindSRError
 from blindsr.execution.executors.dask import DaskExecutor
 from blindsr.execution.scheduler import Report
-from blindsr.execution.signals import Interrupts
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result

@@ -19,10 +19,9 @@ from blindsr.imaging.metrics import METRICS
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.pipeline.published import published_table, published_tables, row_keys
-from blindsr.report.columns import columns_named
-from blindsr.report.formats import FORMATS, to_text
+from blindsr.report.formats import FORMATS
 from blindsr.report.layout import Comparison
-from blindsr.report.summary import MethodSummary, summarise
+from blindsr.report.summary import MethodSummary, columns_named, summarise
 from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run
 
@@ -64,16 +63,17 @@ def _result(folder: Path, text: str = THREE, *, out: str = "runs", psnr: Numbers
 
 
 def _summaries(*paths: Path, **options: bool) -> list[MethodSummary]:
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-        return summarise([stack.enter_context(open_result(path)) for path in paths], **options)
+    return summarise(paths, **options)
 
 
 def _markdown(*paths: Path, columns: str = "psnr") -> list[str]:
     """The rows of a table in Markdown, without the headings."""
     text = to_text(Comparison(_summaries(*paths), columns_named(columns)), "markdown")
     return [line for line in text.splitlines() if line.startswith("|")][2:]
+
+
+def to_text(comparison: Comparison, form: str) -> str:
+    return FORMATS[form](comparison)
 
 
 def _table(*arguments: object) -> Outcome:
