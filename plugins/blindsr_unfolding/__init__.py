@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, model_validator
 
@@ -31,9 +31,13 @@ class Unfolding(NonBlindSR):
     kernel_error: with an estimated kernel, a noise of 3 or more makes it trust the kernel less."""
     noise: float = Field(default=0.0, ge=0, le=50)
     """Standard deviation of the LR image's noise in levels of 255."""
-    kernel_error: float = Field(default=0.0, ge=0, le=1)
+    kernel_error: float | None = Field(default=None, ge=0, le=1)
     """The relative L2 error to expect of the kernel: 0 for an exact one, 0.1 to 0.3 for an estimated one. A larger one makes the
-    result softer, and safer."""
+    result softer, and safer. Without it the kernel's own, as its estimator expects it; 0 where that is unknown."""
+    border: Literal["mirrored", "tapered"] | None = None
+    """What the image is continued by beyond its sides: its mirror image, or one that passes over into what the kernel makes of a
+    periodic image. By default tapered, and mirrored with a checkpoint, as its published figures were measured; tapered is better
+    with kernels that are long or inexact, and SR images of more than a million pixels, which come in tiles, are always tapered."""
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Unfolding:
@@ -57,7 +61,14 @@ class Unfolding(NonBlindSR):
 
         network = usrnet.load(self.checkpoint, kernel.scale) if self.checkpoint else load(weights_file(kernel.scale))
         network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return UnfoldingUpscaler(network, kernel, self.noise / 255, self.kernel_error, run.device)
+        error = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
+        mirrored = self.border == "mirrored" or (self.border is None and self.checkpoint is not None)
+        tapered = not mirrored or lr[..., 0].size * kernel.scale**2 > MAX_MIRRORED_PX
+        return UnfoldingUpscaler(network, kernel, self.noise / 255, error, run.device, tapered)
+
+
+MAX_MIRRORED_PX = 1_000_000
+"""SR images of up to so many pixels may be mirrored at their sides: they come whole, in up to 2 kB a pixel."""
 
 
 def weights_file(scale: int) -> Path:

@@ -16,10 +16,12 @@ from blindsr_unfolding.usrnet import USRNet
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel
 
-MIRRORED_PX = 4
-"""LR pixels that are added beyond each side as a mirror image of what is inside."""
+MIN_MIRRORED_PX = 16
+"""LR pixels that are added beyond each side, at least, where they stay a mirror image."""
+UNTAPERED_PX = 4
+"""Where they do not, so many next to the image stay one;"""
 MIN_TAPER_PX = 20
-"""LR pixels beyond those, at least, over which the image becomes periodic, as the data step takes it to be."""
+"""and over at least so many more the image becomes periodic, as the data step takes it to be."""
 DECAY_PX = 8
 """LR pixels beyond the priors' reach over which what a data step makes of a tile's border dies away."""
 
@@ -34,6 +36,8 @@ class UnfoldingUpscaler:
         Standard deviation of the image's noise, where the image runs from 0 to 1.
     kernel_error
         Expected relative L2 error of the kernel.
+    tapered
+        Whether the image becomes periodic beyond its sides, or stays its mirror image.
     """
 
     network: UnfoldingNet | USRNet
@@ -41,16 +45,18 @@ class UnfoldingUpscaler:
     noise: float
     kernel_error: float
     device: str
+    tapered: bool = True
 
     @property
-    def halo(self) -> int:
-        """LR pixels of context."""
-        return self.network.reach_px + DECAY_PX
+    def halo(self) -> int | None:
+        """LR pixels of context; None if mirrored, because the wrong border of a tile would be felt all over it."""
+        return self.network.reach_px + DECAY_PX if self.tapered else None
 
     @property
     def border_px(self) -> int:
         """LR pixels that are added beyond each side."""
-        return MIRRORED_PX + max(MIN_TAPER_PX, -(-max(self.kernel.shape) // self.kernel.scale))
+        kernel_px = -(-max(self.kernel.shape) // self.kernel.scale)
+        return UNTAPERED_PX + max(MIN_TAPER_PX, kernel_px) if self.tapered else max(MIN_MIRRORED_PX, kernel_px)
 
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size."""
@@ -61,7 +67,8 @@ class UnfoldingUpscaler:
             lr = torch.from_numpy(bordered).to(self.device).permute(2, 0, 1)[None]
             kernel = torch.from_numpy(self.kernel.array.astype(np.float32))[None].to(self.device)
             transfer = transfer_function(kernel, (scale * lr.shape[2], scale * lr.shape[3]))
-            lr = tapered(lr, transfer, border - MIRRORED_PX, scale)
+            if self.tapered:
+                lr = tapered(lr, transfer, border - UNTAPERED_PX, scale)
             told = (torch.tensor([value], dtype=torch.float32, device=self.device) for value in (self.noise, self.kernel_error))
             sr: Image = self.network(lr, transfer, *told)[0].permute(1, 2, 0).cpu().numpy()
         inside = slice(scale * border, scale * (border + height)), slice(scale * border, scale * (border + width))
