@@ -34,10 +34,10 @@ class Unfolding(NonBlindSR):
     kernel_error: float | None = Field(default=None, ge=0, le=1)
     """The relative L2 error to expect of the kernel: 0 for an exact one, 0.1 to 0.3 for an estimated one. A larger one makes the
     result softer, and safer. Without it the kernel's own, as its estimator expects it; 0 where that is unknown."""
-    border: Literal["mirrored", "tapered"] | None = None
-    """What the image is continued by beyond its sides: its mirror image, or one that passes over into what the kernel makes of a
-    periodic image. By default tapered, and mirrored with a checkpoint, as its published figures were measured; tapered is better
-    with kernels that are long or inexact, and SR images of more than a million pixels, which come in tiles, are always tapered."""
+    border: Literal["mirrored", "periodic"] | None = None
+    """What continues the image beyond its sides, for computing: its mirror image, or what makes it a periodic image blurred by the
+    kernel. By default periodic, and mirrored with a checkpoint, as its published figures were measured; periodic is better with
+    kernels that are long or inexact. SR images of more than a million pixels come in tiles, which are always periodic."""
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Unfolding:
@@ -63,8 +63,8 @@ class Unfolding(NonBlindSR):
         network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         error = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
         mirrored = self.border == "mirrored" or (self.border is None and self.checkpoint is not None)
-        tapered = not mirrored or lr[..., 0].size * kernel.scale**2 > MAX_MIRRORED_PX
-        return UnfoldingUpscaler(network, kernel, self.noise / 255, error, run.device, tapered)
+        mirrored = mirrored and lr[..., 0].size * kernel.scale**2 <= MAX_MIRRORED_PX
+        return UnfoldingUpscaler(network, kernel, self.noise / 255, error, run.device, mirrored)
 
 
 MAX_MIRRORED_PX = 1_000_000

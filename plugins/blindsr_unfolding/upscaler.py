@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 MIN_MIRRORED_PX = 16
 """LR pixels that are added beyond each side, at least, where they stay a mirror image."""
-UNTAPERED_PX = 4
-"""Where they do not, so many next to the image stay one;"""
-MIN_TAPER_PX = 20
-"""and over at least so many more the image becomes periodic, as the data step takes it to be."""
+MIN_PERIODIC_PX = 24
+"""The same, where they are changed until the image is periodic, as the data step takes it to be."""
+UNMASKED_STEPS, MASKED_STEPS = 4, 20
+STEP_ALPHA = 0.01
+"""Of the iteration that changes them; chosen on images with Gaussian kernels and streaks."""
 DECAY_PX = 8
 """LR pixels beyond the priors' reach over which what a data step makes of a tile's border dies away."""
 
@@ -36,8 +37,8 @@ class UnfoldingUpscaler:
         Standard deviation of the image's noise, where the image runs from 0 to 1.
     kernel_error
         Expected relative L2 error of the kernel.
-    tapered
-        Whether the image becomes periodic beyond its sides, or stays its mirror image.
+    mirrored
+        Whether the image is continued by its mirror image, or by what makes it periodic.
     """
 
     network: UnfoldingNet | USRNet
@@ -45,18 +46,18 @@ class UnfoldingUpscaler:
     noise: float
     kernel_error: float
     device: str
-    tapered: bool = True
+    mirrored: bool = False
 
     @property
     def halo(self) -> int | None:
         """LR pixels of context; None if mirrored, because the wrong border of a tile would be felt all over it."""
-        return self.network.reach_px + DECAY_PX if self.tapered else None
+        return None if self.mirrored else self.network.reach_px + DECAY_PX
 
     @property
     def border_px(self) -> int:
         """LR pixels that are added beyond each side."""
         kernel_px = -(-max(self.kernel.shape) // self.kernel.scale)
-        return UNTAPERED_PX + max(MIN_TAPER_PX, kernel_px) if self.tapered else max(MIN_MIRRORED_PX, kernel_px)
+        return max(MIN_MIRRORED_PX if self.mirrored else MIN_PERIODIC_PX, kernel_px)
 
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size."""
@@ -67,29 +68,28 @@ class UnfoldingUpscaler:
             lr = torch.from_numpy(bordered).to(self.device).permute(2, 0, 1)[None]
             kernel = torch.from_numpy(self.kernel.array.astype(np.float32))[None].to(self.device)
             transfer = transfer_function(kernel, (scale * lr.shape[2], scale * lr.shape[3]))
-            if self.tapered:
-                lr = tapered(lr, transfer, border - UNTAPERED_PX, scale)
+            if not self.mirrored:
+                lr = periodic(lr, transfer, border, scale)
             told = (torch.tensor([value], dtype=torch.float32, device=self.device) for value in (self.noise, self.kernel_error))
             sr: Image = self.network(lr, transfer, *told)[0].permute(1, 2, 0).cpu().numpy()
         inside = slice(scale * border, scale * (border + height)), slice(scale * border, scale * (border + width))
         return sr[inside]
 
 
-def tapered(lr: torch.Tensor, transfer: torch.Tensor, taper_px: int, scale: int) -> torch.Tensor:
-    """An LR image whose outermost pixels pass over into what the kernel makes of the enlarged image, which is periodic.
+def periodic(lr: torch.Tensor, transfer: torch.Tensor, border: int, scale: int) -> torch.Tensor:
+    """An LR image whose outermost `border` pixels are replaced, so that it is a periodic HR image, blurred by the kernel.
 
-    A mirrored border is no periodic image blurred by the kernel; the data step would amplify the difference all over the image.
+    A mirrored border is no such thing; the data step would amplify the difference all over the image, the more the less of some
+    frequency the kernel lets through. The replacement is fitted by data steps that change an HR image until it explains the
+    inside; only its blurred and decimated form is needed, so all of it is computed at LR size. The first steps fit the mirrored
+    border, too, so that it stays where the kernel allows it.
     """
-    shape = (scale * lr.shape[2], scale * lr.shape[3])
+    hr_shape, lr_shape = (scale * lr.shape[2], scale * lr.shape[3]), (lr.shape[2], lr.shape[3])
     enlarged = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
-    periodic = torch.fft.irfft2(transfer * torch.fft.rfft2(enlarged), s=shape)[:, :, ::scale, ::scale]
-    rows, columns = (_ramps(size, taper_px, lr) for size in lr.shape[2:])
-    weight = rows[:, None] * columns[None]
-    blended: torch.Tensor = weight * lr + (1 - weight) * periodic
-    return blended
-
-
-def _ramps(size: int, taper_px: int, like: torch.Tensor) -> torch.Tensor:
-    """From 0 at the ends to 1 at `taper_px` pixels from them."""
-    distance = torch.arange(size, dtype=like.dtype, device=like.device)
-    return (torch.minimum(distance, size - 1 - distance) / taper_px).clamp_max(1)
+    explained = torch.fft.irfft2(transfer * torch.fft.rfft2(enlarged), s=hr_shape)[:, :, ::scale, ::scale]
+    power = torch.fft.rfft2(torch.fft.irfft2(transfer.abs().square(), s=hr_shape)[:, :, ::scale, ::scale]).real.clamp_min(0)
+    inside = F.pad(lr.new_ones(lr.shape[2] - 2 * border, lr.shape[3] - 2 * border), (border, border, border, border))
+    for step in range(UNMASKED_STEPS + MASKED_STEPS):
+        residual = lr - explained if step < UNMASKED_STEPS else inside * (lr - explained)
+        explained = explained + torch.fft.irfft2(power / (power + STEP_ALPHA) * torch.fft.rfft2(residual), s=lr_shape)
+    return torch.where(inside > 0, lr, explained)

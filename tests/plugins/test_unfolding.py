@@ -76,6 +76,20 @@ def test_a_kernel_of_no_gaussian_is_undone_too() -> None:
     assert gain > 2
 
 
+def test_a_long_kernel_does_no_harm_where_the_image_is_cut() -> None:
+    hr = samples(scale=2, count=1, side_px=64)[0].hr
+    streak = np.zeros((21, 21))
+    streak[10, 3:18] = 1
+    kernel = Kernel(ndimage.gaussian_filter(streak, 0.6) / ndimage.gaussian_filter(streak, 0.6).sum(), 2).align()
+    from blindsr.api import downscale
+
+    lr = to_float(to_depth(downscale(hr, kernel)[8:-8, 8:-8], np.uint8))
+    sr = Unfolding().fit(lr, kernel, run_context())(lr)
+    inner = hr[16:-16, 16:-16]
+    gain = psnr_y(np.clip(sr, 0, 1), inner, shave=2) - psnr_y(np.clip(bicubic(lr, scale=2), 0, 1), inner, shave=2)
+    assert gain > 5
+
+
 def test_a_doubtful_kernel_is_trusted_less() -> None:
     lr, hr, kernel = samples(scale=2, count=1, side_px=96)[0]
     wide = Kernel.gaussian(1.6 * np.diag(np.square(kernel.widths_px)), 2)
