@@ -24,7 +24,7 @@ class Unfolding(NonBlindSR):
     """
 
     name: ClassVar[str] = "unfolding"
-    scales: ClassVar[tuple[int, ...]] = (2, 4)
+    scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
 
     noise: float = Field(default=0.0, ge=0, le=50)
     """Standard deviation of the LR image's noise in levels of 255."""
