@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from blindsr.components.hookspecs import blindsr_degradations, blindsr_kernel_estimators, blindsr_nonblind_sr, hookimpl
 from blindsr.components.interfaces import API_VERSION, Component, Degradation, KernelEstimator, NonBlindSR, RunContext, Upscaler
+from blindsr.components.nested import AnyKernelEstimator, AnyNonBlindSR
 from blindsr.components.parameters import InputFile, InputFolder
 from blindsr.errors import BlindSRError, printable
 
@@ -35,12 +36,12 @@ _LAZY = {
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
-    "API_VERSION", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "BlindSRError", "Component", "Degradation", "Image", "InputFile",
-    "InputFolder", "Kernel", "KernelEstimator", "NonBlindSR", "RunContext", "State", "Symmetry", "Upscaler", "Weights",
-    "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations", "blindsr_kernel_estimators",
-    "blindsr_nonblind_sr", "compose", "cubic", "downscale", "gaussian_array", "hookimpl", "kernel_errors", "nonnegative_kernel",
-    "precision_of", "printable", "psnr_y", "read_image", "read_weights", "ssim_y", "symmetries_of", "to_depth", "to_float",
-    "write_whole",
+    "API_VERSION", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR", "BlindSRError", "Component",
+    "Degradation", "Image", "InputFile", "InputFolder", "Kernel", "KernelEstimator", "NonBlindSR", "RunContext", "State",
+    "Symmetry", "Upscaler", "Weights", "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations",
+    "blindsr_kernel_estimators", "blindsr_nonblind_sr", "compose", "cubic", "downscale", "gaussian_array", "hookimpl",
+    "kernel_errors", "nonnegative_kernel", "precision_of", "printable", "psnr_y", "read_image", "read_weights", "ssim_y",
+    "symmetries_of", "to_depth", "to_float", "write_whole",
 ]  # fmt: skip
 
 

@@ -94,7 +94,7 @@ class Registry:
         An error has a message for each wrong parameter.
         """
         try:
-            return self.validated(kind, name, settings or {}, {"base": base, "scale": scale})
+            return self.validated(kind, name, settings or {}, {"registry": self, "base": base, "scale": scale})
         except ValidationError as error:
             names = self.get(kind, name).model_fields
             raise BlindSRError(
@@ -105,7 +105,7 @@ class Registry:
             ) from None
 
     def validated(self, kind: Kind, name: str, settings: Any, context: Mapping[str, Any]) -> Component:
-        """`build` that lets pydantic's ``ValidationError`` through; `context` holds ``base`` and ``scale``."""
+        """`build` that lets pydantic's ``ValidationError`` through; `context` holds ``registry``, ``base``, ``scale``."""
         entry = self.entry(kind, name)
         try:
             component = entry.component.model_validate(settings, context=dict(context))

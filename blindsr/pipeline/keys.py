@@ -56,8 +56,7 @@ class StepMaker:
     def _identity(self, component: Component) -> _Identity:
         if id(component) not in self._identities:
             files: dict[Path, HashedFile] = {}
-            parameters = self._content(component, files, component.full_name)
-            content: dict[str, Any] = {"component": [component.full_name, component.version, parameters]}
+            content: dict[str, Any] = {"component": self._component(component, files, component.full_name)}
             problem = {}
             try:
                 shipped = shipped_weights(component, self.scale)
@@ -68,13 +67,16 @@ class StepMaker:
             self._identities[id(component)] = _Identity(component, content, tuple(files.values()), problem)
         return self._identities[id(component)]
 
+    def _component(self, component: Component, files: dict[Path, HashedFile], place: str) -> list[Any]:
+        parameters = {name: getattr(component, name) for name in type(component).model_fields}
+        return [component.full_name, component.version, self._content(parameters, files, place)]
+
     def _content(self, value: Any, files: dict[Path, HashedFile], place: str) -> Any:
         """A parameter's value in JSON's types, files and folders by their bytes; the files are added to `files`."""
-        if isinstance(value, Path) and value.is_dir():
-            inside = sorted(path for path in value.rglob("*") if path.is_file())
-            return {"folder": [[path.relative_to(value).as_posix(), self._file(path, files)] for path in inside]}
         if isinstance(value, Path):
-            return {"file": self._file(value, files)}
+            return self._bytes(value, files)
+        if isinstance(value, Component):
+            return self._component(value, files, f"{place}.{value.full_name}")
         if isinstance(value, BaseModel):
             value = {name: getattr(value, name) for name in type(value).model_fields}
         if isinstance(value, Mapping):
@@ -92,6 +94,12 @@ class StepMaker:
             f"{place}: a value of type {type(value).__name__} cannot be part of a step's key; declare the parameter as "
             "numbers, texts, paths, or lists and mappings of these"
         )
+
+    def _bytes(self, path: Path, files: dict[Path, HashedFile]) -> dict[str, Any]:
+        if not path.is_dir():
+            return {"file": self._file(path, files)}
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        return {"folder": [[file.relative_to(path).as_posix(), self._file(file, files)] for file in inside]}
 
     def _file(self, path: Path, files: dict[Path, HashedFile]) -> str:
         absolute = path.absolute()

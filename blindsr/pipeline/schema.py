@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic.functional_validators import BeforeValidator, PlainValidator, WrapValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from blindsr.components.discovery import Kind
 from blindsr.components.interfaces import Component, Degradation
+from blindsr.components.nested import component_validator, described_component
 from blindsr.components.parameters import MISSING, home_expanded
 from blindsr.errors import BlindSRError, alternatives
 from blindsr.pipeline import datasets
@@ -60,18 +60,20 @@ class Pipeline:
     def resolved(self) -> dict[str, Any]:
         """All settings, defaults included, as plain JSON values."""
 
-        def fields(component: Component) -> dict[str, Any]:
-            return {component.full_name: component.model_dump(mode="json")}
-
         return {
             "name": self.name,
             "scale": self.scale,
             "seeds": list(self.seeds),
             "data": self.data and self.data.model_dump(mode="json", exclude_none=True),
-            "degradation": self.degradation and fields(self.degradation),
+            "degradation": self.degradation and described_component(self.degradation),
             "data_seed": self.data_seed,
             "methods": {
-                m.name: {"type": m.type, "kernel": fields(m.kernel), "sr": fields(m.sr), "published": m.published}
+                m.name: {
+                    "type": m.type,
+                    "kernel": described_component(m.kernel),
+                    "sr": described_component(m.sr),
+                    "published": m.published,
+                }
                 for m in self.methods
             },
         }
@@ -87,27 +89,9 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _component(kind: Kind) -> Callable[[Any, ValidationInfo], Any]:
-    """A validator that makes the component of a name, or of ``{name: {parameter: value}}``."""
-
-    def validate(value: Any, info: ValidationInfo) -> Any:
-        name, parameters = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
-        if not isinstance(name, str) or not isinstance(parameters, dict | None):
-            raise ValueError("must be a name, or {name: {parameter: value}}")
-        context = cast("Mapping[str, Any]", info.context)
-        make = PlainValidator(lambda given: context["registry"].validated(kind, name, given, context))
-        try:
-            # As the value of a mapping, so that the places of errors begin with the name.
-            return TypeAdapter(dict[str, Annotated[Any, make]]).validate_python({name: parameters or {}})[name]
-        except BlindSRError as error:
-            raise ValueError(str(error)) from error
-
-    return validate
-
-
 def _degradation(value: Any, info: ValidationInfo) -> Any:
     if value is not None:
-        return _component("degradation")(value, info)
+        return component_validator("degradation")(value, info)
     data = info.data.get("data")
     if data and (data.sample, data.hr) != (None, None):
         message = "is required where the data are HR images, e.g. random_kernel"
@@ -149,8 +133,8 @@ class MethodFields(_Fields):
     """The fields of a method."""
 
     type: Annotated[int, Field(ge=1, le=4)] | None = None
-    kernel: Annotated[Component, PlainValidator(_component("kernel"))] = Field("bicubic", validate_default=True)
-    sr: Annotated[Component, PlainValidator(_component("sr"))]
+    kernel: Annotated[Component, PlainValidator(component_validator("kernel"))] = Field("bicubic", validate_default=True)
+    sr: Annotated[Component, PlainValidator(component_validator("sr"))]
     published: str | None = None
     optional: bool = False
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field, model_validator
 
 from blindsr.api import InputFile, NonBlindSR, hookimpl
 
@@ -20,7 +20,7 @@ class Unfolding(NonBlindSR):
     """Half-quadratic splitting: a data step solved exactly with the kernel, then a small learned prior, four times over.
 
     In the manner of USRNet (Zhang, Van Gool, Timofte, CVPR 2020). Seconds an image on a CPU. MODEL_CARD.md beside the weights says
-    how they were trained. The published networks of USRNet load too, for any scale.
+    how they were trained. The published networks of USRNet load too.
     """
 
     name: ClassVar[str] = "unfolding"
@@ -40,12 +40,9 @@ class Unfolding(NonBlindSR):
     kernels that are long or inexact. SR images of more than a million pixels come in tiles, which are always periodic."""
 
     @model_validator(mode="after")
-    def _consistent(self, info: ValidationInfo) -> Unfolding:
-        scale = (info.context or {}).get("scale")
+    def _consistent(self) -> Unfolding:
         if self.checkpoint and self.kernel_error:
             raise ValueError("a checkpoint of USRNet takes no kernel_error; a noise of 3 or more makes it trust the kernel less")
-        if not self.checkpoint and scale and not weights_file(scale).is_file():
-            raise ValueError(f"has no weights of its own for x{scale}; give a checkpoint of USRNet")
         return self
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:

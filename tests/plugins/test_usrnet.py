@@ -20,7 +20,6 @@ from scipy import ndimage
 
 from blindsr.api import BlindSRError, Kernel, bicubic, downscale, psnr_y, read_image, ssim_y, to_depth, to_float
 from blindsr.api.testing import run_context, samples
-from blindsr.components.registry import Registry
 from blindsr.execution.tiling import upscale
 
 FULL = (64, 128, 256, 512), 8, 64
@@ -182,14 +181,6 @@ def test_what_does_not_go_with_a_checkpoint(tiny: Path) -> None:
         Unfolding(checkpoint=tiny, kernel_error=0.2)
     assert not Unfolding(checkpoint=tiny).shipped_weights(2)
     assert Unfolding().shipped_weights(2)
-
-
-def test_a_scale_without_weights_needs_a_checkpoint(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("blindsr_unfolding.weights_file", lambda scale: tmp_path / f"x{scale}.safetensors")
-    registry = Registry.discover()
-    with pytest.raises(BlindSRError, match="unfolding: has no weights of its own for x3; give a checkpoint of USRNet"):
-        registry.build("sr", "unfolding", scale=3)
-    assert registry.build("sr", "unfolding", {"checkpoint": str(tiny)}, scale=3)
 
 
 def _published(shared: Path) -> Path:

@@ -29,7 +29,7 @@ SIDES_PX = {2: (64, 96, 128, 136), 3: (64, 88), 4: (64, 68)}
 HELD_OUT_SIDE_PX = {2: 128, 3: 88, 4: 64}
 HELD_OUT_CROPS = 120
 GAMMA_SHARE = 0.3
-SOFT_SHARE, MAX_SOFTNESS_PX = 0.3, 0.8
+SOFT_SHARE, MAX_SOFTNESS_PX = 0.2, 0.6
 """Of photographs that are softened by a Gaussian of up to so many HR pixels: not all are as sharp as these."""
 NOISE_SHARE, JPEG_SHARE, BOTH_SHARE, DEMOSAICED_SHARE, SHARPENED_SHARE, SATURATED_SHARE = 0.20, 0.13, 0.03, 0.02, 0.02, 0.05
 """Of crops with white noise, JPEG compression, both, noise that is correlated as by demosaicing, sharpening, clipped highlights

@@ -30,7 +30,7 @@ from blindsr_training.kernelnet.crops import (
 from blindsr_training.photographs import digest, split
 from blindsr_training.resumable import follow, load_state, save_state, training_command
 
-WIENER_WEIGHT, ERROR_WEIGHT = 0.5, 0.1
+WIENER_WEIGHT, ERROR_WEIGHT = 0.8, 0.1
 MAX_WIENER_LOSS = 3.0
 WIENER_NOISE = 2 / 255
 IMAGE_VARIANCE = 0.03
