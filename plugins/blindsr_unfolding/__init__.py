@@ -65,7 +65,7 @@ class Unfolding(NonBlindSR):
 
 
 MAX_MIRRORED_PX = 1_000_000
-"""SR images of up to so many pixels may be mirrored at their sides: they come whole, in up to 2 kB a pixel."""
+"""SR images of up to so many pixels may be mirrored at their sides: they come whole, which takes memory."""
 
 
 def weights_file(scale: int) -> Path:
