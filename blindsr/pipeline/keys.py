@@ -76,7 +76,9 @@ class StepMaker:
         if isinstance(value, Path):
             return {"file": self._file(value, files)}
         if isinstance(value, BaseModel):
-            value = {name: getattr(value, name) for name in type(value).model_fields}
+            fields, later = type(value).model_fields, getattr(value, "later_parameters", ())
+            value = {name: getattr(value, name) for name in fields}
+            value = {name: inner for name, inner in value.items() if name not in later or inner != fields[name].get_default()}
         if isinstance(value, Mapping):
             return {str(key): self._content(inner, files, f"{place}.{key}") for key, inner in value.items()}
         if isinstance(value, set | frozenset):
