@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from blindsr_zssr import ZSSR, optimizer, training
+from blindsr_zssr import ZSSR, training
 from blindsr_zssr.network import Network
 from zssr_quality import Run, item, numbers
 
@@ -25,32 +25,29 @@ from blindsr.imaging.metrics import psnr_y
 WARM_UP = 5
 
 
-class TorchMuon(optimizer.Optimizer):
+class TorchMuon(training.Optimizer):
     """The plugin's optimiser with torch's Muon for the hidden layers."""
 
     def __init__(self, network: Network, muon_rate: float) -> None:
         super().__init__(network, muon_rate)
         self.matrices = [torch.nn.Parameter(weight.flatten(1).clone()) for weight in network.hidden]
         self.muon = torch.optim.Muon(
-            self.matrices, lr=muon_rate, weight_decay=0.0, momentum=optimizer.MUON_MOMENTUM, adjust_lr_fn="match_rms_adamw"
+            self.matrices, lr=muon_rate, weight_decay=0.0, momentum=training.MUON_MOMENTUM, adjust_lr_fn="match_rms_adamw"
         )
 
-    @torch.no_grad()
-    def step(self, gradient: Network, factor: float) -> None:
-        self.steps += 1
-        self._adam([gradient.first, gradient.last], factor * optimizer.ADAM_RATE)
-        for matrix, weight in zip(self.matrices, gradient.hidden, strict=True):
+    def _muon(self, gradient: torch.Tensor, rate: float) -> None:
+        for matrix, weight in zip(self.matrices, gradient, strict=True):
             matrix.grad = weight.flatten(1)
-        self.muon.param_groups[0]["lr"] = factor * self.muon_rate
+        self.muon.param_groups[0]["lr"] = rate
         self.muon.step()
         for weight, matrix in zip(self.network.hidden, self.matrices, strict=True):
             weight.copy_(matrix.view_as(weight))
 
 
-OPTIMIZERS = {"own": optimizer.Optimizer, "torch": TorchMuon}
+OPTIMIZERS = {"own": training.Optimizer, "torch": TorchMuon}
 
 
-def step_ms(kind: type[optimizer.Optimizer], steps: int) -> float:
+def step_ms(kind: type[training.Optimizer], steps: int) -> float:
     """The median milliseconds of a step of the optimiser alone."""
     rng = torch.Generator().manual_seed(0)
     network = Network(torch.randn(64, 3, 3, 3), torch.randn(6, 64, 3, 3, 64) / math.sqrt(576), torch.randn(3, 64, 3, 3))

@@ -15,7 +15,7 @@ import numpy as np
 
 from blindsr import __version__
 from blindsr.components.interfaces import KernelEstimator, NonBlindSR, RunContext, Upscaler
-from blindsr.components.paths import InputFile
+from blindsr.components.parameters import InputFile
 from blindsr.components.registry import RegisteredComponent, Registry
 from blindsr.imaging.kernel import Kernel
 from blindsr.pipeline.loader import load

@@ -28,4 +28,4 @@ class Telling(KernelEstimator):
         if parent_process():  # or it would be what pytest captures
             os.write(1, b"from C")
         run.warn(str(os.getpid()))
-        return Kernel.bicubic(scale)
+        return Kernel(Kernel.bicubic(scale).array, scale, expected_error=0.125)

@@ -47,7 +47,7 @@ def _arrays(out: Path) -> dict[str, tuple[bytes, ...]]:
     store = StepStore(out / "steps")
     found = {}
     for path in store.folder.glob("*.h5"):
-        outcome = store.load(path.stem).outcome
+        outcome = store.load(path.stem)
         kernel = outcome.kernel.array.tobytes() if outcome.kernel else b""
         found[path.stem] = (kernel, *(array.tobytes() for array in outcome.arrays.values()))
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from blindsr.components.hookspecs import blindsr_degradations, blindsr_kernel_estimators, blindsr_nonblind_sr, hookimpl
 from blindsr.components.interfaces import API_VERSION, Component, Degradation, KernelEstimator, NonBlindSR, RunContext, Upscaler
-from blindsr.components.paths import InputFile, InputFolder
+from blindsr.components.parameters import InputFile, InputFolder
 from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:

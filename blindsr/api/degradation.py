@@ -1,7 +1,5 @@
 """A folder of HR images to a set in DIV2KRK's layout."""
 
-from __future__ import annotations
-
 import json
 import math
 import traceback

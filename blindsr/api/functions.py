@@ -3,8 +3,6 @@
 Images go in as paths or arrays, and come out as arrays. The numbers are those that a pipeline gives for the same file and seed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path

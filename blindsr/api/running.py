@@ -1,7 +1,5 @@
 """Running a pipeline from Python: ``blindsr.run``; and the plan behind it, which the command line shares."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What the tests of a plugin need: a run context that records, and images whose kernel is known."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -22,25 +20,10 @@ class Sample(NamedTuple):
 
 
 class RecordingContext(Context):
-    """A `blindsr.api.RunContext` that keeps what the component said.
+    """A `blindsr.api.RunContext` for calling a component directly; it keeps what the component said.
 
-    Attributes
-    ----------
-    points
-        The curves: a list of (step, value) for each name.
-    warnings
-        The warnings.
-    reports
-        The calls of ``progress``: (done, total).
-    """
-
-    def __init__(self, *, seed: int = 0, device: str = "cpu") -> None:
-        self.reports: list[tuple[int, int]] = []
-        super().__init__(device, f"{seed:064x}", lambda done, total: self.reports.append((done, total)))
-
-
-def run_context(*, seed: int = 0, device: str = "cpu") -> RecordingContext:
-    """A context for calling a component directly: the same seed gives the same random numbers.
+    The same seed gives the same random numbers. `points` are the curves, a list of (step, value) for each name; `warnings`
+    the warnings; `reports` the calls of ``progress``, (done, total).
 
     Examples
     --------
@@ -49,20 +32,19 @@ def run_context(*, seed: int = 0, device: str = "cpu") -> RecordingContext:
     >>> context.reports
     [(1, 10)]
     """
-    return RecordingContext(seed=seed, device=device)
+
+    def __init__(self, *, seed: int = 0, device: str = "cpu") -> None:
+        self.reports: list[tuple[int, int]] = []
+        super().__init__(device, f"{seed:064x}", lambda done, total: self.reports.append((done, total)))
+
+
+run_context = RecordingContext
 
 
 def samples(*, scale: int = 2, count: int = 2, side_px: int = 64) -> list[Sample]:
     """Crops of sample photographs (which come with scikit-image) with known kernels; the same ones at each call.
 
-    Parameters
-    ----------
-    scale
-        The downscaling factor.
-    count
-        How many.
-    side_px
-        Side of the LR images; at most 400 / scale.
+    There are `count` of them, for the downscaling factor `scale`. Their LR images are `side_px` a side, at most 400 / scale.
 
     Examples
     --------

@@ -22,20 +22,8 @@ if TYPE_CHECKING:
     from blindsr.components.registry import Registry
     from blindsr.report.progress import Console
 
-INTERRUPTED = 130
+REFUSED, INTERRUPTED = 2, 130
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-
-
-class _Refusal(click.ClickException):
-    exit_code = 2
-
-    def __init__(self, *lines: str, excerpts: tuple[str, ...] = ("",)) -> None:
-        super().__init__("\n".join(lines))
-        self.parts = tuple(zip(lines, excerpts, strict=True))
-
-    def show(self, file: Any = None) -> None:
-        for line, excerpt in self.parts:
-            click.echo(f"error: {printable(line)}" + (f"\n{excerpt}" if excerpt else ""), err=True)
 
 
 class _Group(click.Group):
@@ -46,25 +34,25 @@ class _Group(click.Group):
             refusal = self._refusal(ctx, error)
             if ctx.params.get("debug") or not refusal:
                 raise
-            raise refusal from error
+            click.echo(refusal, err=True)
+            ctx.exit(REFUSED)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
 
-    def _refusal(self, ctx: click.Context, error: BlindSRError | OSError) -> _Refusal | None:
-        """What to say of an error; None for one that is a defect of blindsr."""
+    def _refusal(self, ctx: click.Context, error: BlindSRError | OSError) -> str:
+        """What to say of an error; nothing of one that is a defect of blindsr."""
         if isinstance(error, BlindSRError):
             command = self.get_command(ctx, ctx.invoked_subcommand or "")
-            return _Refusal(*(with_options(command, line) for line in error.lines), excerpts=error.excerpts)
+            lines = (f"error: {printable(with_options(command, line))}" for line in error.lines)
+            return "\n".join(text for pair in zip(lines, error.excerpts, strict=True) for text in pair if text)
         if error.filename:
-            return _Refusal(f"{error.filename}: {error.strerror}")
+            return f"error: {printable(str(error.filename))}: {error.strerror}"
         if any(frame.filename == click.utils.__file__ for frame in traceback.extract_tb(error.__traceback__)):
             with contextlib.suppress(OSError):  # or Python tries to write once more as it ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _Refusal(f"standard output: {error.strerror}")
-        if error.errno in DISK_ERRORS:
-            return _Refusal(f"{error.strerror} (the file is not known; blindsr --debug shows where)")
-        return None
+            return f"error: standard output: {error.strerror}"
+        return f"error: {error.strerror} (the file is not known; blindsr --debug shows where)" if error.errno in DISK_ERRORS else ""
 
 
 def with_options(command: click.Command | None, line: str) -> str:
@@ -95,11 +83,8 @@ def cli(debug: bool) -> None:
     """
 
 
-class AnyPath(click.Path):
+class _AnyPath(click.Path):
     """A path. An empty text is refused: it comes from variables that are not set, and would mean the working directory."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
@@ -107,6 +92,7 @@ class AnyPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+PATH = _AnyPath(path_type=Path)
 device_option = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where torch computes."
 )
@@ -137,11 +123,6 @@ def installed() -> Registry:
     from blindsr.components.registry import Registry
 
     registry = Registry.discover()
-    warn(registry)
-    return registry
-
-
-def warn(registry: Registry) -> None:
-    """Print a warning for each plugin that cannot be used."""
     for problem in registry.problems:
         say(f"warning: {problem}", err=True)
+    return registry

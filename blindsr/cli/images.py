@@ -1,19 +1,17 @@
 """Work on images without a pipeline: ``blindsr estimate`` and ``blindsr degrade``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
 
-from blindsr.cli.app import AnyPath, cli, console_of, device_option, installed, say, settings_option, threads_option, whole_numbers
+from blindsr.cli.app import PATH, cli, console_of, device_option, installed, say, settings_option, threads_option, whole_numbers
 from blindsr.errors import BlindSRError
 
 
 @cli.command()
-@click.argument("image", type=AnyPath())
+@click.argument("image", type=PATH)
 @click.option("--method", default="kernelgan", show_default=True, help="A kernel estimator; see `blindsr plugins`.")
-@click.option("--output", "-o", type=AnyPath(), help="Kernel file: .mat, .npy, or .png.  [default: IMAGE_kernel_xN.mat]")
+@click.option("--output", "-o", type=PATH, help="Kernel file: .mat, .npy, or .png.  [default: IMAGE_kernel_xN.mat]")
 @click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @settings_option
@@ -30,8 +28,6 @@ def estimate(
     from blindsr.imaging.kernel_files import KERNEL_SUFFIXES
     from blindsr.pipeline.yaml_source import parsed_settings
 
-    if not image.is_file():
-        raise BlindSRError(f"{image}: no such file")
     registry = installed()
     output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
     if output.suffix not in KERNEL_SUFFIXES:
@@ -45,12 +41,13 @@ def estimate(
     assert kernel is not None
     kernel.save(output)
     widths = " x ".join(f"{width:.2f}" for width in kernel.widths_px)
-    say(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations)")
+    error = "" if kernel.expected_error is None else f", expected error {kernel.expected_error:.2f}"
+    say(f"{output}: x{scale} kernel of {kernel.shape[0]} x {kernel.shape[1]} pixels, {widths} px wide (standard deviations){error}")
 
 
 @cli.command()
-@click.argument("hr_folder", type=AnyPath())
-@click.option("--output", "-o", type=AnyPath(), required=True, help="The set's folder, new or of the same settings.")
+@click.argument("hr_folder", type=PATH)
+@click.option("--output", "-o", type=PATH, required=True, help="The set's folder, new or of the same settings.")
 @click.option("--method", default="random_kernel", show_default=True, help="A degradation; see `blindsr plugins`.")
 @click.option("--scales", metavar="2,4", default="2,4", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)

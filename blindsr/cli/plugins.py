@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blindsr.cli.app import cli, say, warn
+from blindsr.cli.app import cli, installed, say
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @click.pass_context
 def plugins(ctx: click.Context) -> None:
     """List the components of all plugins: their parameters with defaults, and where they come from."""
-    from blindsr.components.registry import TITLES, Registry
+    from blindsr.components.registry import TITLES
 
-    registry = Registry.discover()
+    registry = installed()
     for kind, title in TITLES.items():
         click.secho(f"{title}s", bold=True)
         for (_, name), entry in ((key, entry) for key, entry in registry.entries.items() if key[0] == kind):
@@ -27,7 +27,6 @@ def plugins(ctx: click.Context) -> None:
             for parameter, field in entry.component.model_fields.items():
                 about = " ".join((field.description or "").split())
                 click.echo(f"    {parameter} = {_default(field)}  {click.style(about, dim=True)}")
-    warn(registry)
     if ctx.find_root().params["debug"]:
         for problem in (p for p in registry.problems if p.traceback):
             say(problem.traceback.rstrip(), err=True)

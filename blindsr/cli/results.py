@@ -1,27 +1,24 @@
 """Commands on results: ``blindsr table``, ``export``, ``check`` and ``clean``."""
 
-from __future__ import annotations
-
 import sys
-from contextlib import ExitStack
 from fnmatch import fnmatch
 from pathlib import Path
 
 import click
 
-from blindsr.cli.app import AnyPath, cli, say
+from blindsr.cli.app import PATH, cli, say
 from blindsr.errors import BlindSRError
-from blindsr.report.formats import FORMATS, to_text
+from blindsr.report.formats import FORMATS
 
 MAX_LISTED = 10
 
 
 @cli.command()
-@click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=AnyPath())
+@click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=PATH)
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="terminal", show_default=True)
 @click.option(
     "--columns", metavar="NAMES", default="psnr,ssim", show_default=True,
-    help="psnr, ssim, kernel_l2, kernel_correlation, seconds_estimate, seconds_upscale; seconds (both), all.",
+    help="psnr, ssim, kernel_l2, kernel_correlation, expected_error, seconds_estimate, seconds_upscale; seconds (both), all.",
 )  # fmt: skip
 @click.option(
     "--against", metavar="NAMES",
@@ -34,25 +31,21 @@ def table(results: tuple[Path, ...], form: str, columns: str, against: str | Non
     Results of one pipeline's name on the same data become columns side by side, one set for each scale.
     """
     from blindsr.pipeline.published import published_table
-    from blindsr.report.columns import columns_named
     from blindsr.report.layout import Comparison
-    from blindsr.report.summary import summarise
-    from blindsr.storage.result import open_result
+    from blindsr.report.summary import columns_named, summarise
 
     chosen = columns_named(columns)
     published = [published_table(name) for name in dict.fromkeys(map(str.strip, against.split(",")))] if against is not None else []
-    with ExitStack() as stack:
-        summaries = summarise([stack.enter_context(open_result(path)) for path in results], per_item=per_item)
-    comparison = Comparison(summaries, chosen, published)
-    click.echo(to_text(comparison, form))  # click leaves out the styles where standard output is no terminal
+    comparison = Comparison(summarise(results, per_item=per_item), chosen, published)
+    click.echo(FORMATS[form](comparison))  # click leaves out the styles where standard output is no terminal
     if form == "csv":  # it has no place for notes
         for note in comparison.notes():
             say(f"note: {note}", err=True)
 
 
 @cli.command()
-@click.argument("result", type=AnyPath())
-@click.option("--output", "-o", type=AnyPath(), help="Folder to write to.  [default: export, beside the result]")
+@click.argument("result", type=PATH)
+@click.option("--output", "-o", type=PATH, help="Folder to write to.  [default: export, beside the result]")
 @click.option(
     "--what", type=click.Choice(["sr", "lr", "hr", "kernel"]), multiple=True, default=["sr"], show_default=True,
     help="May be repeated.",
@@ -76,7 +69,7 @@ def export(result: Path, output: Path | None, what: tuple[str, ...], items: str,
 
 
 @cli.command()
-@click.argument("path", type=AnyPath(), default=Path("runs"))
+@click.argument("path", type=PATH, default=Path("runs"))
 def check(path: Path) -> None:
     """Read every step, result and image in a folder of results (or one file) to the end, and list what is damaged.
 
@@ -96,7 +89,7 @@ def check(path: Path) -> None:
 
 
 @cli.command()
-@click.argument("out", type=AnyPath(), default=Path("runs"))
+@click.argument("out", type=PATH, default=Path("runs"))
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def clean(out: Path, dry_run: bool, yes: bool) -> None:

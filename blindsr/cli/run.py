@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blindsr.cli.app import INTERRUPTED, AnyPath, cli, device_option, installed, say, settings_option, threads_option, whole_numbers
+from blindsr.cli.app import INTERRUPTED, PATH, cli, device_option, installed, say, settings_option, threads_option, whole_numbers
 from blindsr.errors import BlindSRError
 
 if TYPE_CHECKING:
@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
 @cli.command()
 @click.argument("pipeline")
-@click.argument("photos", nargs=-1, metavar="", type=AnyPath())
-@click.option("--data", metavar="FOLDER", type=AnyPath(), help="Run on a set in DIV2KRK's layout.")
-@click.option(
-    "--hr", metavar="FOLDER", type=AnyPath(), help="Run on a folder of HR images, degraded by the pipeline's degradation."
-)
-@click.option("--lr", metavar="PHOTO...", type=AnyPath(), multiple=True, help="Run on LR images: files, or a folder.")
+@click.argument("photos", nargs=-1, metavar="", type=PATH)
+@click.option("--data", metavar="FOLDER", type=PATH, help="Run on a set in DIV2KRK's layout.")
+@click.option("--hr", metavar="FOLDER", type=PATH, help="Run on a folder of HR images, degraded by the pipeline's degradation.")
+@click.option("--lr", metavar="PHOTO...", type=PATH, multiple=True, help="Run on LR images: files, or a folder.")
 @click.option("--scale", type=click.IntRange(2, 4), help="Instead of the pipeline's scale.")
 @click.option("--seeds", metavar="0,1,2", help="Instead of the pipeline's seeds.")
 @settings_option
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     "--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:8786, or its scheduler file)."
 )
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop a step that takes longer.")
-@click.option("--out", type=AnyPath(), default=Path("runs"), show_default=True, help="Folder of results.")
+@click.option("--out", type=PATH, default=Path("runs"), show_default=True, help="Folder of results.")
 @click.option("--name", help="Name of the result's folder in it.  [default: PIPELINE-DATA-xSCALE]")
 @click.option("--dry-run", is_flag=True, help="Say what there is to do and how long it will take, and do nothing.")
 @click.pass_context
@@ -56,7 +54,7 @@ def run(
     from blindsr.cli.app import console_of, with_options
     from blindsr.execution.resources import Resources
     from blindsr.execution.runner import run_plan
-    from blindsr.report import forecast
+    from blindsr.report.forecast import forecast
     from blindsr.storage.output_folder import OutputFolder
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that stops the run is as good as Ctrl-C
@@ -67,8 +65,7 @@ def run(
     for remark in (*plan.left_out, *plan.remarks):
         say(f"note: {remark}", err=True)
     if dry_run:
-        lines = forecast.forecast(plan.steps.values(), folder.steps.keys(), folder.timings())
-        say(with_options(ctx.command, forecast.forecast_text(plan, lines, resources)))
+        say(with_options(ctx.command, forecast(plan, folder.steps.keys(), folder.timings(), resources)))
         return
     try:
         with console_of(ctx) as listener:
@@ -97,16 +94,13 @@ def _arguments(
 
 def _conclude(report: Report) -> int:
     """Say what a run did; the exit code."""
-    from blindsr.report.columns import columns_named, filled
-    from blindsr.report.formats import to_text
+    from blindsr.report.formats import to_terminal
     from blindsr.report.layout import Comparison
-    from blindsr.report.summary import summarise
-    from blindsr.storage.result import open_result
+    from blindsr.report.summary import columns_named, filled, summarise
 
-    with open_result(report.result) as result:
-        summaries = summarise([result])
+    summaries = summarise([report.result])
     columns = filled(columns_named("psnr,ssim,kernel_l2,seconds"), summaries)
-    click.echo(to_text(Comparison(summaries, columns), "terminal"))
+    click.echo(to_terminal(Comparison(summaries, columns)))
     total, computed, cached, failed = len(report.plan.steps), len(report.computed), len(report.cached), len(report.failures)
     if report.interrupted:
         done = f"interrupted: {computed + cached} of {total} steps are done; run the same command to go on"

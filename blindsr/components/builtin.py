@@ -1,15 +1,13 @@
 """Components of the core itself, which depend on the item: kernels ``ground_truth`` and ``given``, SR method ``external``."""
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from blindsr.components.interfaces import Component
-from blindsr.components.paths import InputFile, InputFolder
+from blindsr.components.parameters import InputFile, InputFolder
 from blindsr.errors import BlindSRError
 
 
@@ -26,18 +24,15 @@ class Given(Component):
 
     file: InputFile | None = None
     """The kernel of every item (.mat or .npy)."""
-
     folder: InputFolder | None = None
     """A folder with a kernel for each item: ITEM.mat, ITEM.npy, or kernel_N.mat for the item im_N."""
-
     convention: Literal["kernelgan", "usrnet", "fkp"] = "kernelgan"
     """The tool whose convention the files follow."""
-
     scale: int | None = Field(None, ge=2, le=4)
     """The scale that the kernels are for, if not the pipeline's: a x2 kernel is composed for x4."""
 
     @model_validator(mode="after")
-    def _one_source(self) -> Given:
+    def _one_source(self) -> Self:
         if (self.file is None) == (self.folder is None):
             raise ValueError("needs either file or folder")
         return self

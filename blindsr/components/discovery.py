@@ -1,17 +1,12 @@
 """Imports one plugin and takes its components; whatever the plugin does wrong costs only itself."""
 
-from __future__ import annotations
-
 import contextlib
 import inspect
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from types import FrameType
 from typing import Any, Literal
 
 import pluggy
@@ -19,6 +14,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 
 from blindsr.components import hookspecs
 from blindsr.components.interfaces import SUPPORTED_API_VERSIONS, Component, Degradation, KernelEstimator, NonBlindSR
+from blindsr.components.signals import Interrupts
 from blindsr.errors import BlindSRError, described, suggestion
 
 Kind = Literal["degradation", "kernel", "sr"]
@@ -71,36 +67,14 @@ def components_of(point: EntryPoint) -> list[RegisteredComponent] | Problem:
     """
     name, version = (point.dist.name, point.dist.version) if point.dist else ("an unknown distribution", "")
     source = f"{name} {version}".strip()
-    with _signals_noted() as signals, contextlib.redirect_stdout(sys.stderr):
+    with Interrupts() as interrupts, contextlib.redirect_stdout(sys.stderr):
         try:
-            found: list[RegisteredComponent] | Problem = _load(point, name, version)
+            with interrupts.at_once():
+                return _load(point, name, version)
         except BlindSRError as error:
-            found = Problem(point.name, source, str(error))
+            return Problem(point.name, source, str(error))
         except BaseException as error:
-            found = Problem(point.name, source, described(error).splitlines()[0], traceback.format_exc())
-    if signals:
-        raise KeyboardInterrupt
-    return found
-
-
-@contextlib.contextmanager
-def _signals_noted() -> Iterator[list[int]]:
-    """The signals that came while this is entered, where they mean an interrupt."""
-    came: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    main = threading.current_thread() is threading.main_thread()
-    watched = [s for s in (signal.SIGINT, signal.SIGTERM) if main and signal.getsignal(s) is signal.default_int_handler]
-    for number in watched:
-        signal.signal(number, note)
-    try:
-        yield came
-    finally:
-        for number in watched:
-            signal.signal(number, signal.default_int_handler)
+            return Problem(point.name, source, described(error).splitlines()[0], traceback.format_exc())
 
 
 def _load(point: EntryPoint, distribution: str, version: str) -> list[RegisteredComponent]:

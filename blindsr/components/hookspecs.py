@@ -1,7 +1,5 @@
 """The hooks. A plugin's module implements some of them, each marked with `hookimpl` of `blindsr.api`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pluggy

@@ -1,14 +1,12 @@
 """Finds the components of all plugins by name, and makes them."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -16,7 +14,7 @@ from blindsr import __version__
 from blindsr.components.builtin import External, Given, GroundTruth
 from blindsr.components.discovery import Kind, Problem, RegisteredComponent, components_of
 from blindsr.components.interfaces import Component
-from blindsr.components.validation import validation_message
+from blindsr.components.parameters import validation_message
 from blindsr.errors import BlindSRError, alternatives, described
 
 BUNDLED = "blindsr"
@@ -40,12 +38,12 @@ class Registry:
     problems: tuple[Problem, ...] = ()
 
     @classmethod
-    def discover(cls) -> Registry:
+    def discover(cls) -> Self:
         """Load every installed plugin of the entry-point group ``blindsr``, each on its own."""
         return cls.load(entry_points(group="blindsr"))
 
     @classmethod
-    def load(cls, points: Iterable[EntryPoint]) -> Registry:
+    def load(cls, points: Iterable[EntryPoint]) -> Self:
         """A registry of these entry points and of the components that the core itself supplies.
 
         A plugin that raises, or offers something that is not a component, costs only itself.

@@ -1,7 +1,5 @@
 """Safe reading of weights from checkpoint files: no code in them is run."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import warnings
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 
 from blindsr.errors import BlindSRError, printable
+from blindsr.imaging.files import explained
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
 """Names under which training programs store the weights in a larger dictionary, in order of preference."""
@@ -38,10 +37,8 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """Read the weights in a file: safetensors by its suffix, otherwise what ``torch.save`` made of a dictionary of tensors.
 
-    Raises
-    ------
-    BlindSRError
-        If it is no such file, is damaged, needs Python code to run, or holds no weights or ones that are not finite.
+    Raises `BlindSRError` if it is no such file, is damaged, needs Python code to run, or holds no weights, or ones that are not
+    finite.
     """
     state = _tensors(_content(path))
     if not state:
@@ -60,12 +57,10 @@ def read_weights(path: Path) -> Weights:
 def _content(path: Path) -> Any:
     import safetensors.torch
 
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise _error(path, f"cannot be read ({error.strerror})") from error
+    if not path.is_file():
+        raise _error(path, "no such file")
     safe = path.suffix.lower() == ".safetensors"
-    with file, warnings.catch_warnings():
+    with explained(path), path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is odd about a file that is refused in the next line
         try:
             return safetensors.torch.load(file.read()) if safe else torch.load(file, map_location="cpu", weights_only=True)

@@ -21,7 +21,6 @@ from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import METRICS
 from blindsr.imaging.reader import crop_to_multiple, to_depth, to_float
 from blindsr.imaging.registration import register
-from blindsr.pipeline.hashes import check_unchanged
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import StepKind
 
@@ -38,10 +37,12 @@ def perform(task: Task, progress: Callable[[int, int], None] = lambda done, tota
     device = resolve_device(task.device)  # on a cluster, that of this very machine
     context = Context(device, task.seed, progress)
     start = time.perf_counter()
-    check_unchanged(task.files)
+    for file in task.files:
+        file.check()
     with redirect_stdout(sys.stderr):
         outcome = _PERFORM[task.kind](task, context)
-    check_unchanged(task.files)
+    for file in task.files:
+        file.check()
     outcome.seconds = time.perf_counter() - start
     outcome.device = device
     outcome.curves = {name: np.array(points) for name, points in context.points.items()}
@@ -94,6 +95,8 @@ def _register(task: Task, context: Context) -> Outcome:
 def _estimate(task: Task, context: Context) -> Outcome:
     assert isinstance(task.component, KernelEstimator)
     kernel = _checked_kernel(task.component.estimate(_floats(_given(task.inputs.lr)), task.scale, context), task)
+    if kernel.expected_error is None and task.component.typical_error is not None:
+        kernel = Kernel(kernel.array, kernel.scale, kernel.half, task.component.typical_error)
     if not kernel.aligned:
         rows, columns = kernel.misalignment_px
         off = f"({rows:+.2f}, {columns:+.2f}) px"

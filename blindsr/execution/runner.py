@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from blindsr.components.registry import Registry
+from blindsr.components.signals import Interrupts
 from blindsr.errors import shortened
 from blindsr.execution.events import Listener
 from blindsr.execution.executors import open_executor
 from blindsr.execution.resources import Resources
 from blindsr.execution.saving import RecentSteps
 from blindsr.execution.scheduler import Report, Scheduler
-from blindsr.execution.signals import Interrupts
 from blindsr.pipeline.plan import Plan
 from blindsr.storage.images import remove_pictures, write_pictures
 from blindsr.storage.output_folder import OutputFolder
@@ -66,7 +66,7 @@ def _conclude(report: Report, steps: RecentSteps, listener: Listener, interrupts
     for key in dict.fromkeys(row.upscale for row in report.plan.rows):
         interrupts.let_through()
         if key in steps and key not in report.computed:
-            write_pictures(report.images, report.plan, key, lambda key=key: steps.load(key).outcome.arrays["sr"])  # type: ignore[misc]
+            write_pictures(report.images, report.plan, key, lambda key=key: steps.load(key).arrays["sr"])  # type: ignore[misc]
         elif key in report.failures:
             remove_pictures(report.images, report.plan, key)
 
@@ -84,7 +84,7 @@ def _tell_registration(report: Report, steps: RecentSteps, listener: Listener, i
     for key, step in report.plan.steps.items():
         if step.kind == "register" and key in steps:
             interrupts.let_through()
-            values.append(steps.load(key).outcome.values)
+            values.append(steps.load(key).values)
     if values:
         stored, moved = ([value[name] for value in values] for name in ("residual_stored", "residual_moved"))
         used = sum(value["moved"] > 0 for value in values)

@@ -11,7 +11,7 @@ from blindsr.errors import BlindSRError, described
 from blindsr.imaging.kernel import Kernel
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import Step
-from blindsr.storage.step_store import Done, StepStore
+from blindsr.storage.step_store import StepStore
 
 SAVING_THREADS = 4
 """HDF5 writes one file at a time; compressing PNG and waiting for the disk go on beside it."""
@@ -25,25 +25,24 @@ class RecentSteps(StepStore):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._recent: dict[str, Done] = {}
+        self._recent: dict[str, Outcome] = {}
         self._bytes = 0
 
-    def keep(self, key: str, done: Done) -> None:
+    def keep(self, key: str, outcome: Outcome) -> None:
         """Keep an outcome in memory, as `load` would give it; the oldest give way."""
-        outcome = done.outcome
         outcome.kernel = outcome.kernel and _plain(outcome.kernel)
         self._forget(key)
-        self._recent[key] = done
+        self._recent[key] = outcome
         self._bytes += _size(outcome)
         while self._bytes > MAX_RECENT_BYTES:
             self._forget(next(iter(self._recent)))
 
-    def load(self, key: str) -> Done:
+    def load(self, key: str) -> Outcome:
         return self._recent.get(key) or super().load(key)
 
     def _forget(self, key: str) -> None:
         if key in self._recent:
-            self._bytes -= _size(self._recent.pop(key).outcome)
+            self._bytes -= _size(self._recent.pop(key))
 
 
 class StepSaver:
@@ -89,7 +88,7 @@ class StepSaver:
 
 def _plain(kernel: Kernel) -> Kernel:
     """The kernel without what a plugin's own class may add to it."""
-    return Kernel(kernel.array, kernel.scale, kernel.half and _plain(kernel.half))
+    return Kernel(kernel.array, kernel.scale, kernel.half and _plain(kernel.half), kernel.expected_error)
 
 
 def _size(outcome: Outcome) -> int:

@@ -7,20 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from blindsr.components.signals import Interrupts
 from blindsr.errors import BlindSRError, shortened
 from blindsr.execution.events import Listener
 from blindsr.execution.executors import Executor, Lost
 from blindsr.execution.graph import StepGraph
 from blindsr.execution.resources import Resources
 from blindsr.execution.saving import RecentSteps, StepSaver
-from blindsr.execution.signals import Interrupts
 from blindsr.execution.tasks import Task
 from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
 from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.steps import Absent, ImageCache, ImageFile, Input, KernelFile, Step
 from blindsr.storage.images import write_pictures
 from blindsr.storage.output_folder import ResultFolder
-from blindsr.storage.step_store import DamagedStepError, Done
+from blindsr.storage.step_store import DamagedStepError
 from blindsr.storage.timings import Timings
 
 POLL_SECONDS = 0.25
@@ -129,7 +129,7 @@ class Scheduler:
             return picture.pixels
         if isinstance(source, KernelFile):
             return source.read()
-        outcome = self.steps.load(source.key).outcome
+        outcome = self.steps.load(source.key)
         return outcome.kernel if source.what == "kernel" else outcome.arrays[source.what]
 
     def _collect(self, executor: Executor) -> None:
@@ -150,6 +150,7 @@ class Scheduler:
     def _ended(self, step: Step, ended: Outcome | Failure | Lost) -> None:
         """Have an outcome saved, or decide what comes of a step that gave none."""
         if isinstance(ended, Outcome):
+            ended.threads = self.resources.threads
             self.saver.submit(step, ended)
         elif isinstance(ended, Failure):
             self._fail(step, ended)
@@ -167,7 +168,7 @@ class Scheduler:
 
     def _save(self, step: Step, outcome: Outcome) -> None:
         """Write an outcome, in a thread of the saver."""
-        self.steps.save(step.key, step.kind, Done(outcome, outcome.device, self.resources.threads))
+        self.steps.save(step.key, step.kind, outcome)
         if "sr" in outcome.arrays:
             write_pictures(self.report.images, self.plan, step.key, lambda: outcome.arrays["sr"])
 
@@ -177,7 +178,7 @@ class Scheduler:
             if isinstance(saved, Failure):
                 self._fail(step, saved)
                 continue
-            self.steps.keep(step.key, Done(saved, saved.device, self.resources.threads))
+            self.steps.keep(step.key, saved)
             self.listener.ended(step, saved)
             self.report.computed[step.key] = None
             self.report.cached.pop(step.key, None)

@@ -1,7 +1,5 @@
 """Downscaling by an SR kernel, and back-projection, which corrects an SR image by what its downscaling lacks."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -61,23 +59,9 @@ def downscale(image: NDArray[Any], kernel: Kernel) -> NDArray[Any]:
 def back_project(sr: NDArray[Any], lr: NDArray[Any], kernel: Kernel, *, times: int = 1) -> NDArray[Any]:
     """Make `sr` agree with `lr`: ``sr <- clip(sr + bicubic(lr - downscale(sr, kernel)), 0, 1)``, `times` times.
 
+    `sr`, (scale H, scale W[, C]), and `lr`, (H, W[, C]), are float in [0, 1], or uint8 or uint16; the result has the dtype of `sr`.
+    Raises `BlindSRError` if the sizes do not fit the kernel's scale, or an image is of another type.
     Source: Irani and Peleg, CVGIP 53(3), 1991, as used by Shocher et al., CVPR 2018, section 3.2.
-
-    Parameters
-    ----------
-    sr, lr
-        (scale H, scale W[, C]) and (H, W[, C]), float in [0, 1], or uint8 or uint16.
-    times
-        0 or more.
-
-    Returns
-    -------
-    The corrected SR image, of the dtype of `sr`.
-
-    Raises
-    ------
-    BlindSRError
-        If the sizes do not fit the kernel's scale, or an image is of another type.
     """
     check_image(sr, lr)
     if sr.shape != (kernel.scale * lr.shape[0], kernel.scale * lr.shape[1], *lr.shape[2:]):

@@ -1,7 +1,5 @@
 """Files on disk: atomic writing, names that fit, checksums."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

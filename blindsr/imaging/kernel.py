@@ -35,6 +35,8 @@ class Kernel:
         The downscaling factor that it belongs to, 2 or more.
     half
         For x4: the x2 kernel that goes with it (that it was composed of), where known.
+    expected_error
+        The relative L2 error to expect of it (`kernel_errors`): 0 if it is exact, None if unknown. Kernel files do not keep it.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class Kernel:
     array: Array
     scale: int
     half: Kernel | None = None
+    expected_error: float | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -67,6 +70,8 @@ class Kernel:
             raise BlindSRError(f"the kernel sums to {array.sum():.6g}, not to 1; divide its array by its sum")
         if self.scale != int(self.scale) or self.scale < 2:
             raise BlindSRError(f"a kernel's scale must be a whole number of 2 or more, not {self.scale}")
+        if self.expected_error is not None and not 0 <= self.expected_error < math.inf:
+            raise BlindSRError(f"a kernel's expected_error must be 0 or more, or None, not {self.expected_error}")
         array.flags.writeable = False
         object.__setattr__(self, "array", array)
 
@@ -75,7 +80,8 @@ class Kernel:
         off_rows, off_columns = self.misalignment_px
         place = "aligned" if self.aligned else f"({off_rows:+.2f}, {off_columns:+.2f}) px off alignment"
         long_, short = self.widths_px
-        return f"Kernel({rows} x {columns}, scale={self.scale}, {place}, widths {long_:.2f} x {short:.2f} px)"
+        error = "" if self.expected_error is None else f", expected error {self.expected_error:.2f}"
+        return f"Kernel({rows} x {columns}, scale={self.scale}, {place}, widths {long_:.2f} x {short:.2f} px{error})"
 
     def _repr_png_(self) -> bytes:
         """A picture of it, which Jupyter shows."""
@@ -112,7 +118,7 @@ class Kernel:
 
     def shifted(self, rows_px: float, columns_px: float) -> Kernel:
         """The kernel moved by a sub-pixel shift (cubic spline), in a frame that is enlarged so that nothing is cut off."""
-        return Kernel(shift(self.array, (rows_px, columns_px)), self.scale)
+        return Kernel(shift(self.array, (rows_px, columns_px)), self.scale, expected_error=self.expected_error)
 
     def align(self) -> Kernel:
         """The kernel with its centre of mass at ``size // 2 + (scale - 1) / 2`` on both axes."""
@@ -120,8 +126,11 @@ class Kernel:
         return self.shifted(-rows_px, -columns_px)
 
     def composed(self) -> Kernel:
-        """The kernel that downscales as this one applied twice: x4 from x2, with `half` set to this one. See `compose`."""
-        return Kernel(compose(self.array, self.scale), self.scale**2, half=self)
+        """The kernel that downscales as this one applied twice: x4 from x2, with `half` set to this one. See `compose`.
+
+        Its `expected_error` is this one's: a Gaussian that is too wide by a factor composes to one too wide by the same factor.
+        """
+        return Kernel(compose(self.array, self.scale), self.scale**2, self, self.expected_error)
 
     def composes(self, other: Kernel) -> bool:
         """Whether `other` equals ``self.composed()``, to 1e-3 of its largest value."""
@@ -139,20 +148,10 @@ class Kernel:
 
     @classmethod
     def gaussian(cls, covariance: ArrayLike, scale: int, *, size: int | None = None) -> Kernel:
-        """An aligned Gaussian, isotropic or not.
+        """An aligned Gaussian, isotropic or not, in a frame of `size` pixels; by default one that reaches 4 standard deviations.
 
-        Parameters
-        ----------
-        covariance
-            (2, 2), symmetric and positive definite, in square HR pixels, over (row, column). A number stands for that
-            variance along both axes.
-        size
-            Odd side of its frame; by default one that reaches four standard deviations.
-
-        Raises
-        ------
-        BlindSRError
-            If `covariance` is no covariance, or `size` is even.
+        `covariance` is (2, 2), symmetric and positive definite, in square HR pixels, over (row, column); a number stands for that
+        variance along both axes. Raises `BlindSRError` if it is no covariance, or `size` is not odd.
 
         Examples
         --------
@@ -230,20 +229,10 @@ def compose(array: Array, scale: int) -> Array:
 
 
 def gaussian_array(precision: Array, size: int, *, center: ArrayLike) -> Array:
-    """Gaussians ``exp(-x^T precision x / 2)`` on a square grid; not normalised.
+    """Gaussians ``exp(-x^T precision x / 2)`` on a square grid of side `size`, (..., size, size); not normalised.
 
-    Parameters
-    ----------
-    precision
-        (..., 2, 2), the inverse of the covariance, in pixels to the power of -2, over (row, column).
-    size
-        Side of the grid.
-    center
-        (..., 2): row and column of each maximum, in pixels from the first.
-
-    Returns
-    -------
-    (..., size, size).
+    `precision`, (..., 2, 2), is the inverse of the covariance, in pixels to the power of -2, over (row, column); `center`,
+    (..., 2), the row and column of each maximum, in pixels from the first.
     """
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), axis=-1)
     offset = grid - np.asarray(center)[..., None, None, :]
@@ -260,18 +249,10 @@ def precision_of(variances: Array, angles: ArrayLike) -> Array:
 
 
 def nonnegative_kernel(factor: Array, target: Array) -> Array:
-    """The array k >= 0, summing to 1, that best solves the normal equations ``A k = b`` (least squares).
+    """The array k >= 0, (n, n), summing to 1, that best solves the normal equations ``A k = b`` (least squares).
 
-    Parameters
-    ----------
-    factor
-        The lower Cholesky factor of A, (n^2, n^2).
-    target
-        ``factor^-1 b``, (n^2,).
-
-    Returns
-    -------
-    (n, n): the minimum of ``k^T A k - 2 k^T b`` over k >= 0, then divided by its sum.
+    `factor` is the lower Cholesky factor of A, (n^2, n^2), and `target` is ``factor^-1 b``, (n^2,). The result is the minimum of
+    ``k^T A k - 2 k^T b`` over k >= 0, then divided by its sum.
     """
     from scipy.optimize import nnls
 

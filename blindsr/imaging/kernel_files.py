@@ -1,7 +1,5 @@
 """Kernel arrays in files: ``.mat`` and ``.npy``, and ``.png`` as a picture to look at."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

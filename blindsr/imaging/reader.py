@@ -1,7 +1,5 @@
 """Reading of image files as RGB (depth, alpha, orientation, colour profile), and conversion between depths."""
 
-from __future__ import annotations
-
 import io
 import logging
 import warnings
@@ -79,12 +77,7 @@ def read_image(path: str | Path) -> Picture:
 
 
 def to_float(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """uint8 or uint16 pixels as float32 in [0, 1]; floats as float32, as they are.
-
-    Raises
-    ------
-    BlindSRError
-        For other types, whose range is not known.
+    """uint8 or uint16 pixels as float32 in [0, 1]; floats as float32, as they are. Raises `BlindSRError` for any other type.
 
     Examples
     --------

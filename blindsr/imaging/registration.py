@@ -1,7 +1,5 @@
 """Registration of a stored kernel with its images: the sub-pixel shift that fits them best, by least squares."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

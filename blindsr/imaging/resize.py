@@ -1,7 +1,5 @@
 """MATLAB's bicubic resizing."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The eight flips and quarter turns of an image, and which of them leave a kernel as it is."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from itertools import product
 from typing import Any, NamedTuple, TypeVar

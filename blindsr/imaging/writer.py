@@ -1,7 +1,5 @@
 """Writing and checking of PNG files, with a text chunk inside."""
 
-from __future__ import annotations
-
 import io
 import os
 from pathlib import Path

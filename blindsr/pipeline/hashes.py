@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -36,12 +36,6 @@ class HashedFile:
         settled = self.stamp is not None and self.stamp == _stamp(self.path)
         if not settled and sha256(self.path) != self.sha256:
             raise BlindSRError(f"{self.path}: changed since the run began; run again")
-
-
-def check_unchanged(files: Iterable[HashedFile]) -> None:
-    """`HashedFile.check` each of some files."""
-    for file in files:
-        file.check()
 
 
 class _Memory(BaseModel):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from blindsr.components.interfaces import Component
-from blindsr.components.validation import short_repr
+from blindsr.components.parameters import short_repr
 from blindsr.errors import BlindSRError, described
 from blindsr.pipeline.hashes import HashedFile, Hashes
 from blindsr.pipeline.steps import VERSIONS, Absent, Input, Step, StepKind, StepOutput

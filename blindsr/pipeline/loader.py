@@ -9,8 +9,8 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from blindsr.components.discovery import Kind
+from blindsr.components.parameters import validation_message
 from blindsr.components.registry import Registry
-from blindsr.components.validation import validation_message
 from blindsr.errors import BlindSRError, alternatives
 from blindsr.imaging.files import explained
 from blindsr.imaging.reader import SUFFIXES

@@ -34,7 +34,8 @@ class Outcome:
     """What a step gives.
 
     `arrays` are images (``lr`` or ``sr``: uint8 or uint16, shape (H, W, 3)), `values` single numbers such as ``psnr``, `curves`
-    arrays of (step, value) rows, `warnings` remarks that are kept with the result.
+    arrays of (step, value) rows, `warnings` remarks that are kept with the result. `seconds`, `device` and
+    `threads` say how it was computed.
     """
 
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     device: str = ""
+    threads: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from blindsr.components.discovery import Kind
 from blindsr.components.interfaces import Component, Degradation
-from blindsr.components.paths import MISSING, home_expanded
+from blindsr.components.parameters import MISSING, home_expanded
 from blindsr.errors import BlindSRError, alternatives
 from blindsr.pipeline import datasets
 from blindsr.pipeline.published import row_keys

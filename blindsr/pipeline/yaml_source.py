@@ -13,7 +13,7 @@ from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, StreamMark
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from blindsr.components.paths import CallerText
+from blindsr.components.parameters import CallerText
 from blindsr.errors import BlindSRError, printable, suggestion
 
 MAX_EXCERPT_LENGTH = 100

@@ -149,8 +149,3 @@ FORMATS: Mapping[str, Callable[[Comparison], str]] = {
     "terminal": to_terminal, "markdown": to_markdown, "csv": to_csv, "latex": to_latex,
 }  # fmt: skip
 """The functions by the names that the command line has for them."""
-
-
-def to_text(comparison: Comparison, form: str) -> str:
-    """A comparison as a table in one of `FORMATS`."""
-    return FORMATS[form](comparison)

@@ -1,7 +1,5 @@
 """Summaries merged into rows of a table: a method of one series of runs at several scales is one row."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

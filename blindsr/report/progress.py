@@ -1,30 +1,26 @@
 """What a person sees while steps run: progress where there is a terminal, remarks on standard error."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-import click
+from rich.console import Console as Terminal
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from blindsr.errors import printable
 from blindsr.execution.events import Listener
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import Step
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
 VERBS = {"degrade": "degrade", "register": "check kernel", "estimate": "kernel", "upscale": "SR", "external": "SR image"}
 WHOLE, RESULT = "all steps", "write the result"
 
 
 class Console(Listener):
-    """A listener that draws a bar for each running step, and one for the whole."""
+    """A listener that draws a bar for each running step, and one for the whole; and prints remarks, each once."""
 
-    def __init__(self, progress: Progress | None, *, debug: bool, translate: Callable[[str], str]) -> None:
+    def __init__(self, progress: Progress, *, debug: bool, translate: Callable[[str], str]) -> None:
         self._progress = progress
         self._translate = translate
         self._tasks: dict[str, TaskID] = {}
@@ -32,26 +28,23 @@ class Console(Listener):
         self._said: set[str] = set()
 
     def begun(self, steps: int) -> None:
-        if self._progress and steps > 1:
+        if steps > 1:
             self._tasks[WHOLE] = self._progress.add_task(WHOLE, total=steps)
 
     def started(self, step: Step) -> None:
-        if self._progress and step.kind != "score":
-            from rich.markup import escape
-
+        if step.kind != "score":
             title = f"{step.item} · {step.label}" + (f" ({VERBS[step.kind]})" if step.component else "")
             self._tasks[step.key] = self._progress.add_task(escape(printable(title)), total=None)
 
     def progress(self, step: Step, done: int, total: int) -> None:
-        if self._progress and step.key in self._tasks:
+        if step.key in self._tasks:
             self._progress.update(self._tasks[step.key], completed=done, total=total)
 
     def ended(self, step: Step, outcome: Outcome | Failure) -> None:
-        if self._progress:
-            if step.key in self._tasks:
-                self._progress.remove_task(self._tasks.pop(step.key))
-            if WHOLE in self._tasks:
-                self._progress.advance(self._tasks[WHOLE])
+        if step.key in self._tasks:
+            self._progress.remove_task(self._tasks.pop(step.key))
+        if WHOLE in self._tasks:
+            self._progress.advance(self._tasks[WHOLE])
         if isinstance(outcome, Failure):
             hint = "; blindsr --debug shows the traceback" if outcome.traceback and not self._debug else ""
             new = self._say(f"failed: {outcome.where or step.item}: {outcome.message}{hint}")
@@ -63,10 +56,9 @@ class Console(Listener):
                 self._say(f"warning: {step.item}: {text}")
 
     def writing(self, done: int, total: int) -> None:
-        if self._progress:
-            if RESULT not in self._tasks:
-                self._tasks[RESULT] = self._progress.add_task(RESULT)
-            self._progress.update(self._tasks[RESULT], completed=done, total=total)
+        if RESULT not in self._tasks:
+            self._tasks[RESULT] = self._progress.add_task(RESULT)
+        self._progress.update(self._tasks[RESULT], completed=done, total=total)
 
     def note(self, text: str) -> None:
         self._say(f"note: {text}")
@@ -81,22 +73,14 @@ class Console(Listener):
         return True
 
     def _print(self, text: str) -> None:
-        if self._progress:
-            self._progress.console.print(text, markup=False, highlight=False)
-        else:
-            click.echo(text, err=True)
+        self._progress.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 @contextmanager
 def console(*, debug: bool = False, translate: Callable[[str], str] = str) -> Iterator[Console]:
     """A console; `translate` has the last word on what it says. Where standard error is no terminal it says only remarks."""
-    if not (sys.stderr and sys.stderr.isatty()):
-        yield Console(None, debug=debug, translate=translate)
-        return
-    from rich.console import Console as Terminal
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+    shown = sys.stderr is not None and sys.stderr.isatty()
     title, counts, eta = TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("ETA")
     columns = (title, BarColumn(), counts, TimeElapsedColumn(), eta, TimeRemainingColumn())
-    with Progress(*columns, console=Terminal(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Terminal(stderr=True), transient=True, disable=not shown) as progress:
         yield Console(progress, debug=debug, translate=translate)

@@ -1,8 +1,6 @@
-"""Summaries of results: for each file, scale and method the means of its metrics."""
+"""Summaries of results: for each file, scale and method the means of its metrics, which are the columns of a table."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.imaging.metrics import METRICS
-from blindsr.storage.result import Result
+from blindsr.errors import BlindSRError, suggestion
+from blindsr.imaging.metrics import METRICS, Metric
+from blindsr.storage.result import Result, open_result
+
+DEFAULT = (METRICS["psnr"], METRICS["ssim"])
+SEVERAL = {"seconds": ("seconds_estimate", "seconds_upscale"), "all": tuple(METRICS)}
+"""Names that stand for several columns."""
 
 GROUND_TRUTH = 4
 """The type of methods that know the true kernel: an upper bound, which is not ranked."""
@@ -67,10 +70,13 @@ class MethodSummary:
         return self.done == self.total
 
 
-def summarise(results: Sequence[Result], *, per_item: bool = False) -> list[MethodSummary]:
-    """Summaries of results, in the order of the files; a file that is given twice counts once."""
-    files = {result.path.resolve(): result for result in results}
-    return [summary for result in files.values() for summary in _summaries(result, per_item=per_item)]
+def summarise(paths: Iterable[Path], *, per_item: bool = False) -> list[MethodSummary]:
+    """Summaries of result files (or of their folders), in that order; a file that is given twice counts once."""
+    found: dict[Path, list[MethodSummary]] = {}
+    for path in paths:
+        with open_result(path) as result:
+            found.setdefault(result.path.resolve(), list(_summaries(result, per_item=per_item)))
+    return [summary for summaries in found.values() for summary in summaries]
 
 
 def _summaries(result: Result, *, per_item: bool) -> Iterator[MethodSummary]:
@@ -120,3 +126,25 @@ def _mean(values: NDArray[np.float64], seeds: NDArray[np.int64]) -> Mean:
         spread = float(means.std(ddof=1)) if len(means) > 1 else np.nan
     random = spread > 1e-9 * abs(means.mean())  # smaller differences come from the rounding of sums
     return Mean(float(means.mean()), spread if random else np.nan)
+
+
+def displayed(number: float, column: Metric) -> float:
+    """`number` as a table displays it, so that what looks equal is equal."""
+    return float(f"{number:{column.format}}")
+
+
+def columns_named(names: str) -> tuple[Metric, ...]:
+    """The columns of a comma-separated list such as ``psnr,ssim,kernel_l2,seconds``: each once, in that order."""
+    found: dict[str, Metric] = {}
+    for name in (part.strip() for part in names.split(",")):
+        if name not in METRICS and name not in SEVERAL:
+            there = (*METRICS, *SEVERAL)
+            raise BlindSRError(f"`columns`: no column '{name}'{suggestion(name, there) or '; there are ' + ', '.join(there)}")
+        found |= {each: METRICS[each] for each in SEVERAL.get(name, (name,))}
+    return tuple(found.values())
+
+
+def filled(columns: Sequence[Metric], summaries: Sequence[MethodSummary]) -> tuple[Metric, ...]:
+    """The columns in which some summary has a number; all, if there is none."""
+    found = [column for column in columns if any(not np.isnan(summary.means[column.name].mean) for summary in summaries)]
+    return tuple(found or columns)

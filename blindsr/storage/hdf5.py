@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from blindsr import __version__
 from blindsr.imaging.kernel import Kernel
 
-ENCODING_VERSION = "0.1.1"
+ENCODING_VERSION = "0.1.2"
 READABLE = "0.1."
 MAX_COMPRESSION = 1100
 """How many times its size on disk a dataset can have: gzip's limit is 1032."""
@@ -146,7 +146,7 @@ def _versions() -> dict[str, str]:
 
 
 def set_attributes(group: h5py.Group | h5py.Dataset, values: Mapping[str, Any]) -> None:
-    """Set attributes: numbers, and texts as UTF-8 of fixed length."""
+    """Add attributes, which must not be there yet: numbers, and texts as UTF-8 of fixed length."""
     for name, value in values.items():
         if isinstance(value, str):  # of fixed length: variable-length texts lie in HDF5's global heap, which has no checksum
             data = np.array(value.encode(errors="backslashreplace") or b"\0")
@@ -157,8 +157,6 @@ def set_attributes(group: h5py.Group | h5py.Dataset, values: Mapping[str, Any]) 
         else:
             data = np.array(value)
             kind = h5t.py_create(data.dtype, logical=True)
-        if h5a.exists(group.id, name.encode()):
-            h5a.delete(group.id, name.encode())
         # h5py's own group.attrs takes several times as long, and each file has a dozen attributes.
         h5a.create(group.id, name.encode(), kind, SCALAR).write(data, kind)
 
@@ -218,6 +216,8 @@ def put_kernel(group: h5py.Group, name: str, kernel: Kernel) -> h5py.Dataset:
     node = put_array(group, name, kernel.array)
     origin = "correlation; centre of mass at size // 2 + (scale - 1) / 2"
     set_attributes(node, {"axes": "yx", "scale": kernel.scale, "origin": origin})
+    if kernel.expected_error is not None:
+        set_attributes(node, {"expected_error": float(kernel.expected_error)})
     if kernel.half:
         set_attributes(put_array(group, f"{name}_half", kernel.half.array), {"axes": "yx", "scale": kernel.half.scale})
     return node
@@ -226,4 +226,6 @@ def put_kernel(group: h5py.Group, name: str, kernel: Kernel) -> h5py.Dataset:
 def get_kernel(file: h5py.File, place: str) -> Kernel:
     """Read what `put_kernel` wrote."""
     half = get_kernel(file, f"{place}_half") if f"{place}_half" in file else None
-    return Kernel(read(file, place), int(get_attribute(file[place], "scale")), half)
+    node = file[place]
+    error = float(get_attribute(node, "expected_error")) if h5a.exists(node.id, b"expected_error") else None
+    return Kernel(read(file, place), int(get_attribute(node, "scale")), half, error)

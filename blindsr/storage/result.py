@@ -23,6 +23,8 @@ RESULT_FILE = "result.h5"
 TEXT_COLUMNS = ("item", "method", "published", "error")
 INTEGER_COLUMNS = ("type", "scale", "seed")
 SUMMARY_COLUMNS = (*TEXT_COLUMNS, *INTEGER_COLUMNS, *METRICS)
+ADDED_COLUMNS = ("expected_error",)
+"""Columns that older files lack: NaN there."""
 SECONDS = "seconds_"
 T = TypeVar("T")
 
@@ -263,6 +265,8 @@ def _pixels(file: h5py.File, place: str) -> NDArray[Any]:
 
 
 def _column(file: h5py.File, name: str) -> NDArray[Any]:
+    if name in ADDED_COLUMNS and f"summary/{name}" not in file:
+        return np.full(dataset(file, "summary/item").shape, np.nan)
     node = dataset(file, f"summary/{name}")
     values: NDArray[Any] = node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]
     kinds = "O" if name in TEXT_COLUMNS else "iu" if name in INTEGER_COLUMNS else "f"  # of numpy's types

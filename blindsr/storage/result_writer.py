@@ -17,11 +17,11 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.files import write_whole
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import METRICS, PROTOCOL
-from blindsr.pipeline.outcome import Failure
+from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.steps import ImageFile, Input, KernelFile, PlannedItem, PlannedRow, StepOutput
 from blindsr.storage import hdf5
-from blindsr.storage.step_store import Done, StepStore
+from blindsr.storage.step_store import StepStore
 
 DIGEST = "contents_digest"
 MIN_COPIED_BYTES = 1 << 16
@@ -38,7 +38,7 @@ def write_result(
         with hdf5.new_file_on_disk(part, "blindsr-result") as file:
             hdf5.set_attributes(file, {"data": plan.dataset.name, "git_revision": _git_revision(), DIGEST: digest})
             hdf5.set_attributes(file.create_group("provenance"), provenance)
-            writer = _Writer(file, steps, failures)
+            writer = _Writer(file, steps, failures, {m.name: n for n, m in enumerate(plan.pipeline.methods)})
             parts: list[PlannedItem | PlannedRow] = [*plan.items, *plan.rows]
             for number, planned in enumerate(parts, 1):
                 if isinstance(planned, PlannedItem):
@@ -98,6 +98,7 @@ class _Writer:
     file: h5py.File
     steps: StepStore
     failures: Mapping[str, Failure]
+    numbers: Mapping[str, int]  # the methods' groups, by name
     table: list[dict[str, Any]] = field(default_factory=list)
 
     def item(self, planned: PlannedItem) -> None:
@@ -116,7 +117,7 @@ class _Writer:
         if kernel := self._kernel_of(planned.true):
             node = hdf5.put_kernel(group, "kernel/true", kernel)
             if isinstance(planned.true, StepOutput) and (done := self._done(planned.true.key)):
-                hdf5.set_attributes(node, done.outcome.values)
+                hdf5.set_attributes(node, done.values)
 
     def row(self, row: PlannedRow, scale: int) -> None:
         group = self._method(row).create_group(str(row.seed))
@@ -125,26 +126,28 @@ class _Writer:
         steps = (("estimate", row.estimate), ("upscale", row.upscale), ("score", row.score))
         found = {kind: done for kind, key in steps if (done := self._done(key))}
         for kind, done in found.items():
-            for name, curve in done.outcome.curves.items():
+            for name, curve in done.curves.items():
                 hdf5.put_curve(group, f"{kind}/{name}", curve)
         if done := found.get("upscale"):
             self._image(group, "sr", row.upscale, "sr", done)
             hdf5.set_attributes(group, {"device": done.device, "threads": done.threads})
-        metrics = found["score"].outcome.values if "score" in found else {}
+        metrics = found["score"].values if "score" in found else {}
         timed = ("estimate", "upscale") if row.kernel else ()  # the time of an image that was made elsewhere is not known
-        seconds = {kind: found[kind].outcome.seconds for kind in timed if kind in found}
-        warnings = [text for done in found.values() for text in done.outcome.warnings]
+        seconds = {kind: found[kind].seconds for kind in timed if kind in found}
+        warnings = [text for done in found.values() for text in done.warnings]
         for name, value in metrics.items():
             about = {"value": value, "unit": METRICS[name].unit, "higher_is_better": METRICS[name].higher_is_better}
             about |= PROTOCOL | {"shave": scale} if name in ("psnr", "ssim") else {}
-            hdf5.set_attributes(group.require_group(f"metrics/{name}"), about)
+            hdf5.set_attributes(group.create_group(f"metrics/{name}"), about)
         failed = next((self.failures[key] for key in row.steps if key in self.failures), None)
         if failed:
             hdf5.set_attributes(group, {"error": failed.message, "traceback": failed.traceback})
-        hdf5.set_attributes(group.require_group("seconds"), seconds)
-        hdf5.set_attributes(group.require_group("warnings"), {str(n): text for n, text in enumerate(warnings)})
+        hdf5.set_attributes(group.create_group("seconds"), seconds)
+        hdf5.set_attributes(group.create_group("warnings"), {str(n): text for n, text in enumerate(warnings)})
         columns = {"item": row.item, "method": row.method.name, "type": row.method.type or 0, "scale": scale, "seed": row.seed}
         measured = metrics | {f"seconds_{kind}": value for kind, value in seconds.items()}
+        if kernel and kernel.expected_error is not None:
+            measured["expected_error"] = kernel.expected_error
         numbers = {name: measured.get(name, np.nan) for name in METRICS}
         texts = {"published": row.method.published or "", "error": failed.message if failed else ""}
         self.table.append(columns | numbers | texts)
@@ -159,24 +162,25 @@ class _Writer:
             hdf5.put_array(group, name, np.array(column, dtype=kind))
 
     def _method(self, row: PlannedRow) -> h5py.Group:
-        methods = self.file.require_group(f"items/{row.item}/methods")
-        name = next((n for n, node in methods.items() if hdf5.get_text(node, "name") == row.method.name), str(len(methods)))
-        group = methods.require_group(name)
-        hdf5.set_attributes(group, {"name": row.method.name, "type": row.method.type or 0, "published": row.method.published or ""})
+        place, method = f"items/{row.item}/methods/{self.numbers[row.method.name]}", row.method
+        if place in self.file:
+            return self.file[place]
+        about = {"name": method.name, "type": method.type or 0, "published": method.published or ""}
         if row.kernel:
-            hdf5.set_attributes(group, {"kernel": row.method.kernel.name, "kernel_version": row.method.kernel.version})
-        hdf5.set_attributes(group, {"sr": row.method.sr.name, "sr_version": row.method.sr.version})
+            about |= {"kernel": method.kernel.name, "kernel_version": method.kernel.version}
+        group = self.file.create_group(place)
+        hdf5.set_attributes(group, about | {"sr": method.sr.name, "sr_version": method.sr.version})
         return group
 
-    def _image(self, group: h5py.Group, name: str, key: str, array: str, done: Done) -> None:
+    def _image(self, group: h5py.Group, name: str, key: str, array: str, done: Outcome) -> None:
         """Write an image of a step: compressed as it is in the step's file, if opening that is faster than compressing it."""
-        pixels = done.outcome.arrays[array]
+        pixels = done.arrays[array]
         if pixels.nbytes < MIN_COPIED_BYTES:
             hdf5.put_image(group, f"images/{name}", pixels)
         else:
             hdf5.copy_image(self.steps.path(key), f"arrays/{array}", group.require_group("images"), name)
 
-    def _done(self, key: str | None) -> Done | None:
+    def _done(self, key: str | None) -> Outcome | None:
         return self.steps.load(key) if key and key in self.steps else None
 
     def _kernel_of(self, source: Input | None) -> Kernel | None:
@@ -184,7 +188,7 @@ class _Writer:
             with contextlib.suppress(BlindSRError):  # gone since the plan was made: its steps have failed with the reason
                 return source.read()
         elif isinstance(source, StepOutput) and (done := self._done(source.key)):
-            return done.outcome.kernel
+            return done.kernel
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,6 @@ HOLDS = {
     "upscale": ("arrays/sr",), "external": ("arrays/sr",), "score": (),
 }  # fmt: skip
 """What a step's file must have, by its kind."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """A finished step as it is stored."""
-
-    outcome: Outcome
-    device: str
-    threads: int
 
 
 class DamagedStepError(BlindSRError):
@@ -62,20 +52,20 @@ class StepStore:
             return state.st_size, state.st_mtime_ns
         return ()
 
-    def save(self, key: str, kind: str, done: Done) -> None:
+    def save(self, key: str, kind: str, outcome: Outcome) -> None:
         """Write a finished step. Call `sync` after the last one."""
-        about = {"key": key, "kind": kind, "device": done.device, "threads": done.threads, "seconds": done.outcome.seconds}
+        about = {"key": key, "kind": kind, "device": outcome.device, "threads": outcome.threads, "seconds": outcome.seconds}
         buffer = io.BytesIO()
         with hdf5.new_file(buffer, "blindsr-step") as file:
             hdf5.set_attributes(file, about)
-            hdf5.set_attributes(file.create_group("values"), done.outcome.values)
-            hdf5.set_attributes(file.create_group("warnings"), {str(n): text for n, text in enumerate(done.outcome.warnings)})
-            for name, array in done.outcome.arrays.items():
+            hdf5.set_attributes(file.create_group("values"), outcome.values)
+            hdf5.set_attributes(file.create_group("warnings"), {str(n): text for n, text in enumerate(outcome.warnings)})
+            for name, array in outcome.arrays.items():
                 hdf5.put_array(file, f"arrays/{name}", array)
-            for name, curve in done.outcome.curves.items():
+            for name, curve in outcome.curves.items():
                 hdf5.put_curve(file, name, curve)
-            if done.outcome.kernel:
-                hdf5.put_kernel(file, "kernel", done.outcome.kernel)
+            if outcome.kernel:
+                hdf5.put_kernel(file, "kernel", outcome.kernel)
 
         # The folder is synced once for all: a power failure before that can cost whole steps of the last seconds, never parts.
         write_whole(self.path(key), lambda part: part.write_bytes(buffer.getbuffer()), sync_folder=False)
@@ -86,7 +76,7 @@ class StepStore:
             with explained(self.folder):
                 bring_to_disk(self.folder)
 
-    def load(self, key: str) -> Done:
+    def load(self, key: str) -> Outcome:
         """Read a finished step; a file that is damaged is set aside, so that the step is done again."""
         path = self.path(key)
         try:
@@ -99,26 +89,24 @@ class StepStore:
             raise DamagedStepError(key, f"{path}: {problem}") from None
 
 
-def read_step(path: Path, key: str) -> Done:
+def read_step(path: Path, key: str) -> Outcome:
     """Read a step file; where it is damaged, exceptions of many types come out of h5py."""
     with hdf5.opened(path, "blindsr-step") as file:
-        kind, device, threads = (hdf5.get_attribute(file, name) for name in ("kind", "device", "threads"))
+        kind, device, threads, seconds = (hdf5.get_attribute(file, name) for name in ("kind", "device", "threads", "seconds"))
         if hdf5.get_attribute(file, "key") != key:
             raise ValueError("holds another step")
         for place in HOLDS[kind]:
             if place not in file:
                 raise ValueError(f"{place} is missing")
         warnings = hdf5.get_attributes(file["warnings"])
-        outcome = Outcome(
+        return Outcome(
             _arrays(file, "arrays"),
             hdf5.get_kernel(file, "kernel") if "kernel" in file else None,
             {name: float(value) for name, value in hdf5.get_attributes(file["values"]).items()},
             _arrays(file, "curves"),
             [warnings[name] for name in sorted(warnings, key=int)],
-            float(hdf5.get_attribute(file, "seconds")),
-            device,
-        )
-        return Done(outcome, device, int(threads))
+            float(seconds), device, int(threads),
+        )  # fmt: skip
 
 
 def _arrays(file: h5py.File, place: str) -> dict[str, NDArray[Any]]:

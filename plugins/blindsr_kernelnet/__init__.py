@@ -22,12 +22,13 @@ class KernelNetEstimator(KernelEstimator):
     """
 
     name: ClassVar[str] = "kernelnet"
+    version: ClassVar[int] = 2
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
         return {WEIGHTS: "Apache-2.0"}
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
-        """Estimate the kernel.
+        """Estimate the kernel, and the error to expect of it.
 
         Raises
         ------
@@ -36,13 +37,17 @@ class KernelNetEstimator(KernelEstimator):
         """
         from blindsr_kernelnet.estimation import estimate
 
-        found = estimate(lr, scale, WEIGHTS, run.device)
-        run.log("expected error", 0, found.expected_error)
-        if found.expected_error > DOUBTFUL:
+        kernel, strangeness = estimate(lr, scale, WEIGHTS, run.device)
+        if strangeness > 1:
             run.warn(
-                f"kernelnet: expects an error of {found.expected_error:.2f} of its kernel; the image says little about its blur"
+                "kernelnet: the image is unlike those that it was trained on (very noisy, computer-made, or enlarged?); "
+                "do not rely on its kernel, nor on the error that it expects"
             )
-        return found.kernel
+        elif kernel.expected_error and kernel.expected_error > DOUBTFUL:
+            run.warn(
+                f"kernelnet: expects an error of {kernel.expected_error:.2f} of its kernel; the image says little about its blur"
+            )
+        return kernel
 
 
 WEIGHTS = Path(__file__).parent / "weights" / "kernelnet.safetensors"

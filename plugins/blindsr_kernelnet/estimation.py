@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,10 +24,10 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Found(NamedTuple):
-    """An aligned kernel, and the relative L2 error to expect of it."""
+    """An aligned kernel with the error to expect of it, and how unlike the training's the image is (above 1: very)."""
 
     kernel: Kernel
-    expected_error: float
+    strangeness: float
 
 
 def estimate(lr: Image, scale: int, weights: Path, device: str) -> Found:
@@ -44,11 +43,14 @@ def estimate(lr: Image, scale: int, weights: Path, device: str) -> Found:
         raise BlindSRError(f"the image has {lr.shape[1]} x {lr.shape[0]} pixels; kernelnet needs at least {WINDOW_PX} a side")
     if gray.std() < MIN_CONTRAST:
         raise BlindSRError("the image is flat, which says nothing about its blur; give one with texture")
-    network = load(weights).to(device)
+    network, calibration = load(weights)
+    seen = torch.from_numpy(crops(gray))
     with torch.inference_mode():
-        found = network(torch.from_numpy(crops(gray))[None].to(device), scale)
+        found = network.to(device)(seen[None].to(device), scale)
+        strangeness = calibration.strangeness(found.features[0], seen)
     array = found.kernels[0].double().cpu().numpy()
-    return Found(Kernel(array, scale).align(), math.exp(float(found.log_error[0])))
+    expected_error = calibration.expected_error(float(found.log_error[0]), scale)
+    return Found(Kernel(array, scale, expected_error=expected_error).align(), strangeness)
 
 
 def crops(gray: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The network's file: safetensors in half precision."""
+"""The network's file: safetensors in half precision, the network and its calibration."""
 
 from __future__ import annotations
 
@@ -6,26 +6,37 @@ import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from blindsr.api import read_weights, write_whole
+from blindsr_kernelnet.calibration import Calibration
 from blindsr_kernelnet.network import KernelNet
 
 FORMAT = "blindsr-kernelnet-1"
+PREFIX = "calibration."
 
 
-def save(path: Path, network: KernelNet, about: Mapping[str, Any]) -> None:
-    """Write a network, with `about` (plain JSON) in its header."""
-    tensors = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()}
+class Trained(NamedTuple):
+    """A network, and what its answers are worth."""
+
+    network: KernelNet
+    calibration: Calibration
+
+
+def save(path: Path, trained: Trained, about: Mapping[str, Any]) -> None:
+    """Write a network and its calibration, with `about` (plain JSON) in the header."""
+    tensors = trained.network.state_dict() | {f"{PREFIX}{name}": value for name, value in trained.calibration._asdict().items()}
+    halves = {name: value.detach().half().contiguous() for name, value in tensors.items()}
     metadata = {"format": FORMAT, "about": json.dumps(dict(about))}
-    write_whole(path, lambda part: save_file(tensors, part, metadata))
+    write_whole(path, lambda part: save_file(halves, part, metadata))
 
 
 @functools.lru_cache(1)
-def load(path: Path) -> KernelNet:
-    """Read what `save` wrote, in float32; once a process.
+def load(path: Path) -> Trained:
+    """Read what `save` wrote, in float32; once a process. A file without a calibration gets `Calibration.none`.
 
     Raises
     ------
@@ -33,9 +44,21 @@ def load(path: Path) -> KernelNet:
         If the file is missing, damaged, or something else.
     """
     weights = read_weights(path)
-    network = KernelNet()
+    state = {name: value.float() for name, value in weights.state.items()}
+    calibration = {name.removeprefix(PREFIX): state.pop(name) for name in list(state) if name.startswith(PREFIX)}
+    network, plain = KernelNet(), Calibration.none()._asdict()
+    calibration = calibration or plain
     try:
-        network.load_state_dict({name: value.float() for name, value in weights.state.items()})
+        network.load_state_dict(state)
     except RuntimeError:
         raise weights.error("is no network of the kernelnet plugin") from None
-    return network.eval()
+    if {name: value.shape for name, value in calibration.items()} != {name: value.shape for name, value in plain.items()}:
+        raise weights.error("has a calibration of another form; calibrate it again")
+    return Trained(network.eval(), Calibration(**calibration))
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What `save` was told about a network."""
+    with safe_open(path, "pt") as file:
+        found: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
+    return found

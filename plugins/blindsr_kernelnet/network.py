@@ -13,6 +13,8 @@ STRIDE_PX = WINDOW_PX // 2
 BINS = WINDOW_PX // 2 + 1
 SHARES = (1.0, 0.5, 0.125)
 """The spectra are averaged over all windows, over the more textured half, and over the most textured eighth."""
+WIDTH = 512
+"""Of the fully connected layers, and of the features."""
 HEADS = 4
 """Poolings of the encoder's features, each with weights of its own."""
 FRAME_PX = {2: 21, 3: 33, 4: 45}
@@ -76,7 +78,7 @@ class KernelNet(nn.Module):
 
     window: torch.Tensor
 
-    def __init__(self, *, width: int = 512, channels: int = 64, patterns: int = 96, scales: tuple[int, ...] = (2, 3, 4)) -> None:
+    def __init__(self, *, width: int = WIDTH, channels: int = 64, patterns: int = 96, scales: tuple[int, ...] = (2, 3, 4)) -> None:
         super().__init__()
         hann = torch.hann_window(WINDOW_PX, periodic=False)
         self.register_buffer("window", hann[:, None] * hann[None], persistent=False)

@@ -1,14 +1,9 @@
 """Networks that spandrel knows: https://github.com/chaiNNer-org/spandrel."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-from blindsr.api import BlindSRError, Weights
+from blindsr.api import BlindSRError, Image, RunContext, Weights
 from blindsr_pretrained.upscaler import halo_unless_small
-
-if TYPE_CHECKING:
-    from blindsr.api import Image, RunContext
 
 MAX_WHOLE_PX = 1 << 19
 """LR images of up to so many pixels come whole: as many as a large tile has, and transformers take about 10 kB for each."""

@@ -1,9 +1,8 @@
 """Recognition of a checkpoint's network by the names of its entries, and conversion of the names to the official layout."""
 
-from __future__ import annotations
-
 import re
 from functools import reduce
+from itertools import count
 
 from blindsr.api import State, Weights
 
@@ -43,10 +42,7 @@ def official_state(weights: Weights, network: str) -> State:
 
 def length(state: State, prefix: str, entry: str) -> int:
     """How many of ``{prefix}.0.{entry}``, ``{prefix}.1.{entry}``, ... there are, without a gap."""
-    count = 0
-    while f"{prefix}.{count}.{entry}" in state:
-        count += 1
-    return count
+    return next(number for number in count() if f"{prefix}.{number}.{entry}" not in state)
 
 
 def outputs(state: State, name: str) -> int:
@@ -66,12 +62,12 @@ def _network_of(state: State) -> tuple[str, str]:
 
 def _renamed(state: State) -> State:
     """With official names, if they are BasicSR's of EDSR or RCAN; else as they are."""
-    count = length(state, "body", "conv1.weight") or length(state, "body", "conv.weight")
-    if "conv_after_body.weight" not in state or not count:  # SwinIR, for one, has a conv_after_body too
+    blocks = length(state, "body", "conv1.weight") or length(state, "body", "conv.weight")
+    if "conv_after_body.weight" not in state or not blocks:  # SwinIR, for one, has a conv_after_body too
         return state
-    inner = {group: length(state, f"body.{group}.residual_group", "rcab.0.weight") for group in range(count)}
-    after = [(rf"^body\.{group}\.conv\.", f"body.{group}.body.{blocks}.") for group, blocks in inner.items()]
-    patterns = [*BASICSR, (r"^conv_after_body\.", f"body.{count}."), *after]
+    inner = {group: length(state, f"body.{group}.residual_group", "rcab.0.weight") for group in range(blocks)}
+    after = [(rf"^body\.{group}\.conv\.", f"body.{group}.body.{inside}.") for group, inside in inner.items()]
+    patterns = [*BASICSR, (r"^conv_after_body\.", f"body.{blocks}."), *after]
     return {
         reduce(lambda text, pattern: re.sub(pattern[0], pattern[1], text), patterns, name): tensor for name, tensor in state.items()
     }

@@ -1,7 +1,5 @@
 """What EDSR and RCAN are made of. Names are those of the official files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -3,8 +3,6 @@
 spandrel has RCAN, too, but needs torchvision and is an optional extra; what RCAN shares with EDSR is here anyway.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -28,13 +28,10 @@ class RandomKernel(Degradation):
 
     size: int = Field(11, ge=5, le=31)
     """Side of the x2 kernel in pixels, odd. Wide Gaussians are cut by it."""
-
     min_variance: float = Field(0.6, gt=0, le=50)
     """Least variance along an axis of the Gaussian, in square pixels at x2."""
-
     max_variance: float = Field(5.0, gt=0, le=50)
     """Greatest variance along an axis."""
-
     noise: float = Field(0.25, ge=0, lt=1)
     """Each pixel of the kernel is multiplied by 1 + U(-noise, noise)."""
 

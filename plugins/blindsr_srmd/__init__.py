@@ -40,7 +40,6 @@ class SRMD(NonBlindSR):
     """The published weights' PCA matrix. By default srmd_pca_matlab.mat beside the checkpoint."""
     noise: float = Field(default=0.0, ge=0, le=75)
     """Standard deviation of the LR image's noise in levels of 255, for published weights that take it (srmd_xS, not srmdnf_xS)."""
-
     back_projections: int | None = Field(default=None, ge=0, le=100)
     """How often the result is corrected by what its own downscaling by the kernel lacks. By default once with the plugin's own
     weights, and not with published ones; more pays with an exact kernel, and costs with an estimated one."""

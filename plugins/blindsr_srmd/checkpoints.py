@@ -1,24 +1,18 @@
 """Network files: our own (.safetensors, with the kernel basis inside) and the published ones (KAIR's layout)."""
 
-from __future__ import annotations
-
-import json
-from collections.abc import Mapping
+import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from blindsr.api import BlindSRError, read_weights, write_whole
+from blindsr.api import BlindSRError, read_weights
 from blindsr_srmd.network import CHANNELS, LAYERS, SRMDNet
 from blindsr_srmd.stretching import KernelBasis
 
-FORMAT = "blindsr-srmd-1"
 PUBLISHED_COEFFICIENTS = 15
 PUBLISHED_SIDE = 15
+FIRST, LAST = "model.0.weight", f"model.{2 * LAYERS - 2}.weight"
 
 
 class Model(NamedTuple):
@@ -33,32 +27,17 @@ class Model(NamedTuple):
     """Whether its last input channel is the noise level."""
 
 
-def save(path: Path, model: Model, about: Mapping[str, Any]) -> None:
-    """Write a network of our own format in half precision, with `about` (as JSON) in its header."""
-    tensors = {name: value.detach().half().contiguous() for name, value in model.network.state_dict().items()}
-    tensors |= {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in model.basis._asdict().items()}
-    metadata = {"format": FORMAT, "scale": str(model.network.scale), "about": json.dumps(dict(about))}
-    write_whole(path, lambda part: save_file(tensors, part, metadata))
-
-
 def load_own(path: Path) -> Model:
-    """Read what `save` wrote."""
-    if not path.is_file():
-        raise BlindSRError(f"{path}: no such file")
+    """Read a network of our own, as the training (`blindsr_training.srmd`) writes it."""
+    weights = read_weights(path)
+    state = {name: tensor.float() for name, tensor in weights.state.items()}
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BlindSRError(f"{path}: not a readable .safetensors file ({error})") from None
-    if metadata.get("format") != FORMAT:
-        raise BlindSRError(f"{path}: is not a network of blindsr's SRMD")
-    try:
-        basis = KernelBasis(tensors.pop("basis").double().numpy(), tensors.pop("mean").double().numpy())
-        network = SRMDNet(int(metadata["scale"]), len(basis.basis), residual=True)
-        network.load_state_dict(tensors)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise BlindSRError(f"{path}: is no whole network of blindsr's SRMD ({' '.join(str(error).split())[:200]})") from None
+        basis = KernelBasis(state.pop("basis").double().numpy(), state.pop("mean").double().numpy())
+        scale = math.isqrt(len(state[LAST]) // 3)
+        network = SRMDNet(scale, len(basis.basis), residual=True)
+        network.load_state_dict(state)
+    except (KeyError, RuntimeError):
+        raise weights.error("is not a network of blindsr's SRMD") from None
     return Model(network.eval(), basis)
 
 
@@ -69,7 +48,7 @@ def load_published(path: Path, pca: Path, scale: int, *, noise: float = 0.0) -> 
     """
     state = read_weights(path).state
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    first, last = shapes.get("model.0.weight", ()), shapes.get(f"model.{2 * LAYERS - 2}.weight", ())
+    first, last = shapes.get(FIRST, ()), shapes.get(LAST, ())
     if len(first) != 4 or len(last) != 4 or first[0] != CHANNELS or first[1] - 3 - PUBLISHED_COEFFICIENTS not in (0, 1):
         expected = f"{LAYERS} convolutions of {CHANNELS} channels, named model.0.weight, model.2.weight, ..."
         raise BlindSRError(f"{path}: is no SRMD network: expected {expected}")

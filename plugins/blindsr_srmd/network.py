@@ -1,7 +1,5 @@
 """The network: 12 convolutions on the LR image and the kernel's stretched coefficients, then a pixel shuffle."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 
@@ -25,9 +23,9 @@ class SRMDNet(nn.Module):
     the convolutions give what is to be added to the bicubic enlargement, instead of the image itself.
     """
 
-    def __init__(self, scale: int, maps: int, *, channels: int = CHANNELS, layers: int = LAYERS, residual: bool) -> None:
+    def __init__(self, scale: int, maps: int, *, residual: bool) -> None:
         super().__init__()
-        widths = [3 + maps, *[channels] * (layers - 1), 3 * scale**2]
+        widths = [3 + maps, *[CHANNELS] * (LAYERS - 1), 3 * scale**2]
         convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)]
         modules: list[nn.Module] = [module for convolution in convolutions for module in (convolution, nn.ReLU(inplace=True))]
         self.model = nn.Sequential(*modules[:-1], nn.PixelShuffle(scale))

@@ -1,7 +1,5 @@
 """Kernels as the networks take them: a few coefficients, of the kernel itself or of the blur that is equivalent to it."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any, NamedTuple
 

@@ -1,23 +1,17 @@
 """Upscaling by a network that is conditioned on a kernel."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 import torch
 from scipy import ndimage
 
-from blindsr.api import Kernel, back_project, back_projection_reach_px
+from blindsr.api import Image, Kernel, back_project, back_projection_reach_px
 from blindsr_srmd.checkpoints import Model
 from blindsr_srmd.network import REACH_PX, SRMDNet
 from blindsr_srmd.stretching import aligned_array, equivalent_blur
-
-if TYPE_CHECKING:
-    from blindsr.api import Image
-
 
 ALIGNED_PX = 1e-3
 SPLINE_REACH_PX = 10
@@ -48,7 +42,7 @@ class SRMDUpscaler:
         return max(map(abs, self.kernel.misalignment_px)) > ALIGNED_PX
 
     @classmethod
-    def told(cls, model: Model, kernel: Kernel, *, noise: float, back_projections: int, device: str) -> SRMDUpscaler:
+    def told(cls, model: Model, kernel: Kernel, *, noise: float, back_projections: int, device: str) -> Self:
         """An upscaler for `kernel`, and for noise of a standard deviation of `noise` levels of 255 where the network takes it."""
         # Networks that expect a centred blur convolve with it: both axes are flipped.
         side = model.basis.mean.shape[0]

@@ -28,9 +28,9 @@ class Unfolding(NonBlindSR):
 
     noise: float = Field(default=0.0, ge=0, le=50)
     """Standard deviation of the LR image's noise in levels of 255."""
-    kernel_error: float = Field(default=0.0, ge=0, le=1)
+    kernel_error: float | None = Field(default=None, ge=0, le=1)
     """The relative L2 error to expect of the kernel: 0 for an exact one, 0.1 to 0.3 for an estimated one. A larger one makes the
-    result softer, and safer."""
+    result softer, and safer. Without it the kernel's own, as its estimator expects it; 0 where that is unknown."""
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
         return {weights_file(scale): "Apache-2.0"}
@@ -43,7 +43,8 @@ class Unfolding(NonBlindSR):
         from blindsr_unfolding.upscaler import UnfoldingUpscaler
 
         network = load(weights_file(kernel.scale)).to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return UnfoldingUpscaler(network, kernel, self.noise / 255, self.kernel_error, run.device)
+        error = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
+        return UnfoldingUpscaler(network, kernel, self.noise / 255, error, run.device)
 
 
 def weights_file(scale: int) -> Path:

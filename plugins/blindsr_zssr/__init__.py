@@ -23,7 +23,6 @@ class ZSSR(NonBlindSR):
     """
 
     name: ClassVar[str] = "zssr"
-    version: ClassVar[int] = 1
     stochastic: ClassVar[bool] = True
 
     iterations: int = Field(default=2000, ge=1, le=1_000_000)

@@ -1,20 +1,14 @@
 """New fathers made of the image: flipped, turned, and warped copies (ZSSR's full configuration)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.api import SYMMETRIES, Symmetry
-
-if TYPE_CHECKING:
-    from blindsr.api import Image
+from blindsr.api import SYMMETRIES, Image, Symmetry
 
 AS_IT_IS, ONLY_TURNED = 0.05, 0.10
 SCALES = (0.9, 1.0)

@@ -1,28 +1,12 @@
 """What the network trains on: pairs of an image and its own interpolated downscaling, and crops of them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
 import torch
 
-from blindsr.api import CUBIC_RADIUS, Kernel, bicubic, downscale
-
-if TYPE_CHECKING:
-    from blindsr.api import Image
+from blindsr.api import CUBIC_RADIUS, Image, Kernel, bicubic, downscale
 
 CROP_PX = 32
 """Side of a crop. Many steps on small crops train further in a given time than few on large ones."""
-
-
-class Batch(NamedTuple):
-    """Training crops, (N, 3, c, c), float32."""
-
-    son: torch.Tensor
-    """Interpolated."""
-    residual: torch.Tensor
-    """The father less the interpolated son."""
 
 
 class Pair:
@@ -43,7 +27,7 @@ class Pair:
         self._planes = torch.from_numpy(np.dstack([son, father - son]))
 
     def crop(self, rng: np.random.Generator) -> torch.Tensor:
-        """A random crop (c, c, 6): the son, the residual."""
+        """A random crop (c, c, 6): the interpolated son, and the residual, which is the father less that."""
         c = self.crop_px
         top, left = (int(rng.integers(size - c + 1)) for size in self._planes.shape[:2])
         crop = self._planes[top : top + c, left : left + c]
@@ -62,9 +46,8 @@ class Pair:
         return np.float32(self.noise) * field[top : top + c, left : left + c]
 
 
-def batch_of(crops: list[torch.Tensor], device: str) -> Batch:
-    """The crops (c, c, 6) as a batch on the device, cut to the smallest one's size."""
+def batch_of(crops: list[torch.Tensor], device: str) -> torch.Tensor:
+    """The crops (c, c, 6) as a batch (N, 6, c, c), float32, on the device, cut to the smallest one's size."""
     side = min(crop.shape[0] for crop in crops)
     # Permuted, not transposed: the channels stay last in memory, where the convolutions want them.
-    planes = torch.stack([crop[:side, :side] for crop in crops]).to(device).permute(0, 3, 1, 2)
-    return Batch(planes[:, :3], planes[:, 3:])
+    return torch.stack([crop[:side, :side] for crop in crops]).to(device).permute(0, 3, 1, 2)

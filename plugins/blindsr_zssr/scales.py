@@ -1,21 +1,17 @@
 """From the image and its kernel to an upscaler: what to train on, and the scales on the way to the result."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import cycle
-from typing import TYPE_CHECKING
 
-from blindsr.api import IDENTITY, SYMMETRIES, BlindSRError, Kernel, symmetries_of
+import torch
+
+from blindsr.api import IDENTITY, SYMMETRIES, BlindSRError, Image, Kernel, RunContext, symmetries_of
+from blindsr_zssr import ZSSR
 from blindsr_zssr.augmentation import Fathers
 from blindsr_zssr.network import initial
-from blindsr_zssr.pairs import Batch, Pair, batch_of
+from blindsr_zssr.pairs import Pair, batch_of
 from blindsr_zssr.training import train
 from blindsr_zssr.upscaler import ZSSRUpscaler
-
-if TYPE_CHECKING:
-    from blindsr.api import Image, RunContext
-    from blindsr_zssr import ZSSR
 
 MIN_SIDE_PX = 16
 CROPS = 2
@@ -61,13 +57,13 @@ def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpsca
     return ZSSRUpscaler(network, applied, run.device, settings.back_projections, ensemble)
 
 
-def _fixed(pair: Pair, run: RunContext) -> Iterator[Batch]:
+def _fixed(pair: Pair, run: RunContext) -> Iterator[torch.Tensor]:
     """Batches of crops of the one pair that the image makes with its own downscaling."""
     while True:
         yield batch_of([pair.crop(run.rng) for _ in range(CROPS)], run.device)
 
 
-def _augmented(fathers: Fathers, kernel: Kernel, noise: float, run: RunContext) -> Iterator[Batch]:
+def _augmented(fathers: Fathers, kernel: Kernel, noise: float, run: RunContext) -> Iterator[torch.Tensor]:
     """Batches of crops of a pool of pairs, the oldest of which is replaced at every batch."""
     pool = [Pair(fathers.draw(run.rng), kernel, noise) for _ in range(POOL)]
     for oldest in cycle(range(POOL)):

@@ -1,19 +1,13 @@
 """Applying a trained network: interpolation, residual, self-ensemble, back-projection."""
 
-from __future__ import annotations
-
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from blindsr.api import CUBIC_RADIUS, Kernel, Symmetry, back_project, back_projection_reach_px, bicubic
+from blindsr.api import CUBIC_RADIUS, Image, Kernel, Symmetry, back_project, back_projection_reach_px, bicubic
 from blindsr_zssr.network import REACH_PX, Network
-
-if TYPE_CHECKING:
-    from blindsr.api import Image
 
 
 @dataclass
@@ -31,10 +25,10 @@ class ZSSRUpscaler:
     back_projections: int
     symmetries: tuple[Symmetry, ...]
     """Of the self-ensemble; the identity alone for none."""
-    halo: int | None = field(init=False)
-    """LR pixels of context that can change a pixel of the result."""
 
-    def __post_init__(self) -> None:
+    @property
+    def halo(self) -> int:
+        """LR pixels of context that can change a pixel of the result."""
         done, reach, back_projections = 1, 0, []
         for kernel in self.kernels:
             # What this step reads, in pixels of the step before, of which there are `done` to an LR pixel.
@@ -43,7 +37,7 @@ class ZSSRUpscaler:
             done = kernel.scale
         if len(self.symmetries) > 1:
             back_projections.append(back_projections[-1])
-        self.halo = reach + self.back_projections * sum(back_projections)
+        return reach + self.back_projections * sum(back_projections)
 
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size, in [0, 1]."""

@@ -274,7 +274,7 @@ def test_errors_name_files_only_where_they_are_known_and_options_of_the_command(
     def refuse(path: Path) -> None:
         raise error
 
-    monkeypatch.setattr("blindsr.storage.result.open_result", refuse)
+    monkeypatch.setattr("blindsr.report.summary.open_result", refuse)
     result = _blindsr("table", "x.h5")
     assert result.exit_code == 2
     assert result.stderr.startswith(message)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from dask_cluster import Cluster
 
+from blindsr.components.signals import Interrupts
 from blindsr.errors import BlindSRError
 from blindsr.execution.executors.dask import DaskExecutor
 from blindsr.execution.scheduler import Report
-from blindsr.execution.signals import Interrupts
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
@@ -87,6 +87,16 @@ def test_one_worker_killed_and_one_joining_change_nothing(folder: Path, cluster:
     alone = _numbers(_run(folder, "alone", workers=0))
     for name, column in _numbers(report).items():
         assert np.array_equal(column, alone[name], equal_nan=column.dtype.kind == "f"), name
+
+
+def test_the_error_that_is_expected_of_a_kernel_comes_back_with_it(folder: Path, cluster: Cluster) -> None:
+    cluster.worker()
+    pipeline = read(folder, QUICK + "  Net: {type: 3, kernel: kernelnet, sr: bicubic}\n")
+    report = run(make_plan(pipeline, pipeline.dataset()), folder / "cluster", dask=cluster.address)
+    with open_result(report.result) as result:
+        for item in result.items:
+            kernel = result.kernel(item, "Net")
+            assert 0 < kernel.expected_error == result.metrics(item, "Net")["expected_error"]
 
 
 def test_a_worker_without_a_plugin_is_named_before_anything_starts(folder: Path, cluster: Cluster) -> None:

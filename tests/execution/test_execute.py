@@ -116,7 +116,7 @@ def test_images_that_are_there_are_left_alone(folder: Path) -> None:
     _run(folder)
     now = {path: path.stat().st_mtime_ns for path in images.rglob("*.png")}
     assert {path for path in now if now[path] != written[path]} == {victim, stale}
-    assert np.array_equal(read_image(stale).pixels, StepStore(folder / "out/steps").load(_step_of(stale)).outcome.arrays["sr"])
+    assert np.array_equal(read_image(stale).pixels, StepStore(folder / "out/steps").load(_step_of(stale)).arrays["sr"])
 
 
 def _step_of(path: Path) -> str:

@@ -117,7 +117,7 @@ def test_a_degradation_without_its_file_gets_a_line(folder: Path) -> None:
 
     from blindsr_random_kernel import RandomKernel
 
-    from blindsr.components.paths import InputFile
+    from blindsr.components.parameters import InputFile
     from blindsr.components.registry import RegisteredComponent
     from blindsr.pipeline.loader import load
     from pipelines import write

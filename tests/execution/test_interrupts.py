@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blindsr.execution.signals import Interrupts
+from blindsr.components.signals import Interrupts
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.plan import make_plan

@@ -13,7 +13,7 @@ from blindsr.execution.saving import RecentSteps, StepSaver
 from blindsr.imaging.kernel import Kernel
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import Step
-from blindsr.storage.step_store import Done, StepStore
+from blindsr.storage.step_store import StepStore
 
 STEP = Step("k", "score", None, 2, {}, "", "a", "score")
 
@@ -22,23 +22,23 @@ def test_an_outcome_in_memory_is_what_the_file_gives(tmp_path: Path) -> None:
     class Own(Kernel):
         """A plugin's own kind."""
 
-    outcome = Outcome({}, Own(Kernel.bicubic(2).array, 2), {"psnr": 1 / 3}, {"loss": np.array([[0, 0.1]])}, ["w"], 1.5, "cpu")
+    outcome = Outcome({}, Own(Kernel.bicubic(2).array, 2), {"psnr": 1 / 3}, {"loss": np.array([[0, 0.1]])}, ["w"], 1.5, "cpu", 2)
     steps = RecentSteps(tmp_path)
-    steps.save("k", "estimate", Done(outcome, "cpu", 1))
-    steps.keep("k", Done(outcome, "cpu", 1))
+    steps.save("k", "estimate", outcome)
+    steps.keep("k", outcome)
     kept, read = steps.load("k"), StepStore(tmp_path).load("k")
-    assert type(kept.outcome.kernel) is Kernel
-    assert np.array_equal(kept.outcome.kernel.array, read.outcome.kernel.array)  # type: ignore[union-attr]
-    assert np.array_equal(kept.outcome.curves["loss"], read.outcome.curves["loss"])
-    assert (kept.outcome.values, kept.outcome.warnings) == (read.outcome.values, read.outcome.warnings)
-    assert (kept.device, kept.threads, kept.outcome.seconds) == (read.device, read.threads, read.outcome.seconds)
+    assert type(kept.kernel) is Kernel
+    assert np.array_equal(kept.kernel.array, read.kernel.array)  # type: ignore[union-attr]
+    assert np.array_equal(kept.curves["loss"], read.curves["loss"])
+    assert (kept.values, kept.warnings) == (read.values, read.warnings)
+    assert (kept.device, kept.threads, kept.seconds) == (read.device, read.threads, read.seconds)
 
 
 def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "MAX_RECENT_BYTES", 250_000)
     steps = RecentSteps(tmp_path)
     for number in (1, 1, 2, 3):
-        steps.keep(str(number), Done(Outcome({"sr": np.zeros((100, 300, 3), np.uint8)}), "cpu", 1))
+        steps.keep(str(number), Outcome({"sr": np.zeros((100, 300, 3), np.uint8)}))
     assert [*steps._recent] == ["2", "3"]
 
 

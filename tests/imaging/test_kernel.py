@@ -1,5 +1,8 @@
 """Kernels: alignment, composition, conventions of other tools, files."""
 
+import copy
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from scipy.io import savemat
 from blindsr.errors import BlindSRError
 from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel, center_of_mass, compose, gaussian_array, nonnegative_kernel, precision_of
+from blindsr.imaging.metrics import kernel_errors
 
 
 @pytest.fixture
@@ -205,3 +209,26 @@ def test_a_kernel_shows_itself_in_one_line_and_in_a_picture(tmp_path: Path) -> N
 def test_what_is_no_kernel_s_argument_is_refused(array: object, scale: float, message: str) -> None:
     with pytest.raises(BlindSRError, match=message):
         Kernel(array, scale)
+
+
+@pytest.mark.parametrize("error", [-0.1, float("nan"), float("inf")])
+def test_what_is_no_expected_error_is_refused(error: float) -> None:
+    with pytest.raises(BlindSRError, match=f"expected_error must be 0 or more, or None, not {error}"):
+        Kernel(np.eye(3) / 3, 2, expected_error=error)
+
+
+def test_an_expected_error_stays_with_its_kernel() -> None:
+    kernel = replace(Kernel.gaussian([[1.2, 0.4], [0.4, 2.0]], 2), expected_error=0.13)
+    made = [kernel.align(), kernel.shifted(1, 0.5), kernel.composed(), copy.deepcopy(kernel), pickle.loads(pickle.dumps(kernel))]
+    assert [other.expected_error for other in made] == [0.13] * len(made)
+    assert "expected error 0.13)" in repr(kernel)
+    assert Kernel.bicubic(2).align().expected_error is None
+    assert "expected" not in repr(Kernel.bicubic(2))
+
+
+def test_gaussians_wrong_by_a_factor_are_as_wrong_once_they_are_composed() -> None:
+    # |a - b|^2 / |b|^2 of isotropic Gaussians of variances s and r s is 1 + 1 / r - 4 / (1 + r), whatever s is.
+    true, wide = (Kernel.gaussian(variance, 2, size=41) for variance in (2.0, 3.0))
+    expected = np.sqrt(1 + 1 / 1.5 - 4 / 2.5)
+    assert kernel_errors(wide, true)["kernel_l2"] == pytest.approx(expected, abs=2e-3)
+    assert kernel_errors(wide.composed(), true.composed())["kernel_l2"] == pytest.approx(expected, abs=2e-3)

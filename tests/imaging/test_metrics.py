@@ -51,6 +51,15 @@ def test_kernel_errors_do_not_see_a_shift() -> None:
     assert errors["kernel_correlation"] > 0.999
 
 
+def test_correlation_is_over_shifts_that_do_not_wrap_around() -> None:
+    """Points 16 apart never lie on points 9 apart, though they would in a frame of 25 that wraps around."""
+    estimated, true = np.zeros((21, 21)), np.zeros((21, 21))
+    estimated[10, [2, 18]] = 0.5
+    true[10, [7, 16]] = 2 / 3, 1 / 3
+    errors = kernel_errors(Kernel(estimated, 2), Kernel(true, 2))
+    assert errors["kernel_correlation"] == pytest.approx(2 / np.sqrt(10), abs=1e-9)
+
+
 def test_equal_images_have_no_finite_psnr(photo: np.ndarray) -> None:
     assert psnr_y(photo, photo, shave=2) == float("inf")
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 from blindsr_kernelnet import WEIGHTS, KernelNetEstimator
+from blindsr_kernelnet.calibration import Calibration, noise_level
 from blindsr_kernelnet.estimation import CROP_PX, MAX_CROPS, crops
-from blindsr_kernelnet.files import load, save
+from blindsr_kernelnet.files import Trained, about, load, save
 from blindsr_kernelnet.network import FRAME_PX, KernelNet
+from numpy.typing import NDArray
+from safetensors.torch import save_file
 
 from blindsr.api import BlindSRError, Kernel, downscale, kernel_errors, read_image, to_depth, to_float
 from blindsr.api.testing import run_context, samples
@@ -73,12 +76,50 @@ def test_images_that_say_nothing_get_one_line(shape: tuple[int, ...], value: flo
         KernelNetEstimator().estimate(np.full(shape, value, np.float32), 2, run_context())
 
 
-def test_noise_alone_gets_a_warning() -> None:
+@pytest.mark.parametrize(
+    "gray",
+    [
+        np.random.default_rng(0).random((64, 96)),
+        (np.indices((64, 96)).sum(0) % 2) * 0.8 + 0.1,
+        (np.indices((64, 96))[1] % 8 < 4) * 0.8 + 0.1,
+    ],
+    ids=["noise", "checkerboard", "stripes"],
+)
+def test_images_unlike_photographs_get_a_warning(gray: NDArray[np.float64]) -> None:
     context = run_context()
-    noise = np.random.default_rng(0).random((64, 64, 1)).astype(np.float32).repeat(3, 2)
-    kernel = KernelNetEstimator().estimate(noise, 2, context)
+    kernel = KernelNetEstimator().estimate(gray.astype(np.float32)[..., None].repeat(3, 2), 2, context)
     assert np.isfinite(kernel.array).all()
-    assert context.points["expected error"][0][1] > 0
+    assert ["unlike those that it was trained on" in text for text in context.warnings] == [True]
+
+
+def test_noise_far_beyond_the_training_s_gets_a_warning_and_a_plain_photograph_none(photo: NDArray[np.uint8]) -> None:
+    lr = downscale(to_float(photo), Kernel.gaussian(1.0, 2))
+    noise = np.random.default_rng(0).normal(0, 1 / 255, lr.shape)
+    for levels, warned in ((0, False), (3, False), (25, True)):
+        context = run_context()
+        KernelNetEstimator().estimate(np.clip(lr + levels * noise, 0, 1).astype(np.float32), 2, context)
+        assert bool(context.warnings) is warned
+
+
+@pytest.mark.parametrize("levels", [2.0, 10.0])
+def test_the_noise_of_a_smooth_image_is_measured(levels: float) -> None:
+    ramp = np.linspace(0.3, 0.7, 128) + np.zeros((128, 1))
+    noisy = ramp + np.random.default_rng(1).normal(0, levels / 255, ramp.shape)
+    assert float(noise_level(torch.from_numpy(noisy.astype(np.float32))[None, None])[0]) == pytest.approx(levels, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["set14rk", "urban5rk"])
+def test_the_expected_errors_are_right_on_the_mean(shared: Path, name: str) -> None:
+    folder = shared / "data" / name
+    expected, errors = [], []
+    for path in sorted((folder / "lr_x2").iterdir()):
+        context = run_context()
+        kernel = KernelNetEstimator().estimate(to_float(read_image(path).pixels), 2, context)
+        true = Kernel.load(folder / f"gt_k_x2/kernel_{path.stem.removeprefix('im_')}.mat", scale=2)
+        expected.append(kernel.expected_error)
+        errors.append(kernel_errors(kernel, true)["kernel_l2"])
+        assert context.warnings == []
+    assert np.mean(expected) == pytest.approx(np.mean(errors), rel=0.5)
 
 
 def test_kernels_sum_to_one_in_the_frame_of_each_scale() -> None:
@@ -90,10 +131,26 @@ def test_kernels_sum_to_one_in_the_frame_of_each_scale() -> None:
 
 
 def test_the_network_is_read_as_it_was_written(tmp_path: Path) -> None:
-    save(tmp_path / "n.safetensors", load(WEIGHTS), {})
-    copy = load(tmp_path / "n.safetensors").state_dict()
-    for name, value in load(WEIGHTS).state_dict().items():
-        torch.testing.assert_close(copy[name], value)
+    save(tmp_path / "n.safetensors", load(WEIGHTS), {"steps": 3})
+    copy, shipped = load(tmp_path / "n.safetensors"), load(WEIGHTS)
+    for name, value in shipped.network.state_dict().items():
+        torch.testing.assert_close(copy.network.state_dict()[name], value)
+    for found, value in zip(copy.calibration, shipped.calibration, strict=True):
+        torch.testing.assert_close(found, value)
+    assert about(tmp_path / "n.safetensors") == {"steps": 3}
+
+
+def test_a_network_without_a_calibration_is_taken_at_its_word(tmp_path: Path) -> None:
+    state = {name: value.half() for name, value in KernelNet().state_dict().items()}
+    save_file(state, tmp_path / "n.safetensors")
+    calibration = load(tmp_path / "n.safetensors").calibration
+    assert calibration.expected_error(np.log(0.2), 3) == pytest.approx(0.2)
+    assert calibration.strangeness(torch.ones(512), torch.rand(1, 64, 64)) < 1
+    save(tmp_path / "again.safetensors", Trained(KernelNet(), Calibration.none()), {})
+    assert load(tmp_path / "again.safetensors").calibration.expected_error(np.log(0.2), 2) == pytest.approx(0.2)
+    save_file(state | {"calibration.center": torch.zeros(3)}, tmp_path / "odd.safetensors")
+    with pytest.raises(BlindSRError, match="a calibration of another form; calibrate it again"):
+        load(tmp_path / "odd.safetensors")
 
 
 def test_other_files_get_one_line(tmp_path: Path) -> None:

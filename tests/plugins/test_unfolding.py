@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,19 @@ def test_a_doubtful_kernel_is_trusted_less() -> None:
         psnr_y(np.clip(Unfolding(kernel_error=error).fit(lr, wide, run_context())(lr), 0, 1), hr, shave=2) for error in (0, 0.3)
     ]
     assert scores[1] > scores[0] + 0.3
+
+
+@pytest.mark.parametrize(
+    ("parameter", "own", "told"),
+    [(None, None, 0), (None, 0.0, 0), (None, 0.2, 0.2), (None, 1.5, 1), (0.1, 0.2, 0.1), (0.0, 0.2, 0)],
+)
+def test_it_takes_the_kernel_s_own_expected_error_unless_it_is_told_one(
+    parameter: float | None, own: float | None, told: float
+) -> None:
+    lr, _, kernel = samples(scale=2, count=1, side_px=32)[0]
+    upscaler = Unfolding(kernel_error=parameter).fit(lr, replace(kernel, expected_error=own), run_context())
+    assert isinstance(upscaler, UnfoldingUpscaler)
+    assert upscaler.kernel_error == told
 
 
 def test_noise_that_is_told_is_not_amplified() -> None:

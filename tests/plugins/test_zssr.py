@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from blindsr_zssr import ZSSR, augmentation, optimizer, pairs, scales
+from blindsr_zssr import ZSSR, augmentation, pairs, scales, training
 from blindsr_zssr.network import initial
 from blindsr_zssr.upscaler import ZSSRUpscaler
 
@@ -119,6 +119,14 @@ def test_the_halo_is_no_larger_than_the_network_needs() -> None:
     assert upscaler.halo == 20 - first
 
 
+@pytest.mark.parametrize("symmetry", SYMMETRIES)
+def test_symmetries_of_tensors_are_those_of_arrays(symmetry: Symmetry) -> None:
+    image = picture(5, 7)
+    turned = symmetry.apply(torch.from_numpy(image).permute(2, 0, 1)[None], axes=(-2, -1))
+    np.testing.assert_array_equal(turned[0].permute(1, 2, 0).numpy(), symmetry.apply(image))
+    np.testing.assert_array_equal(symmetry.undo(turned, axes=(-2, -1))[0].permute(1, 2, 0).numpy(), image)
+
+
 def test_the_kernels_symmetries() -> None:
     half_turn = Symmetry(False, 2)
     assert len(symmetries_of(Kernel.bicubic(2))) == 8
@@ -184,7 +192,7 @@ def test_noise_lies_on_the_sons_own_pixels(scale: int) -> None:
 def test_orthogonalisation_levels_the_singular_values() -> None:
     matrices = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0))
     u, _, v = torch.linalg.svd(matrices, full_matrices=False)
-    result = optimizer.orthogonalized(1e-4 * matrices)
+    result = training.orthogonalized(1e-4 * matrices)
     assert float(torch.linalg.svdvals(result).min()) > 0.6
     assert float(torch.linalg.svdvals(result).max()) < 1.3
     # The singular vectors are unchanged: the result is u v^T up to those values.

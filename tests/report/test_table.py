@@ -19,11 +19,9 @@ from blindsr.imaging.metrics import METRICS
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline.plan import make_plan
 from blindsr.pipeline.published import published_table, published_tables, row_keys
-from blindsr.report.columns import columns_named
-from blindsr.report.formats import FORMATS, to_text
+from blindsr.report.formats import FORMATS
 from blindsr.report.layout import Comparison
-from blindsr.report.summary import MethodSummary, summarise
-from blindsr.storage.hdf5 import set_attributes
+from blindsr.report.summary import MethodSummary, columns_named, summarise
 from blindsr.storage.result import open_result
 from pipelines import QUICK, read, run
 
@@ -65,16 +63,17 @@ def _result(folder: Path, text: str = THREE, *, out: str = "runs", psnr: Numbers
 
 
 def _summaries(*paths: Path, **options: bool) -> list[MethodSummary]:
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-        return summarise([stack.enter_context(open_result(path)) for path in paths], **options)
+    return summarise(paths, **options)
 
 
 def _markdown(*paths: Path, columns: str = "psnr") -> list[str]:
     """The rows of a table in Markdown, without the headings."""
     text = to_text(Comparison(_summaries(*paths), columns_named(columns)), "markdown")
     return [line for line in text.splitlines() if line.startswith("|")][2:]
+
+
+def to_text(comparison: Comparison, form: str) -> str:
+    return FORMATS[form](comparison)
 
 
 def _table(*arguments: object) -> Outcome:
@@ -256,7 +255,7 @@ def test_names_are_escaped(folder: Path) -> None:
     name = r"=a|b <i>*x*_1 & 50% #$ {~^} \[z]\e"
     path = _result(folder, QUICK.replace("  Bicubic interpolation: {type: 1,", f"  {json.dumps(name)}: {{"))
     with h5py.File(path, "r+") as file:
-        set_attributes(file, {"data": "evil\n\x1b[31m|x"})
+        file.attrs["data"] = "evil\n\x1b[31m|x"
     comparison = Comparison(_summaries(path))
     latex = to_text(comparison, "latex")
     escaped = (
@@ -388,7 +387,7 @@ def _replaced(name: str, values: object) -> Callable[[h5py.File], None]:
 
 
 def _config(text: str) -> Callable[[h5py.File], None]:
-    return lambda file: set_attributes(file["provenance"], {"resolved_config": text})
+    return lambda file: file["provenance"].attrs.__setitem__("resolved_config", text)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ def test_results_of_every_released_version_open(path: Path) -> None:
         sr = result.sr("cat", "Bicubic interpolation", 0)
         assert psnr_y(sr, result.image("cat", "hr"), shave=2) == pytest.approx(result.columns["psnr"][0], abs=1e-9)
         assert result.kernel("cat").scale == 2
+        assert result.kernel("cat").expected_error is None
+        assert np.isnan(result.columns["expected_error"]).all()
         assert result.curves("cat", "Ground truth", 0).keys() == {
             "upscale/learning_rate_factor",
             "upscale/loss",

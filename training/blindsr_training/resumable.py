@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import click
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from blindsr.api import BlindSRError, write_whole
 
@@ -62,6 +63,14 @@ def load_state(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
 def save_state(out: Path, settings: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     """Write a state, whole or not at all."""
     write_whole(out / STATE_FILE, lambda part: torch.save({"settings": dict(settings), **state}, part))
+
+
+def save_network(
+    path: Path, network: torch.nn.Module, about: Mapping[str, Any], *, header: Mapping[str, str], extra: Mapping[str, torch.Tensor]
+) -> None:
+    """Write a network as safetensors in half precision, with `extra` tensors as they are, and `about` (JSON) in its header."""
+    tensors = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()} | dict(extra)
+    write_whole(path, lambda part: save_file(tensors, part, {**header, "about": json.dumps(dict(about))}))
 
 
 def follow(

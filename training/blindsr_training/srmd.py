@@ -12,7 +12,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from blindsr_srmd.checkpoints import Model, load_own, save
+from blindsr_srmd.checkpoints import Model, load_own
 from blindsr_srmd.network import SRMDNet
 from blindsr_srmd.stretching import KernelBasis
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from blindsr.imaging.files import sha256
 from blindsr_training.kernels import FRAME, as_tensor, degraded, sample_kernels
 from blindsr_training.optimizer import MUON_RATE, Optimizer, rate_factor
 from blindsr_training.photographs import Photographs, digest, split
-from blindsr_training.resumable import follow, load_state, save_state, training_command
+from blindsr_training.resumable import follow, load_state, save_network, save_state, training_command
 
 COEFFICIENTS = 15
 BASIS_KERNELS = 20_000
@@ -212,7 +212,10 @@ def train(
         "trained_on": f"{len(trained_on)} images of {hr.name}", "steps": training.step, "batch": batch, "patch": patch,
         "seconds": round(training.seconds), "device": device,
     }  # fmt: skip
-    save(out / f"x{scale}.safetensors", training.model, about)
+    network, basis = training.model.network, training.model.basis
+    extra = {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in basis._asdict().items()}
+    header = {"format": "blindsr-srmd-1", "scale": str(scale)}
+    save_network(out / f"x{scale}.safetensors", network, about, header=header, extra=extra)
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,11 +17,14 @@ from blindsr_unfolding.data_step import transfer_function
 from blindsr_unfolding.files import load, save
 from blindsr_unfolding.network import UnfoldingNet
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 from torch import nn
 
 from blindsr.api import BlindSRError
 from blindsr_training import kernel_families as families
+from blindsr_training.estimated_kernels import EstimatedKernels
+from blindsr_training.kernelnet.crops import SIDES_PX
 from blindsr_training.optimizer import MUON_RATE, Optimizer, rate_factor
 from blindsr_training.photographs import Photographs, digest, split
 from blindsr_training.resumable import follow, load_state, save_state, training_command
@@ -31,10 +35,16 @@ Generator = np.random.Generator
 BICUBIC_SHARE = 0.05
 OTHER_SHARE = 0.07
 """Of motion and defocus."""
-ESTIMATED_SHARE = 0.28
+ESTIMATED_SHARE = 0.45
 """Of kernels of which the network is told an estimate."""
+DISTURBED_SHARE = 0.15
+"""Of kernels of which it is told a disturbed Gaussian, for other estimators; the rest of the estimates is kernelnet's."""
+ESTIMATES = 4000
 NOISY_SHARE = 0.2
 MAX_NOISE = 15 / 255
+JPEG_SHARE = 0.05
+"""Of LR images that are compressed; the network is told what that changed as noise."""
+JPEG_QUALITIES = (60, 99)
 MAX_DISTURBANCE = 0.5
 """Standard deviation of the disturbance of an estimate's log covariance."""
 NOISE_FLOOR = 0.1
@@ -47,15 +57,16 @@ SHAVE_PX = 4
 
 
 class Example(NamedTuple):
-    """A true kernel, the one that the network is told, the noise in the LR image, the told kernel's expected error."""
+    """A true kernel, the one that the network is told, the LR image's noise, the told kernel's expected error, JPEG's quality."""
 
     true: Array
     told: Array
     noise: float
     error: float
+    jpeg: int | None = None
 
 
-def random_example(rng: Generator, scale: int) -> Example:
+def random_example(rng: Generator, scale: int, estimates: EstimatedKernels | None = None) -> Example:
     """What one patch is degraded with, and what the network is told of it."""
     side = families.FRAME_PX[scale]
     place = rng.random()
@@ -70,10 +81,13 @@ def random_example(rng: Generator, scale: int) -> Example:
     else:
         covariance = families.random_covariance(rng)
         true = told = families.noisy_gaussian(rng, scale, covariance)
-        if place > 1 - ESTIMATED_SHARE:
+        if estimates and place > 1 - ESTIMATED_SHARE + DISTURBED_SHARE:
+            true, told, error = estimates.draw(rng)
+        elif place > 1 - ESTIMATED_SHARE:
             told, error = estimate_of(covariance, rng.uniform(0, MAX_DISTURBANCE), scale, rng)
     noise = rng.uniform(0, MAX_NOISE) if rng.random() < NOISY_SHARE else 0.0
-    return Example(true, told, noise, error)
+    jpeg = int(rng.integers(*JPEG_QUALITIES)) if rng.random() < JPEG_SHARE else None
+    return Example(true, told, noise, error, jpeg)
 
 
 def estimate_of(covariance: Array, disturbance: float, scale: int, rng: Generator) -> tuple[Array, float]:
@@ -108,7 +122,19 @@ def degraded(hr: torch.Tensor, examples: Sequence[Example], scale: int, rng: Gen
     noise, error = (torch.tensor([getattr(example, name) for example in examples]).float() for name in ("noise", "error"))
     lr = torch.fft.irfft2(torch.fft.rfft2(hr) * transfer(true), s=shape)[:, :, ::scale, ::scale]
     lr = lr + noise[:, None, None, None] * torch.from_numpy(rng.standard_normal(lr.shape, dtype=np.float32))
-    return Batch(hr, (lr.clamp(0, 1) * 255).round() / 255, transfer(told), noise, error)
+    lr = (lr.clamp(0, 1) * 255).round() / 255
+    for image, example, level in zip(lr, examples, noise, strict=True):
+        if example.jpeg:
+            compressed = _compressed(image, example.jpeg)
+            level.copy_(torch.hypot(level, (compressed - image).square().mean().sqrt()))
+            image.copy_(compressed)
+    return Batch(hr, lr, transfer(told), noise, error)
+
+
+def _compressed(image: torch.Tensor, quality: int) -> torch.Tensor:
+    file = io.BytesIO()
+    Image.fromarray((image * 255).round().byte().permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1).float() / 255
 
 
 @dataclass(frozen=True)
@@ -125,12 +151,13 @@ class UnfoldingSettings:
     seed: int
     rate: float
     start: str
+    estimator: str
 
 
 class HeldOutPatches:
     """PSNR on the middles of images that are not trained on: exact kernels, estimated ones, noise."""
 
-    def __init__(self, files: Sequence[Path], scale: int) -> None:
+    def __init__(self, files: Sequence[Path], scale: int, estimates: EstimatedKernels | None = None) -> None:
         side = HELD_OUT_SIDE_PX // scale * scale
         photographs = Photographs(files, side, shrinks=(1.0,)).images
         self.batches: dict[str, Batch] = {}
@@ -141,6 +168,8 @@ class HeldOutPatches:
                 covariance = families.random_covariance(rng)
                 true = families.noisy_gaussian(rng, scale, covariance)
                 told, error = estimate_of(covariance, disturbance, scale, rng) if disturbance else (true, 0.0)
+                if disturbance and estimates:
+                    true, told, error = estimates.draw(rng)
                 examples.append(Example(true, told, noise, error))
             middles = [_middle(image, side) for image in photographs]
             hr = torch.from_numpy(np.stack(middles)).permute(0, 3, 1, 2).float().div(255)
@@ -195,14 +224,14 @@ class UnfoldingTraining:
         state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state()}
         save_state(self.out, asdict(self.settings), state | {"step": self.step, "seconds": self.seconds})
 
-    def run(self, photographs: Photographs) -> Iterator[float]:
+    def run(self, photographs: Photographs, estimates: EstimatedKernels | None = None) -> Iterator[float]:
         """Train to the end, and give the loss of each step."""
         settings = self.settings
         network = torch.compile(self.network) if self.device == "cuda" else self.network
         while self.step < settings.steps:
             start = time.perf_counter()
             rng = np.random.default_rng((settings.seed, self.step))
-            examples = [random_example(rng, settings.scale) for _ in range(settings.batch)]
+            examples = [random_example(rng, settings.scale, estimates) for _ in range(settings.batch)]
             batch = degraded(photographs.patches(settings.batch, settings.patch, rng), examples, settings.scale, rng)
             hr, *told = (value.to(self.device) for value in batch)
             with torch.autocast(self.device, torch.bfloat16):
@@ -226,20 +255,29 @@ def _transfer(source: UnfoldingNet, target: UnfoldingNet) -> None:
 
 
 def train(
-    *, hr: Path, scale: int, out: Path, steps: int, start: Path | None, threads: int | None, every: int, **options: Any
-) -> None:
+    *, hr: Path, scale: int, out: Path, steps: int, start: Path | None, estimator: Path | None, threads: int | None, every: int,
+    **options: Any,
+) -> None:  # fmt: skip
     """Train to the end, logging and saving; the network lands in ``OUT/xSCALE.safetensors``."""
     if threads:
         torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trained_on, held_out_files = split(hr)
-    settings = UnfoldingSettings(digest(trained_on), scale, steps, start=digest([start]) if start else "", **options)
+    start_digest, estimator_digest = (digest([file]) if file else "" for file in (start, estimator))
+    settings = UnfoldingSettings(digest(trained_on), scale, steps, start=start_digest, estimator=estimator_digest, **options)
     if settings.patch % scale:
         raise BlindSRError(f"`patch` {settings.patch}: must be a multiple of the scale, {scale}")
-    held_out = HeldOutPatches(held_out_files, scale)
+    estimates = held_out_estimates = None
+    if estimator:
+        click.echo(f"estimating {ESTIMATES} kernels", err=True)
+        images = Photographs(trained_on, min(SIDES_PX[scale]) * scale).images
+        estimates = EstimatedKernels(estimator, images, scale, ESTIMATES, settings.seed)
+        images = Photographs(held_out_files, min(SIDES_PX[scale]) * scale).images
+        held_out_estimates = EstimatedKernels(estimator, images, scale, len(held_out_files), settings.seed)
+    held_out = HeldOutPatches(held_out_files, scale, held_out_estimates)
     photographs = Photographs(trained_on, settings.patch)
     training = UnfoldingTraining(settings, out, device, start)
-    losses = training.run(photographs)
+    losses = training.run(photographs, estimates)
     follow(training, losses, steps=steps, every=every, score=lambda: held_out.scores(training.network, device))
     about = {"images": len(trained_on), "steps": training.step, "seconds": round(training.seconds), "device": device}
     save(out / f"x{scale}.safetensors", training.network, about | options)
@@ -249,6 +287,11 @@ def train(
 @click.option("--scale", type=click.IntRange(2, 4), required=True)
 @click.option("--patch", type=click.IntRange(48), default=96, show_default=True, help="Side of a patch in HR pixels.")
 @click.option("--width", type=click.IntRange(8), default=64, show_default=True, help="Channels of the priors.")
+@click.option(
+    "--estimator",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Weights of kernelnet: trains on its estimates as well.",
+)
 @click.option("--stages", type=click.IntRange(1), default=4, show_default=True)
 @partial(training_command, batch=8, rate=MUON_RATE)
 def main(**options: Any) -> None:

@@ -14,8 +14,8 @@ from blindsr.execution.resources import Resources, visible_gpus
 
 if TYPE_CHECKING:
     from blindsr.components.registry import Registry
+    from blindsr.components.signals import Interrupts
     from blindsr.execution.events import Listener
-    from blindsr.execution.signals import Interrupts
     from blindsr.execution.tasks import Task
     from blindsr.pipeline.outcome import Failure, Outcome
     from blindsr.pipeline.plan import Plan

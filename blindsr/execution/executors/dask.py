@@ -19,10 +19,10 @@ import numpy as np
 
 from blindsr import __version__
 from blindsr.components.registry import Registry
+from blindsr.components.signals import Interrupts
 from blindsr.errors import BlindSRError, described
 from blindsr.execution.executors import Lost, Update
 from blindsr.execution.perform import attempt
-from blindsr.execution.signals import Interrupts
 from blindsr.execution.tasks import Task
 from blindsr.pipeline.outcome import Failure, Outcome, StepInputs
 from blindsr.pipeline.plan import Plan

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: noted whenever they come, acted on where nothing is lost or left hanging by it."""
+"""Ctrl-C and SIGTERM: noted whenever they come, acted on where nothing is lost or left hanging by it."""
 
 from __future__ import annotations
 
