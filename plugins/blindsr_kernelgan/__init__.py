@@ -7,11 +7,12 @@ Where the paper and its authors' release differ, the release is followed.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from blindsr.api import KernelEstimator, hookimpl
+from blindsr.api import BlindSRError, KernelEstimator, hookimpl
 
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext
@@ -46,18 +47,32 @@ class KernelGAN(KernelEstimator):
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """The kernel of `lr` for scale 2, or for scale 4 the x2 kernel applied twice."""
-        from blindsr.api import BlindSRError
-        from blindsr_kernelgan import robust, train
+        from blindsr_kernelgan.train import train
 
-        if scale not in (2, 4):
-            raise BlindSRError(f"KernelGAN estimates kernels for scale 2 or 4, not {scale}")
-        shave, rate = self.edge_shave, self.learning_rate
-        if self.preset == "faithful":
-            kernel = train.train(lr, run, iterations=self.iterations, edge_shave=shave, learning_rate=rate)
-        else:
-            fewer = math.ceil(self.iterations / ROBUST_FEWER)
-            kernel = robust.train(lr, run, iterations=fewer, edge_shave=shave, learning_rate=rate)
+        if self.preset == "robust":
+            (found,) = self.estimate_many([lr], scale, [run])
+            if isinstance(found, Exception):
+                raise found
+            return found
+        _check(scale)
+        kernel = train(lr, run, iterations=self.iterations, edge_shave=self.edge_shave, learning_rate=self.learning_rate)
         return kernel if scale == 2 else kernel.composed()
+
+    def estimate_many(self, lrs: Sequence[Image], scale: int, runs: Sequence[RunContext]) -> list[Kernel | Exception]:
+        """The kernels of several images; the robust preset trains the networks of all of them as one computation."""
+        if self.preset == "faithful":
+            return super().estimate_many(lrs, scale, runs)
+        from blindsr_kernelgan.robust import train
+
+        _check(scale)
+        fewer = math.ceil(self.iterations / ROBUST_FEWER)
+        found = train(lrs, runs, iterations=fewer, edge_shave=self.edge_shave, learning_rate=self.learning_rate)
+        return [kernel if scale == 2 or isinstance(kernel, Exception) else kernel.composed() for kernel in found]
+
+
+def _check(scale: int) -> None:
+    if scale not in (2, 4):
+        raise BlindSRError(f"KernelGAN estimates kernels for scale 2 or 4, not {scale}")
 
 
 @hookimpl

@@ -5,13 +5,17 @@ and that place differs from seed to seed. Here the generator is a Gaussian, whic
 recipe. The discriminator sees patches from all over the image at each step. As the image alone says too little
 to settle the game (a discriminator always finds something else to object to), the generator's numbers are drawn towards those of
 a Gaussian of medium width, and the answer is their mean over the last part of the game.
+
+The games of several images are played as one computation. Their numbers, images and patches are stacked; only losses are summed
+over images, so that all gradients are each image's own.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -40,47 +44,49 @@ MAX_SIDE_PX = 512  # of what is looked at: the most textured part of a larger im
 LOG_EVERY = 10
 
 
-class GaussianGenerator:
-    """A Gaussian in the 13 x 13 frame, given by its covariance's Cholesky factor [[exp a, 0], [b, exp c]]."""
+class GaussianGenerators:
+    """Gaussians in the 13 x 13 frame, each given by its covariance's Cholesky factor [[exp a, 0], [b, exp c]]: (count, 3)."""
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, count: int, device: str = "cpu") -> None:
         deviation = math.log(PRIOR_VARIANCE) / 2
         self.start = torch.tensor([deviation, 0.0, deviation], device=device)
-        self.factor = self.start.clone().requires_grad_()
+        self.factors = self.start.repeat(count, 1).requires_grad_()
         position = torch.arange(KERNEL_SIDE, device=device) - (KERNEL_SIDE // 2 + 0.5)
         self._rows, self._columns = torch.meshgrid(position, position, indexing="ij")
 
-    def kernel(self) -> Tensor:
-        """The kernel (13, 13), aligned, summing to 1, differentiable."""
-        a, b, c = self.factor
+    def kernels(self) -> Tensor:
+        """The kernels (count, 13, 13), aligned, summing to 1, differentiable."""
+        a, b, c = self.factors.T[..., None, None]
         across = self._rows / a.exp()
         along = (self._columns - b * across) / c.exp()
-        return torch.softmax(-(across**2 + along**2).flatten() / 2, 0).view(KERNEL_SIDE, KERNEL_SIDE)
+        return torch.softmax(-(across**2 + along**2).flatten(1) / 2, 1).view(-1, KERNEL_SIDE, KERNEL_SIDE)
 
     def prior(self) -> Tensor:
-        """The loss that draws it towards the Gaussian of medium width."""
-        return PRIOR_WEIGHT * (self.factor - self.start).square().sum()
+        """The losses (count,) that draw them towards the Gaussian of medium width."""
+        return PRIOR_WEIGHT * (self.factors - self.start).square().sum(1)
 
 
-class PatchDiscriminator:
-    """A small network that tells patches (n, 49) of the image (towards 1) from those of its downscaled version (towards -1).
+class PatchDiscriminators:
+    """Small networks, one an image, that tell its patches (towards 1) from those of its downscaled version (towards -1).
 
-    `rng`, a CPU generator, draws the initial parameters, uniformly within 1 / sqrt(inputs).
+    `rngs`, CPU generators, draw the initial parameters, uniformly within 1 / sqrt(inputs).
     """
 
-    def __init__(self, rng: torch.Generator, device: str = "cpu") -> None:
-        self.parameters: list[Tensor] = []
-        for inputs, outputs in pairwise(WIDTHS):
-            for shape in ((outputs, inputs), (outputs,)):
-                drawn = torch.empty(shape).uniform_(-1, 1, generator=rng) / math.sqrt(inputs)
-                self.parameters.append(drawn.to(device).requires_grad_())
+    def __init__(self, rngs: Sequence[torch.Generator], device: str = "cpu") -> None:
+        shapes = [shape for inputs, outputs in pairwise(WIDTHS) for shape in ((inputs, outputs), (1, outputs))]
+        bounds = [1 / math.sqrt(inputs) for inputs in WIDTHS[:-1] for _ in range(2)]
+        drawn = [
+            [torch.empty(shape).uniform_(-b, b, generator=rng) for shape, b in zip(shapes, bounds, strict=True)] for rng in rngs
+        ]
+        self.parameters = [torch.stack(each).to(device).requires_grad_() for each in zip(*drawn, strict=True)]
+        """Weights (count, inputs, outputs) and biases (count, 1, outputs) in turns."""
 
     def __call__(self, patches: Tensor) -> Tensor:
-        """How real each patch looks: (n, 1)."""
+        """How real each patch looks: (count, n, 49) to (count, n)."""
         x = patches
         for weight, bias in zip(self.parameters[:-2:2], self.parameters[1:-2:2], strict=True):
-            x = F.leaky_relu(F.linear(x, weight, bias), LEAK)
-        return F.linear(x, *self.parameters[-2:])
+            x = F.leaky_relu(torch.baddbmm(bias, x, weight), LEAK)
+        return torch.baddbmm(self.parameters[-1], x, self.parameters[-2])[..., 0]
 
 
 class PatchPlaces:
@@ -90,43 +96,55 @@ class PatchPlaces:
         reach = PATCH_SIDE // 2
         weight = box_mean(gradients, PATCH_SIDE)[reach:-reach, reach:-reach]
         self._cumulative = np.cumsum(weight, dtype=np.float64)
-        self._columns, self._width = weight.shape[1], gradients.shape[1]
-        pixels = np.arange(PATCH_SIDE)
-        self._offsets = (pixels[:, None] * self._width + pixels).ravel()
+        self._columns = weight.shape[1]
 
-    def draw(self, rng: np.random.Generator) -> Tensor:
-        """The numbers of the patches' pixels in the flattened picture: (PATCHES, 49)."""
+    def draw(self, rng: np.random.Generator, width: int) -> NDArray[np.int64]:
+        """The numbers of the patches' pixels in the flattened picture, whose rows are `width` pixels apart: (PATCHES, 49)."""
         drawn = np.searchsorted(self._cumulative, rng.random(PATCHES) * self._cumulative[-1], side="right")
         row, column = np.divmod(np.minimum(drawn, len(self._cumulative) - 1), self._columns)
-        return torch.from_numpy((row * self._width + column)[:, None] + self._offsets)
+        pixels = np.arange(PATCH_SIDE)
+        numbers: NDArray[np.int64] = (row * width + column)[:, None] + (pixels[:, None] * width + pixels).ravel()
+        return numbers
 
 
-def train(lr: Image, run: RunContext, *, iterations: int, edge_shave: int, learning_rate: float) -> Kernel:
-    """The aligned x2 kernel of an LR image. The run's `rng` draws places, its `torch_rng` initial parameters and noise."""
-    area = most_textured(training_area(lr, edge_shave))
-    real_places, fake_places = PatchPlaces(gradient_map(area)), PatchPlaces(_gradients_of_output(area))
-    gray = area @ GRAY
-    contrast = float(gray.std())
-    image = torch.from_numpy((gray - gray.mean()) / contrast).to(run.device)
-    generator, discriminator = GaussianGenerator(run.device), PatchDiscriminator(run.torch_rng, run.device)
-    of_generator = torch.optim.Adam([generator.factor], GENERATOR_RATE * learning_rate, betas=BETAS)
-    of_discriminator = torch.optim.Adam(discriminator.parameters, DISCRIMINATOR_RATE * learning_rate, betas=BETAS)
-    factors = torch.empty(iterations, 3)
-    for i in range(iterations):
-        output = F.conv2d(image[None, None], generator.kernel()[None, None], stride=STRIDE)
-        noise = NOISE / contrast * torch.randn(2, PATCHES, PATCH_SIDE**2, generator=run.torch_rng).to(run.device)
-        real = image.flatten()[real_places.draw(run.rng).to(run.device)] + noise[0]
-        fake = output.flatten()[fake_places.draw(run.rng).to(run.device)] + noise[1]
-        # Least squares: unlike the release's absolute differences, they say less and less as the two kinds become alike.
-        difference = (discriminator(real) - 1).square().mean() + (discriminator(fake.detach()) + 1).square().mean()
-        _step(of_discriminator, difference)
-        deception = -discriminator(fake).mean()
-        _step(of_generator, deception + generator.prior())
-        factors[i] = generator.factor.detach()
-        if i % LOG_EVERY == 0:
-            _report(i, {"generator_loss": float(deception.detach()), "discriminator_loss": float(difference.detach())}, run)
-        run.progress(i + 1, iterations)
-    return gaussian(factors[-max(1, round(AVERAGED * iterations)) :].double().mean(0).numpy())
+class Picture(NamedTuple):
+    """What a game is played on."""
+
+    gray: NDArray[np.float32]
+    """(H, W), of mean 0 and deviation 1."""
+    contrast: float
+    """Its deviation before, of the range [0, 1]."""
+    real: PatchPlaces
+    fake: PatchPlaces
+
+    @classmethod
+    def of(cls, lr: Image, edge_shave: int) -> Picture:
+        """That of an LR image; one that is too small or flat is refused."""
+        area = most_textured(training_area(lr, edge_shave))
+        real, fake = PatchPlaces(gradient_map(area)), PatchPlaces(_gradients_of_output(area))
+        gray = area @ GRAY
+        contrast = float(gray.std())
+        return cls((gray - gray.mean()) / contrast, contrast, real, fake)
+
+
+def train(
+    lrs: Sequence[Image], runs: Sequence[RunContext], *, iterations: int, edge_shave: int, learning_rate: float
+) -> list[Kernel | Exception]:
+    """The aligned x2 kernels of LR images, or why there is none.
+
+    A run's `rng` draws places, its `torch_rng` initial parameters and noise.
+    """
+    found: list[Kernel | Exception | None] = []
+    pictures = []
+    for lr in lrs:
+        try:
+            pictures.append(Picture.of(lr, edge_shave))
+            found.append(None)
+        except BlindSRError as error:
+            found.append(error)
+    players = [run for run, failed in zip(runs, found, strict=True) if failed is None]
+    kernels = iter(_play(pictures, players, iterations, learning_rate) if pictures else [])
+    return [next(kernels) if failed is None else failed for failed in found]
 
 
 def most_textured(area: Image) -> Image:
@@ -143,11 +161,52 @@ def most_textured(area: Image) -> Image:
 
 def gaussian(factor: NDArray[np.float64]) -> Kernel:
     """The kernel that a generator's three numbers stand for, in a frame that holds all of it."""
-    if not np.isfinite(factor).all():
-        raise BlindSRError("KernelGAN's training left no usable kernel; try a lower learning_rate or another seed")
     a, b, c = factor
     root = np.array([[math.exp(a), 0], [b, math.exp(c)]])
     return Kernel.gaussian(root @ root.T, 2)
+
+
+def _play(pictures: list[Picture], runs: list[RunContext], iterations: int, learning_rate: float) -> list[Kernel | Exception]:
+    count, device = len(pictures), runs[0].device
+    shape = np.max([picture.gray.shape for picture in pictures], axis=0)
+    stacked = np.zeros((count, *shape), np.float32)  # smaller images end in zeros, of which no patch is taken
+    for frame, picture in zip(stacked, pictures, strict=True):
+        frame[: picture.gray.shape[0], : picture.gray.shape[1]] = picture.gray
+    images = torch.from_numpy(stacked).to(device)
+    noise_level = torch.tensor([NOISE / picture.contrast for picture in pictures], device=device)[:, None, None]
+    generators = GaussianGenerators(count, device)
+    discriminators = PatchDiscriminators([run.torch_rng for run in runs], device)
+    of_generators = torch.optim.Adam([generators.factors], GENERATOR_RATE * learning_rate, betas=BETAS)
+    of_discriminators = torch.optim.Adam(discriminators.parameters, DISCRIMINATOR_RATE * learning_rate, betas=BETAS)
+    factors = torch.empty(iterations, count, 3, device=device)
+    failed: dict[int, Exception] = {}
+    for i in range(iterations):
+        outputs = F.conv2d(images[None], generators.kernels()[:, None], stride=STRIDE, groups=count)[0]
+        noise = torch.stack([torch.randn(2, PATCHES, PATCH_SIDE**2, generator=run.torch_rng) for run in runs], 1).to(device)
+        drawn = [
+            np.stack([places.draw(run.rng, width) for places, run in zip(kind, runs, strict=True)])
+            for kind, width in (([p.real for p in pictures], images.shape[2]), ([p.fake for p in pictures], outputs.shape[2]))
+        ]
+        real, fake = (
+            taken + noise_level * added
+            for taken, added in zip((_take(images, drawn[0]), _take(outputs, drawn[1])), noise, strict=True)
+        )
+        # Least squares: unlike the release's absolute differences, they say less and less as the two kinds become alike.
+        differences = (discriminators(real) - 1).square().mean(1) + (discriminators(fake.detach()) + 1).square().mean(1)
+        _step(of_discriminators, differences)
+        deceptions = -discriminators(fake).mean(1)
+        _step(of_generators, deceptions + generators.prior())
+        factors[i] = generators.factors.detach()
+        if i % LOG_EVERY == 0 or i + 1 == iterations:
+            _report(i, {"generator_loss": deceptions, "discriminator_loss": differences}, runs, failed)
+        for run in runs:
+            run.progress(i + 1, iterations)
+    means = factors[-max(1, round(AVERAGED * iterations)) :].double().mean(0).cpu().numpy()
+    return [failed[n] if n in failed else gaussian(mean) for n, mean in enumerate(means)]
+
+
+def _take(pictures: Tensor, pixels: NDArray[np.int64]) -> Tensor:
+    return pictures.flatten(1).gather(1, torch.from_numpy(pixels).to(pictures.device).flatten(1)).view(pixels.shape)
 
 
 def _gradients_of_output(area: Image) -> NDArray[np.float32]:
@@ -157,15 +216,19 @@ def _gradients_of_output(area: Image) -> NDArray[np.float32]:
     return gradient_map(bicubic(area, scale=1 / STRIDE))[first : first + rows, first : first + columns]
 
 
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def _step(optimizer: torch.optim.Optimizer, losses: Tensor) -> None:
     parameters = optimizer.param_groups[0]["params"]
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+    for parameter, gradient in zip(parameters, torch.autograd.grad(losses.sum(), parameters), strict=True):
         parameter.grad = gradient
     optimizer.step()
 
 
-def _report(iteration: int, losses: dict[str, float], run: RunContext) -> None:
-    if not all(map(math.isfinite, losses.values())):
-        raise BlindSRError(f"KernelGAN's training diverged at iteration {iteration}; try a lower learning_rate or another seed")
-    for name, value in losses.items():
-        run.log(name, iteration, value)
+def _report(iteration: int, losses: dict[str, Tensor], runs: list[RunContext], failed: dict[int, Exception]) -> None:
+    """Hand on each image's losses; note the images whose training went astray."""
+    for name, values in losses.items():
+        for n, (value, run) in enumerate(zip(values.tolist(), runs, strict=True)):
+            if math.isfinite(value):
+                run.log(name, iteration, value)
+            elif n not in failed:
+                remedy = "try a lower learning_rate or another seed"
+                failed[n] = BlindSRError(f"KernelGAN's training diverged at iteration {iteration}; {remedy}")

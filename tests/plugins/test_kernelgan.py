@@ -15,7 +15,7 @@ from blindsr_kernelgan.crops import crop_probability, draw_corners, draw_crops, 
 from blindsr_kernelgan.discriminator import HIDDEN_LAYERS, Discriminator
 from blindsr_kernelgan.generator import SIDES, LinearGenerator, windows
 from blindsr_kernelgan.losses import BicubicSchedule, KernelLosses, bicubic_kernel, finished
-from blindsr_kernelgan.robust import GaussianGenerator, PatchDiscriminator, PatchPlaces, gaussian, most_textured
+from blindsr_kernelgan.robust import GaussianGenerators, PatchDiscriminators, PatchPlaces, gaussian, most_textured
 from blindsr_kernelgan.train import Game
 from scipy import ndimage, stats
 from scipy.signal import convolve2d
@@ -418,13 +418,13 @@ def test_divergence_is_an_error(textured, monkeypatch):
 
 def test_gaussian_generator_equals_the_density():
     """scipy's density at the taps, and the same kernel by the core, which takes a covariance."""
-    generator = GaussianGenerator()
-    generator.factor.data = torch.tensor([0.2, -0.4, -0.1])
+    generators = GaussianGenerators(2)
+    generators.factors.data[1] = torch.tensor([0.2, -0.4, -0.1])
     root = np.array([[np.exp(0.2), 0], [-0.4, np.exp(-0.1)]])
     places = np.moveaxis(np.indices((13, 13)), 0, -1) - 6.5
     expected = stats.multivariate_normal(cov=root @ root.T).pdf(places)
 
-    kernel = generator.kernel().detach().numpy()
+    kernel = generators.kernels()[1].detach().numpy()
 
     np.testing.assert_allclose(kernel, expected / expected.sum(), atol=1e-6)
     own = gaussian(np.array([0.2, -0.4, -0.1]))
@@ -434,25 +434,27 @@ def test_gaussian_generator_equals_the_density():
 
 def test_the_prior_pulls_towards_its_gaussian():
     """Without any patches, descent on the prior ends at the Gaussian of variance 2.8."""
-    generator = GaussianGenerator()
-    generator.factor.data = torch.tensor([-0.5, 0.8, 1.1])
+    generators = GaussianGenerators(1)
+    generators.factors.data[0] = torch.tensor([-0.5, 0.8, 1.1])
     for _ in range(200):
-        (gradient,) = torch.autograd.grad(generator.prior(), generator.factor)
-        generator.factor.data -= gradient
-    kernel = gaussian(generator.factor.detach().double().numpy())
+        (gradient,) = torch.autograd.grad(generators.prior().sum(), generators.factors)
+        generators.factors.data -= gradient
+    kernel = gaussian(generators.factors[0].detach().double().numpy())
     np.testing.assert_allclose(kernel.widths_px, 2.8**0.5, rtol=0.01)
 
 
-def test_patch_discriminator_equals_torch_modules():
-    own = PatchDiscriminator(torch.Generator().manual_seed(0))
-    layers = [nn.Linear(*sizes) for sizes in ((49, 48), (48, 48), (48, 48), (48, 1))]
-    for i, layer in enumerate(layers):
-        assert float(own.parameters[2 * i].detach().abs().max()) <= layer.in_features**-0.5
-        layer.weight.data, layer.bias.data = own.parameters[2 * i].data, own.parameters[2 * i + 1].data
-    act = nn.LeakyReLU(0.1)
-    net = nn.Sequential(layers[0], act, layers[1], act, layers[2], act, layers[3])
-    patches = torch.randn(20, 49, generator=torch.Generator().manual_seed(1))
-    assert_close(own(patches), net(patches))
+def test_patch_discriminators_equal_torch_modules():
+    own = PatchDiscriminators([torch.Generator().manual_seed(seed) for seed in (0, 1)])
+    patches = torch.randn(2, 20, 49, generator=torch.Generator().manual_seed(2))
+    judged = own(patches)
+    for n in range(2):
+        layers = [nn.Linear(*sizes) for sizes in ((49, 48), (48, 48), (48, 48), (48, 1))]
+        for layer, weight, bias in zip(layers, own.parameters[::2], own.parameters[1::2], strict=True):
+            assert float(weight.detach().abs().max()) <= layer.in_features**-0.5
+            layer.weight.data, layer.bias.data = weight[n].detach().mT, bias[n, 0].detach()
+        act = nn.LeakyReLU(0.1)
+        net = nn.Sequential(layers[0], act, layers[1], act, layers[2], act, layers[3])
+        assert_close(judged[n], net(patches[n])[:, 0])
 
 
 def test_patches_lie_where_gradients_are():
@@ -460,7 +462,7 @@ def test_patches_lie_where_gradients_are():
     gradients[12, 25] = 1
     picture = torch.arange(1200).view(30, 40)
 
-    pixels = PatchPlaces(gradients).draw(np.random.default_rng(0))
+    pixels = torch.from_numpy(PatchPlaces(gradients).draw(np.random.default_rng(0), 40))
 
     assert pixels.shape == (1024, 49)
     corners = set()
@@ -516,10 +518,47 @@ def test_robust_same_seed_same_kernel(textured):
 
 
 def test_robust_divergence_is_an_error(textured, monkeypatch):
-    judge = PatchDiscriminator.__call__
-    monkeypatch.setattr(PatchDiscriminator, "__call__", lambda self, patches: judge(self, patches) * torch.nan)
+    judge = PatchDiscriminators.__call__
+    monkeypatch.setattr(PatchDiscriminators, "__call__", lambda self, patches: judge(self, patches) * torch.nan)
     with pytest.raises(BlindSRError, match="diverged at iteration 0; try a lower learning_rate"):
         KernelGAN(preset="robust", iterations=10).estimate(textured, 2, Run())
+
+
+def test_many_images_at_once_equal_single_ones(textured):
+    """Of different sizes; one is too small and one is flat, which costs only these."""
+    images = [textured, textured[:90, :, ::-1].copy(), textured[:50], textured[4:], np.full((90, 90, 3), 0.5, np.float32)]
+    estimator = KernelGAN(preset="robust", iterations=200)
+
+    runs = [Run(seed) for seed in range(5)]
+    together = estimator.estimate_many(images, 2, runs)
+
+    for i in (0, 1, 3):
+        run = Run(i)
+        alone = estimator.estimate(images[i], 2, run)
+        assert kernel_errors(together[i], alone)["kernel_l2"] < 0.002
+        assert runs[i].done == run.done
+        expected = run.curves["discriminator_loss"]
+        assert runs[i].curves["discriminator_loss"] == [(step, pytest.approx(value, rel=1e-3)) for step, value in expected]
+    assert kernel_errors(together[0], together[1])["kernel_l2"] > 0.01
+    assert "at least 64 x 64" in str(together[2]) or "leaves" in str(together[2])
+    assert "is flat" in str(together[4])
+    x4 = estimator.estimate_many(images[:1], 4, [Run(0)])
+    assert np.array_equal(x4[0].array, estimator.estimate(images[0], 4, Run(0)).array)
+
+
+def test_divergence_of_one_image_leaves_the_others(textured):
+    odd = textured[:, ::-1].copy()
+    odd[50, 50] = np.nan
+    good, bad = KernelGAN(preset="robust", iterations=30).estimate_many([textured, odd], 2, [Run(0), Run(1)])
+    assert isinstance(good, Kernel)
+    assert isinstance(bad, BlindSRError)
+
+
+def test_the_faithful_preset_takes_many_images_one_by_one(textured):
+    estimator = KernelGAN(iterations=3)
+    many = estimator.estimate_many([textured, textured[:50]], 2, [Run(0), Run(1)])
+    assert np.array_equal(many[0].array, estimator.estimate(textured, 2, Run(0)).array)
+    assert isinstance(many[1], BlindSRError)
 
 
 def test_the_default_preset_is_not_part_of_the_key():
