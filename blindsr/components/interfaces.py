@@ -64,6 +64,10 @@ class Component(BaseModel, ABC):
     scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
     """The scales that it can do."""
 
+    later_parameters: ClassVar[tuple[str, ...]] = ()
+    """Parameters that were added after results had been cached. With its default value, such a parameter must mean what the
+    component did before: it is then not part of the step's key, and the cached results are found again."""
+
     _full_name: str = PrivateAttr("")
 
     @property

@@ -68,7 +68,10 @@ class StepMaker:
         return self._identities[id(component)]
 
     def _component(self, component: Component, files: dict[Path, HashedFile], place: str) -> list[Any]:
-        parameters = {name: getattr(component, name) for name in type(component).model_fields}
+        fields = type(component).model_fields
+        values = {name: getattr(component, name) for name in fields}
+        later = component.later_parameters
+        parameters = {name: value for name, value in values.items() if name not in later or value != fields[name].get_default()}
         return [component.full_name, component.version, self._content(parameters, files, place)]
 
     def _content(self, value: Any, files: dict[Path, HashedFile], place: str) -> Any:

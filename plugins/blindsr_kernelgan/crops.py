@@ -72,7 +72,7 @@ def gradient_map(image: Image) -> NDArray[np.float32]:
         strongest = _above_quantile(component)
         if mass := strongest.sum(dtype=np.float64):  # without horizontal edges, say, only the other two terms are left
             total += strongest / mass
-    smooth = _box_mean(total, SMOOTHING_PX)
+    smooth = box_mean(total, SMOOTHING_PX)
     smooth /= smooth.mean(dtype=np.float64)
     return smooth
 
@@ -87,7 +87,7 @@ def crop_probability(gradients: NDArray[np.float32], crop_px: int) -> NDArray[np
     # A side of exactly 64 would leave nothing of the generator's map: there keep the two middle rows (any corner is 0).
     rows, columns = (slice(margin, size - margin) for size in gradients.shape for margin in [min(half, (size - 1) // 2)])
     probability = np.zeros_like(gradients)
-    inside = _box_mean(gradients, half)[rows, columns]
+    inside = box_mean(gradients, half)[rows, columns]
     mass = inside.sum(dtype=np.float64)
     probability[rows, columns] = inside / mass if mass > 0 else 1 / inside.size
     return probability
@@ -113,6 +113,7 @@ def _above_quantile(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return excess
 
 
-def _box_mean(values: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
+def box_mean(values: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
+    """The mean over a square box around each pixel of a non-negative map, zeros beyond its border."""
     mean: NDArray[np.float32] = ndimage.uniform_filter(values, side_px, mode="constant")
     return mean.clip(0)  # its running sums leave rounding errors of either sign where the true mean is 0

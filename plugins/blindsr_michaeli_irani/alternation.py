@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from blindsr.api import BlindSRError, Kernel
-from blindsr_michaeli_irani.fit import normal_equations, smooth_kernel
+from blindsr_michaeli_irani.fit import gaussian_fit, normal_equations, smooth_kernel
 from blindsr_michaeli_irani.neighbours import find, weights
 from blindsr_michaeli_irani.patches import coarse, gray_levels, queries
 
@@ -26,6 +26,9 @@ FALLING = 1e-3  # by how much the mean distance must fall for another round
 
 def estimate(lr: Image, scale: int, settings: MichaeliIrani, run: RunContext) -> Kernel:
     """The aligned kernel of an LR image, (H, W, 3) in [0, 1], at whose scale its patches are looked for.
+
+    The last kernel is fitted once more, with the smoothness of the Gaussian that fits best. With a flat kernel's smoothness,
+    where patches merely look alike, the smoothness outweighs the patches, and narrow kernels come out far too wide.
 
     The curve ``nearest_neighbour_distance`` gets the mean squared distance per pixel, in gray levels of 255 squared.
     """
@@ -49,7 +52,9 @@ def estimate(lr: Image, scale: int, settings: MichaeliIrani, run: RunContext) ->
                 "them: take a larger image"
             )
         matrix, right = normal_equations(gray, patches, places, pairs, scale=scale, size=size)
-        kernel = smooth_kernel(matrix, right, settings.smoothness * float((pairs * distances).sum()))
+        penalty = settings.smoothness * float((pairs * distances).sum())
+        kernel = smooth_kernel(matrix, right, penalty)
         run.progress(i + 1, settings.iterations)
     run.progress(settings.iterations, settings.iterations)
+    kernel = smooth_kernel(matrix, right, penalty, around=gaussian_fit(matrix, right, kernel))
     return Kernel(kernel, scale).align()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from blindsr_michaeli_irani import MichaeliIrani, blindsr_kernel_estimators, patches
-from blindsr_michaeli_irani.fit import normal_equations, roughness, smooth_kernel
+from blindsr_michaeli_irani.fit import gaussian_fit, normal_equations, roughness, smooth_kernel
 from blindsr_michaeli_irani.neighbours import find, weights
 from blindsr_michaeli_irani.patches import coarse, queries
 from scipy import ndimage
@@ -198,17 +198,37 @@ def test_roughness_is_the_sum_of_squared_differences():
     assert kernel.ravel() @ roughness(7) @ kernel.ravel() == pytest.approx(expected, rel=1e-12)
 
 
-def test_kernel_fit_equals_a_general_minimiser():
+@pytest.mark.parametrize("covariance", [[[0.4, 0.1], [0.1, 0.3]], [[2.0, -0.8], [-0.8, 1.2]]])
+def test_gaussian_fit_finds_the_gaussian_that_made_the_data(covariance):
+    rng = np.random.default_rng(4)
+    true = gaussian(np.array(covariance), 9, 2).array
+    parents = rng.normal(0, 1, (300, 81))
+    start = np.full((9, 9), 1 / 81)
+
+    found = gaussian_fit(parents.T @ parents, parents.T @ (parents @ true.ravel()), start)
+
+    np.testing.assert_allclose(found, true, atol=2e-3)
+
+
+def test_smoothness_around_a_kernel_keeps_to_it():
+    """Where the data say nothing, the result is that kernel, and not a flat one."""
+    around = gaussian(np.array([[0.4, 0.1], [0.1, 0.3]]), 9, 2).array
+    kernel = smooth_kernel(1e-9 * np.eye(81), np.zeros(81), 1.0, around)
+    np.testing.assert_allclose(kernel, around, atol=1e-3)
+
+
+@pytest.mark.parametrize("around", [None, np.eye(3) / 3])
+def test_kernel_fit_equals_a_general_minimiser(around):
     """For a right side whose unconstrained solution has negative values."""
     rng = np.random.default_rng(3)
     parents = rng.normal(0, 1, (60, 9))
     wanted = np.array([-0.2, 0.1, 0.1, 0, 0.8, 0.3, -0.1, 0, 0.1])
     matrix, right = parents.T @ parents, parents.T @ (parents @ wanted + rng.normal(0, 0.1, 60))
 
-    kernel = smooth_kernel(matrix, right, 5.0)
+    kernel = smooth_kernel(matrix, right, 5.0, around)
 
     def objective(taps):
-        k = taps.reshape(3, 3)
+        k = taps.reshape(3, 3) - (0 if around is None else around)
         rough = (np.diff(k, axis=0) ** 2).sum() + (np.diff(k, axis=1) ** 2).sum()
         return taps @ matrix @ taps - 2 * taps @ right + 5.0 * rough
 
