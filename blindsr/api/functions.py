@@ -38,7 +38,7 @@ class Degraded(NamedTuple):
 
 
 def estimate_kernel(
-    image: str | Path | Pixels, *, scale: int = 2, method: str = "kernelgan", seed: int = 0, device: str = "auto",
+    image: str | Path | Pixels, *, scale: int = 2, method: str = "kernelnet", seed: int = 0, device: str = "auto",
     threads: int | None = None, progress: bool = False, **parameters: Any,
 ) -> Kernel:  # fmt: skip
     """Estimate the SR kernel of an LR image.
@@ -78,7 +78,7 @@ def estimate_kernel(
 
 
 def super_resolve(
-    image: str | Path | Pixels, kernel: Kernel | Pixels | str | Path, *, scale: int = 2, method: str = "zssr", seed: int = 0,
+    image: str | Path | Pixels, kernel: Kernel | Pixels | str | Path, *, scale: int = 2, method: str = "unfolding", seed: int = 0,
     device: str = "auto", threads: int | None = None, progress: bool = False, **parameters: Any,
 ) -> Pixels:  # fmt: skip
     """Super-resolve an LR image whose kernel is known.

@@ -79,7 +79,7 @@ def console_of(ctx: click.Context) -> AbstractContextManager[Console]:
 def cli(debug: bool) -> None:
     """Blind super-resolution: estimate an image's own blur, and super-resolve with it.
 
-    Start with: blindsr run kernelgan_zssr
+    Start with: blindsr run kernelnet_unfolding
     """
 
 

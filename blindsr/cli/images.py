@@ -10,7 +10,7 @@ from blindsr.errors import BlindSRError
 
 @cli.command()
 @click.argument("image", type=PATH)
-@click.option("--method", default="kernelgan", show_default=True, help="A kernel estimator; see `blindsr plugins`.")
+@click.option("--method", default="kernelnet", show_default=True, help="A kernel estimator; see `blindsr plugins`.")
 @click.option("--output", "-o", type=PATH, help="Kernel file: .mat, .npy, or .png.  [default: IMAGE_kernel_xN.mat]")
 @click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
@@ -22,7 +22,7 @@ def estimate(
 ) -> None:
     """Estimate the SR kernel of an image, and write it to a file.
 
-    For a photograph as it came from the camera, add --set edge_shave=0.
+    For a photograph as it came from the camera, --method kernelgan needs --set edge_shave=0.
     """
     from blindsr.api.functions import apply
     from blindsr.imaging.kernel_files import KERNEL_SUFFIXES
