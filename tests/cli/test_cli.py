@@ -89,7 +89,9 @@ def test_estimate_gives_the_numbers_of_a_run(folder: Path) -> None:
 
     write(folder, QUICK.replace("kernel: ground_truth", "kernel: {kernelgan: {iterations: 4}}"))
     _run("quick.yaml", "--lr", "hr/cat.png", "--seeds", "5")
-    _blindsr("estimate", "hr/cat.png", "--method", "kernelgan", "--set", "iterations=4", "--seed", "5", "-o", "k.npy", "--device", "cpu")
+    _blindsr(
+        "estimate", "hr/cat.png", "--method", "kernelgan", "--set", "iterations=4", "--seed", "5", "-o", "k.npy", "--device", "cpu"
+    )
     with open_result("runs/quick-cat-x2") as result:
         assert np.array_equal(result.kernel("cat", "Ground truth", 5).array, Kernel.load("k.npy", scale=2).array)
 
@@ -204,7 +206,10 @@ def test_wrong_input_gets_a_line_and_an_exit_code(
     [
         (["estimate", "absent.png"], "absent.png: no such file"),
         (["estimate", "hr/cat.png", "--method", "kernelgn"], "unknown kernel estimator 'kernelgn'; did you mean 'kernelgan'?"),
-        (["estimate", "hr/cat.png", "--method", "kernelgan", "--set", "iteration=3"], "unknown parameter; did you mean 'iterations'?"),
+        (
+            ["estimate", "hr/cat.png", "--method", "kernelgan", "--set", "iteration=3"],
+            "unknown parameter; did you mean 'iterations'?",
+        ),
         (
             ["estimate", "hr/cat.png", "--method", "ground_truth"],
             "'ground_truth' is for pipelines; for a single image, choose another",
