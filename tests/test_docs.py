@@ -216,7 +216,7 @@ def _quickly(arguments: list[str]) -> list[str]:
             return [*arguments, "--dry-run"]
         case ["run", *_]:
             return [*arguments, *QUICKLY]
-        case ["estimate", *_] if "--method" not in arguments:
+        case ["estimate", *_] if "kernelgan" in arguments:
             return [*arguments, "--set", "iterations=2"]
     return arguments
 
