@@ -211,7 +211,7 @@ def test_the_papers_table_runs_what_it_has_files_for(folder: Path, name: str, ro
     assert len(plan.left_out) == left_out
     names = {step.label for step in plan.steps.values() if step.kind == "estimate"}
     assert [step.label for step in plan.steps.values() if step.kind == "estimate"].count("kernelgan") == 2  # one for each preset
-    assert names == {"bicubic", "kernelgan", "michaeli_irani"}
+    assert names == {"bicubic", "kernelgan", "michaeli_irani", "kernelnet", "refined"}
     # Every row of the published table at this scale is in the file, under its type.
     text = loaded.text
     for row in published_table("paper").rows:
