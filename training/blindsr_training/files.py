@@ -39,9 +39,11 @@ def load_state(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        found = dict(state["settings"]) if state["format"] == STATE_FORMAT else {}
+        current, found = state.get("format") == STATE_FORMAT, dict(state["settings"])
     except Exception as error:  # a damaged file makes torch raise nearly anything
         raise damaged(out, type(error).__name__) from None
+    if not current:
+        raise damaged(out, "it is of another version of blindsr")
     changed = [name for name in {**settings, **found} if name != "steps" and found.get(name) != settings.get(name)]
     if changed:
         raise BlindSRError(f"{path}: is a training with other settings ({', '.join(changed)}); choose another folder")

@@ -110,7 +110,8 @@ def degraded(hr: torch.Tensor, examples: Sequence[Example], scale: int, rng: Gen
             compressed = _compressed(image, example.jpeg)
             level.copy_(torch.hypot(level, (compressed - image).square().mean().sqrt()))
             image.copy_(compressed)
-    return Batch(hr, lr, transfer(told), noise, error)
+    # A conjugate that is still to be computed would be lost on the way from a process that prepares data.
+    return Batch(hr, lr, transfer(told).resolve_conj(), noise, error)
 
 
 def _compressed(image: torch.Tensor, quality: int) -> torch.Tensor:
