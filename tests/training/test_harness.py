@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tiny_training as tiny
 import torch
-from blindsr_training import harness
+from blindsr_training import files, harness
 from blindsr_training.__main__ import TRAININGS, main
 from blindsr_training.files import load_state, locked, save_state
 from blindsr_training.harness import Trainer, Training, device_of, train
@@ -180,7 +180,8 @@ def test_a_loss_that_is_not_finite_stops_a_training_and_spares_its_state(tmp_pat
     assert load_state(tmp_path, {"seed": 3})["step"] == 0
 
 
-def test_a_folder_has_one_training_at_a_time(tmp_path: Path) -> None:
+def test_a_folder_has_one_training_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0)
     with (
         locked(tmp_path / "t"),
         pytest.raises(BlindSRError, match="t: another training is under way in this folder"),

@@ -1,5 +1,7 @@
 """The settings of a training: their YAML files, the command's options, and what is said of mistakes."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,21 @@ def test_the_command_says_what_it_cannot_find(tmp_path: Path) -> None:
     assert output("srmd") == "Error: `hr`: is required\n`scale`: is required\n"
     assert "'--steps'" in output("srmd", "--stepz", "3")
     assert "`device`: should be 'auto', 'cpu' or 'cuda', not 'tpu'" in output("srmd", "--device", "tpu")
+
+
+def test_the_commands_in_the_documentation_are_right(tmp_path: Path) -> None:
+    root = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
+    documents = [root / "docs/guide.md", *root.glob("plugins/*/weights/MODEL_CARD.md")]
+    lines = [
+        line
+        for document in documents
+        for line in re.findall(r"^python -m blindsr_training (.*)", document.read_text(), re.MULTILINE)
+    ]
+    assert len(lines) >= 6
+    for line in lines:
+        network, *arguments = shlex.split(line)
+        given = main.commands[network].make_context(network, arguments).params
+        config = given.pop("config")
+        chosen = {name: value for name, value in given.items() if value is not None and name not in ("out", "hr", "start")}
+        assert (CONFIGS / config).is_file()
+        read_settings(TRAININGS[network].Settings, config, {**chosen, "hr": str(tmp_path)})

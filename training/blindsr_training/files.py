@@ -19,6 +19,8 @@ from blindsr.imaging.files import explained
 
 STATE_FILE = "training.pt"
 STATE_FORMAT = "blindsr-training-1"
+LOCK_SECONDS = 10
+"""Processes that prepare data hold the lock, too, and notice within five seconds that their training was killed."""
 
 
 def load_state(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -93,7 +95,7 @@ def locked(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(out / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=LOCK_SECONDS)
         except filelock.Timeout:
             raise BlindSRError(f"{out}: another training is under way in this folder; wait for it, or choose another one") from None
     with lock:
