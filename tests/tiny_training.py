@@ -20,6 +20,7 @@ from blindsr_training.settings import Settings
 from blindsr_training.srmd import training as srmd
 
 STEPS = 4
+MAX_KILLS = 3
 SMALL = ((srmd, "BASIS_KERNELS", 2000), (kernelnet, "HELD_OUT_CROPS", 4), (calibrate, "CROPS", calibrate.BATCH))
 """Numbers of the trainings that would make them take long: module, name, value."""
 FIELDS: dict[str, dict[str, Any]] = {
@@ -85,7 +86,7 @@ def _age(path: Path) -> int:
 
 
 def main(network: str, photographs: str, folder: str, seed: str) -> None:
-    """Train in OUT/straight without a kill, in OUT/random with kills at random moments, in OUT/disk at each call to the disk."""
+    """Train in OUT/straight without a kill, in OUT/random with kills at random moments, srmd in OUT/disk at each call to the disk."""
     torch.set_num_threads(1)
     for module, name, value in SMALL:
         setattr(module, name, value)
@@ -93,10 +94,10 @@ def main(network: str, photographs: str, folder: str, seed: str) -> None:
     hr, out, rng = Path(photographs), Path(folder), np.random.default_rng(int(seed))
     assert os.waitpid(_run(network, hr, out / "straight"), 0)[1] == 0
     kills = 0
-    while kills < 5 and _killed(_run(network, hr, out / "random"), out / "random/training.pt", rng):
+    while kills < MAX_KILLS and _killed(_run(network, hr, out / "random"), out / "random/training.pt", rng):
         kills += 1
     assert os.waitpid(_run(network, hr, out / "random"), 0)[1] == 0
-    calls, status = 0, 1
+    calls, status = 0, int(network == "srmd")
     while status:
         calls += 1
         status = os.waitpid(_run(network, hr, out / "disk", calls), 0)[1]
