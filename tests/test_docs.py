@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import click
 import pytest
+from blindsr_training.__main__ import main as trainings
 from click.testing import CliRunner, Result
 from PIL import Image
 
@@ -120,7 +121,7 @@ def test_commands_and_options_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
 def test_options_in_the_text_exist(document: Path) -> None:
-    known = ALL_OPTIONS | FOREIGN_OPTIONS | _benchmark_options()
+    known = (ALL_OPTIONS | _benchmark_options()).union(FOREIGN_OPTIONS, *(_options(c) for c in trainings.commands.values()))
     named = [(span.line, OPTION.match(span.text)) for span in _spans(document) if span.text.startswith("--")]
     assert not [f"{document.name}:{line}: {option[0]}" for line, option in named if option and option[0] not in known]
 

@@ -17,6 +17,7 @@ from blindsr.components.parameters import CallerText
 from blindsr.errors import BlindSRError, printable, suggestion
 
 MAX_EXCERPT_LENGTH = 100
+EXPECTED = "a pipeline is a mapping of fields (name, scale, data, methods, ...)"
 
 Location = tuple[str | int, ...]
 """The keys and indices that lead to a value."""
@@ -26,9 +27,12 @@ Settings = Mapping[str, Any] | Sequence[str]
 
 
 class Source:
-    """A YAML text, whose `values` are a mapping, and what the caller changed in it. Tags that make objects are refused."""
+    """A YAML text, whose `values` are a mapping, and what the caller changed in it. Tags that make objects are refused.
 
-    def __init__(self, path: Path, text: str) -> None:
+    `expected` says, for the message, what a text that is no mapping should have been.
+    """
+
+    def __init__(self, path: Path, text: str, *, expected: str = EXPECTED) -> None:
         self.path = path
         self.text = text
         self._labels: dict[Location, str] = {}  # what the caller changed, and what such places are called
@@ -46,7 +50,7 @@ class Source:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "nested too deeply"
             raise BlindSRError(f"{self.path}: not valid YAML: {reason}") from None
         if not isinstance(self.values, dict) or self._tree is None:
-            raise BlindSRError(f"{self.path}:1:1: a pipeline is a mapping of fields (name, scale, data, methods, ...)")
+            raise BlindSRError(f"{self.path}:1:1: {expected}")
 
     def set(self, path: str, value: Any) -> None:
         """Change the value at a dotted path; keys with dots in them are found, too."""

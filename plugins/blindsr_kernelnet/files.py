@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from safetensors import safe_open
-from safetensors.torch import save_file
-
-from blindsr.api import read_weights, write_whole
+from blindsr.api import read_weights
 from blindsr_kernelnet.calibration import Calibration
 from blindsr_kernelnet.network import KernelNet
 
@@ -26,17 +21,9 @@ class Trained(NamedTuple):
     calibration: Calibration
 
 
-def save(path: Path, trained: Trained, about: Mapping[str, Any]) -> None:
-    """Write a network and its calibration, with `about` (plain JSON) in the header."""
-    tensors = trained.network.state_dict() | {f"{PREFIX}{name}": value for name, value in trained.calibration._asdict().items()}
-    halves = {name: value.detach().half().contiguous() for name, value in tensors.items()}
-    metadata = {"format": FORMAT, "about": json.dumps(dict(about))}
-    write_whole(path, lambda part: save_file(halves, part, metadata))
-
-
 @functools.lru_cache(1)
 def load(path: Path) -> Trained:
-    """Read what `save` wrote, in float32; once a process. A file without a calibration gets `Calibration.none`.
+    """Read what the training wrote, in float32; once a process. A file without a calibration gets `Calibration.none`.
 
     Raises
     ------
@@ -55,10 +42,3 @@ def load(path: Path) -> Trained:
     if {name: value.shape for name, value in calibration.items()} != {name: value.shape for name, value in plain.items()}:
         raise weights.error("has a calibration of another form; calibrate it again")
     return Trained(network.eval(), Calibration(**calibration))
-
-
-def about(path: Path) -> dict[str, Any]:
-    """What `save` was told about a network."""
-    with safe_open(path, "pt") as file:
-        found: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
-    return found

@@ -28,7 +28,7 @@ class Model(NamedTuple):
 
 
 def load_own(path: Path) -> Model:
-    """Read a network of our own, as the training (`blindsr_training.srmd`) writes it."""
+    """Read a network of our own, as the training (`blindsr_training`) writes it."""
     weights = read_weights(path)
     state = {name: tensor.float() for name, tensor in weights.state.items()}
     try:

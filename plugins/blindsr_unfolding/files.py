@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from safetensors.torch import save_file
-
-from blindsr.api import read_weights, write_whole
+from blindsr.api import read_weights
 from blindsr_unfolding.network import UnfoldingNet
 
 FORMAT = "blindsr-unfolding-1"
 
 
-def save(path: Path, network: UnfoldingNet, about: Mapping[str, Any]) -> None:
-    """Write a network, with `about` (plain JSON) in its header."""
-    tensors = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()}
-    metadata = {"format": FORMAT, "about": json.dumps(dict(about))}
-    write_whole(path, lambda part: save_file(tensors, part, metadata))
-
-
 def load(path: Path) -> UnfoldingNet:
-    """Read what `save` wrote, in float32; the shape of the network follows from its tensors.
+    """Read what the training wrote, in float32; the shape of the network follows from its tensors.
 
     Raises
     ------

@@ -10,8 +10,10 @@ import torch
 from blindsr_kernelnet import WEIGHTS, KernelNetEstimator
 from blindsr_kernelnet.calibration import Calibration, noise_level
 from blindsr_kernelnet.estimation import CROP_PX, MAX_CROPS, crops
-from blindsr_kernelnet.files import Trained, about, load, save
+from blindsr_kernelnet.files import load
 from blindsr_kernelnet.network import FRAME_PX, KernelNet
+from blindsr_training.files import network_about
+from blindsr_training.kernelnet.calibrate import save_calibrated
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
@@ -131,13 +133,13 @@ def test_kernels_sum_to_one_in_the_frame_of_each_scale() -> None:
 
 
 def test_the_network_is_read_as_it_was_written(tmp_path: Path) -> None:
-    save(tmp_path / "n.safetensors", load(WEIGHTS), {"steps": 3})
+    save_calibrated(tmp_path / "n.safetensors", *load(WEIGHTS), {"steps": 3})
     copy, shipped = load(tmp_path / "n.safetensors"), load(WEIGHTS)
     for name, value in shipped.network.state_dict().items():
         torch.testing.assert_close(copy.network.state_dict()[name], value)
     for found, value in zip(copy.calibration, shipped.calibration, strict=True):
         torch.testing.assert_close(found, value)
-    assert about(tmp_path / "n.safetensors") == {"steps": 3}
+    assert network_about(tmp_path / "n.safetensors") == {"steps": 3}
 
 
 def test_a_network_without_a_calibration_is_taken_at_its_word(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_a_network_without_a_calibration_is_taken_at_its_word(tmp_path: Path) ->
     calibration = load(tmp_path / "n.safetensors").calibration
     assert calibration.expected_error(np.log(0.2), 3) == pytest.approx(0.2)
     assert calibration.strangeness(torch.ones(512), torch.rand(1, 64, 64)) < 1
-    save(tmp_path / "again.safetensors", Trained(KernelNet(), Calibration.none()), {})
+    save_calibrated(tmp_path / "again.safetensors", KernelNet(), Calibration.none(), {})
     assert load(tmp_path / "again.safetensors").calibration.expected_error(np.log(0.2), 2) == pytest.approx(0.2)
     save_file(state | {"calibration.center": torch.zeros(3)}, tmp_path / "odd.safetensors")
     with pytest.raises(BlindSRError, match="a calibration of another form; calibrate it again"):

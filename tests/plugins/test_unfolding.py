@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from blindsr_training.files import save_network
 from blindsr_unfolding import Unfolding, weights_file
 from blindsr_unfolding.data_step import DataStep, transfer_function
-from blindsr_unfolding.files import load, save
+from blindsr_unfolding.files import FORMAT, load
 from blindsr_unfolding.network import UnfoldingNet
 from blindsr_unfolding.upscaler import UnfoldingUpscaler
 from numpy.typing import NDArray
@@ -147,7 +148,7 @@ def test_tiles_differ_from_the_whole_by_little() -> None:
 
 def test_a_network_is_read_as_it_was_written(tmp_path: Path) -> None:
     network = UnfoldingNet(3, width=8, blocks=1, stages=2)
-    save(tmp_path / "n.safetensors", network, {"steps": 1})
+    save_network(tmp_path / "n.safetensors", network, {"steps": 1}, header={"format": FORMAT})
     found = load(tmp_path / "n.safetensors")
     for name, value in network.state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], value.half().float())

@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from blindsr_kernelnet.files import about, load
+from blindsr_kernelnet.files import load
+from blindsr_training.__main__ import main
+from blindsr_training.files import network_about
 from blindsr_training.kernelnet import calibrate
 from blindsr_training.kernelnet.calibrate import familiar, fitted_line
-from blindsr_training.kernelnet.training import main
-from blindsr_training.photographs import HELD_OUT
 from click.testing import CliRunner
-
-from blindsr.imaging.writer import write_png
 
 
 def test_the_line_is_found_from_which_errors_were_made() -> None:
@@ -55,17 +53,12 @@ def test_the_distance_is_mahalanobis_and_a_known_share_is_strange() -> None:
 
 @pytest.mark.slow
 def test_the_command_trains_calibrates_and_writes_a_network_that_loads(
-    tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, large_photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.set_num_threads(1)
-    for number in range(2 * HELD_OUT):
-        write_png(
-            tmp_path / f"hr/{number:02}.png", np.pad(photo, ((0, 100), (0, 0), (0, 0)), mode="reflect")[:, number : number + 400]
-        )
     monkeypatch.setattr("blindsr_training.kernelnet.training.HELD_OUT_CROPS", 2)
     monkeypatch.setattr(calibrate, "CROPS", calibrate.BATCH)
-    arguments = ["--hr", tmp_path / "hr", "--out", tmp_path / "t", "--steps", 2, "--batch", 2, "--every", 1, "--threads", 1]
-    done = CliRunner().invoke(main, list(map(str, arguments)), catch_exceptions=False)
+    arguments = ["--hr", large_photographs, "--out", tmp_path / "t", "--steps", 2, "--batch", 2, "--every", 1, "--threads", 1]
+    done = CliRunner().invoke(main, ["kernelnet", *map(str, arguments)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     lines = [json.loads(line) for line in (tmp_path / "t/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
@@ -73,11 +66,11 @@ def test_the_command_trains_calibrates_and_writes_a_network_that_loads(
     made = load(path)
     assert made.calibration.noise_limit < 255
     untouched = {name: value.clone() for name, value in made.network.state_dict().items()}
-    done = CliRunner().invoke(calibrate.main, ["--hr", str(tmp_path / "hr"), str(path)], catch_exceptions=False)
+    done = CliRunner().invoke(calibrate.main, ["--hr", str(large_photographs), str(path)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     load.cache_clear()
     again = load(path)
-    assert about(path)["steps"] == 2
+    assert network_about(path)["steps"] == 2
     for name, value in again.network.state_dict().items():
         torch.testing.assert_close(value, untouched[name])
     for first, second in zip(made.calibration, again.calibration, strict=True):

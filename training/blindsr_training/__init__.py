@@ -1,6 +1,7 @@
 """Trainings of the networks that blindsr's plugins ship. Neither blindsr nor the plugins import this package.
 
-Each training is a command: ``python -m blindsr_training.srmd --help``. What they share: `photographs` (images in memory, random
-patches, the choice of held-out images), `kernels` (random SR kernels, and LR images made with them), `optimizer` (Muon),
-and `resumable` (a training's state on disk, its log).
+One command trains each: ``python -m blindsr_training NETWORK --config FILE --hr PHOTOS --out FOLDER``. Its settings are in a YAML
+file (`settings`; ``configs/`` has one for each bundled network). `harness` has the loop, the same for all; `files` the state and
+the network on disk; `photographs` the images and which are held out; `optimizer` Muon, AdamW and the schedule; `kernel_families`
+random SR kernels. The packages `kernelnet`, `srmd` and `unfolding` have what differs: data, loss, scores.
 """

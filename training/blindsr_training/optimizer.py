@@ -1,8 +1,8 @@
-"""Muon for hidden convolutions, Adam for all else, and the schedule of their rates."""
+"""The optimisers of the trainings, and the schedule of their rates."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +13,35 @@ ADAM_RATE = 1e-3
 """Adam's peak rate where Muon's is `MUON_RATE`; the two keep their ratio."""
 
 ADAM_BETAS = (0.9, 0.99)
-WARM_UP_STEPS = 200
+WEIGHT_DECAY = 1e-4
 
 
 class Optimizer:
+    """Optimisers of torch, whose present rates are the peaks of a schedule."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
+        self.peaks = [[group["lr"] for group in part.param_groups] for part in parts]
+
+    def step(self, factor: float) -> None:
+        """One step against the gradients, which are then cleared, at `factor` times the peak rates."""
+        for part, peaks in zip(self.parts, self.peaks, strict=True):
+            for group, peak in zip(part.param_groups, peaks, strict=True):
+                group["lr"] = factor * peak
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, Any]]:
+        """What `restore` takes, beside the network's weights."""
+        return [part.state_dict() for part in self.parts]
+
+    def restore(self, state: Sequence[dict[str, Any]]) -> None:
+        """Go on from a state; the network must have its weights already."""
+        for part, saved in zip(self.parts, state, strict=True):
+            part.load_state_dict(saved)
+
+
+class Muon(Optimizer):
     """Muon (K. Jordan et al., 2024) on the hidden convolutions, Adam on all else.
 
     Parameters
@@ -32,47 +57,40 @@ class Optimizer:
     def __init__(self, hidden: Sequence[torch.Tensor], others: Sequence[tuple[Sequence[torch.Tensor], float]], rate: float) -> None:
         self.hidden = hidden
         # Muon takes matrices: a copy with one row for each output channel, written back after each step.
-        self.matrices = [nn.Parameter(weight.data.flatten(1)) for weight in self.hidden]
-        adam_rate = ADAM_RATE * rate / MUON_RATE
-        self.peaks = [[rate], [adam_rate * factor for _, factor in others]]
-        self.parts: list[torch.optim.Optimizer] = [
+        self.matrices = [nn.Parameter(weight.data.flatten(1)) for weight in hidden]
+        groups = [{"params": list(group), "lr": ADAM_RATE * rate / MUON_RATE * factor} for group, factor in others]
+        super().__init__(
             torch.optim.Muon(self.matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.Adam([{"params": list(group)} for group, _ in others], betas=ADAM_BETAS, fused=others[0][0][0].is_cuda),
-        ]
+            torch.optim.Adam(groups, betas=ADAM_BETAS, fused=others[0][0][0].is_cuda),
+        )
 
     @classmethod
-    def of_stack(cls, convolutions: Sequence[nn.Conv2d], rate: float) -> Optimizer:
+    def of_stack(cls, convolutions: Sequence[nn.Conv2d], rate: float) -> Muon:
         """For a plain stack of convolutions: Adam for the first, the last, and the biases."""
         others = [convolutions[0].weight, convolutions[-1].weight, *(c.bias for c in convolutions if c.bias is not None)]
         return cls([convolution.weight for convolution in convolutions[1:-1]], [(others, 1.0)], rate)
 
     def step(self, factor: float) -> None:
-        """One step against the gradients, which are then cleared, at `factor` times the peak rates."""
         for matrix, weight in zip(self.matrices, self.hidden, strict=True):
             assert weight.grad is not None
             matrix.grad = weight.grad.flatten(1)
-        for part, peaks in zip(self.parts, self.peaks, strict=True):
-            for group, peak in zip(part.param_groups, peaks, strict=True):
-                group["lr"] = factor * peak
-            part.step()
-            part.zero_grad(set_to_none=True)
+        super().step(factor)
         for matrix, weight in zip(self.matrices, self.hidden, strict=True):
             with torch.no_grad():
                 weight.copy_(matrix.view_as(weight))
             weight.grad = None
 
-    def state(self) -> list[dict[str, Any]]:
-        """What `restore` takes, beside the network's weights."""
-        return [part.state_dict() for part in self.parts]
-
     def restore(self, state: Sequence[dict[str, Any]]) -> None:
-        """Go on from a state; the network must have its weights already."""
-        for part, saved in zip(self.parts, state, strict=True):
-            part.load_state_dict(saved)
+        super().restore(state)
         for matrix, weight in zip(self.matrices, self.hidden, strict=True):
             matrix.data.copy_(weight.data.flatten(1))
 
 
-def rate_factor(step: int, steps: int) -> float:
-    """The fraction of the peak rate: a short warm-up, then a linear fall to zero."""
-    return min(1.0, (step + 1) / WARM_UP_STEPS) * (1 - step / steps)
+def adamw(parameters: Iterable[torch.Tensor], rate: float) -> Optimizer:
+    """AdamW on all parameters."""
+    return Optimizer(torch.optim.AdamW(parameters, lr=rate, weight_decay=WEIGHT_DECAY, betas=ADAM_BETAS))
+
+
+def rate_factor(step: int, steps: int, warm_up: int) -> float:
+    """The fraction of the peak rate: a warm-up of so many steps, then a linear fall to zero."""
+    return min(1.0, (step + 1) / warm_up) * (1 - step / steps)

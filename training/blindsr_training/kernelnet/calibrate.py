@@ -5,18 +5,21 @@ The errors to expect and the limit of strangeness come from the photographs that
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import torch
 from blindsr_kernelnet.calibration import Calibration, noise_level
-from blindsr_kernelnet.files import Trained, about, load, save
+from blindsr_kernelnet.files import FORMAT, PREFIX, load
 from blindsr_kernelnet.network import KernelNet
-from numpy.typing import NDArray
 
 from blindsr.api import BlindSRError, Kernel, kernel_errors
-from blindsr_training.kernelnet.crops import SIDES_PX, gray_photographs, random_crops
+from blindsr_training.files import network_about, save_network
+from blindsr_training.kernelnet.crops import SIDES_PX, Levels, gray_photographs, random_crops
+from blindsr_training.photographs import split
 
 BATCH = 16
 CROPS = 800
@@ -29,7 +32,7 @@ MIN_SLOPE, MAX_SLOPE = 0.1, 3.0
 LEAST_VARIANCE = 0.1
 """Added to the variances of all features, as a share of their mean: most directions have next to none."""
 
-Grays = list[NDArray[np.uint8]]
+Grays = Sequence[Levels]
 
 
 def calibrated(network: KernelNet, trained_on: Grays, held_out: Grays) -> Calibration:
@@ -74,6 +77,12 @@ def familiar(known: torch.Tensor, others: torch.Tensor) -> tuple[torch.Tensor, t
     return center.float(), (whitening / limit).float()
 
 
+def save_calibrated(path: Path, network: KernelNet, calibration: Calibration, about: Mapping[str, Any]) -> None:
+    """Write a network and its calibration to one file."""
+    extra = {f"{PREFIX}{name}": value.half().contiguous().cpu() for name, value in calibration._asdict().items()}
+    save_network(path, network, about, header={"format": FORMAT}, extra=extra)
+
+
 @click.command()
 @click.option(
     "--hr", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="The training's HR images."
@@ -83,7 +92,8 @@ def main(hr: Path, weights: Path) -> None:
     """Renew the calibration in a network's file."""
     try:
         network = load(weights).network
-        save(weights, Trained(network, calibrated(network, *gray_photographs(hr))), about(weights))
+        calibration = calibrated(network, *map(gray_photographs, split(hr)))
+        save_calibrated(weights, network, calibration, network_about(weights))
     except BlindSRError as error:
         raise click.ClickException(str(error)) from error
 

@@ -17,9 +17,10 @@ from torch import nn
 
 from blindsr.api import BlindSRError
 from blindsr_training.kernel_families import FRAME_PX, random_kernel
-from blindsr_training.photographs import Photographs, split
+from blindsr_training.photographs import Photographs
 
 Gray = NDArray[np.float32]
+Levels = NDArray[np.uint8]
 Generator = np.random.Generator
 
 SCALES = (2, 2, 2, 3, 4)
@@ -39,29 +40,31 @@ MAX_NOISE = 7 * 0.67 / 255
 
 
 class Crops(NamedTuple):
-    """LR crops (N, 1, h, w) in [0, 1], their kernels (N, side, side), and whether each is of a clean image and a Gaussian."""
+    """LR crops (N, 1, h, w) in [0, 1], kernels (N, side, side), whether each is of a clean image and a Gaussian, and the scale."""
 
     lr: torch.Tensor
     kernels: torch.Tensor
     plain: torch.Tensor
+    scale: int
 
 
-def gray_photographs(folder: Path) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    """The photographs in a folder at all their sizes, gray: those to train on, those that are held out."""
-    trained_on, held_out = (
-        [np.rint(image @ LUMA).astype(np.uint8) for image in Photographs(files, min(SIDES_PX[2]) * 2).images]
-        for files in split(folder)
-    )
-    return trained_on, held_out
+def gray_photographs(files: Sequence[Path]) -> list[Levels]:
+    """Photographs at all their sizes, gray."""
+    return [np.rint(image @ LUMA).astype(np.uint8) for image in Photographs(files, min(SIDES_PX[2]) * 2).images]
 
 
-def random_crops(photographs: Sequence[NDArray[np.uint8]], scale: int, count: int, side: int, rng: Generator) -> Crops:
-    """Random crops of gray photographs, degraded."""
-    reach = FRAME_PX[scale] // 2
-    needed = side * scale + 2 * reach
+def holding(photographs: Sequence[Levels], scale: int, side: int) -> list[Levels]:
+    """The photographs that hold an LR crop of a side with what its kernel reaches beyond it; an error where none does."""
+    needed = _needed_px(scale, side)
     large = [image for image in photographs if min(image.shape) >= needed]
     if not large:
-        raise BlindSRError(f"no image is as large as {needed} pixels a side, which x{scale} needs")
+        raise BlindSRError(f"no image is as large as {needed} pixels a side, which x{scale} needs; add larger ones to `hr`")
+    return large
+
+
+def random_crops(photographs: Sequence[Levels], scale: int, count: int, side: int, rng: Generator) -> Crops:
+    """Random crops of gray photographs, degraded."""
+    large, needed = holding(photographs, scale, side), _needed_px(scale, side)
     crops, kernels, plain = [], [], []
     for _ in range(count):
         image = large[int(rng.integers(len(large)))]
@@ -72,7 +75,12 @@ def random_crops(photographs: Sequence[NDArray[np.uint8]], scale: int, count: in
         crops.append(lr)
         kernels.append(kernel)
         plain.append(clean and family == "gaussian")
-    return Crops(torch.from_numpy(np.stack(crops))[:, None], torch.from_numpy(np.array(kernels, np.float32)), torch.tensor(plain))
+    true = torch.from_numpy(np.array(kernels, np.float32))
+    return Crops(torch.from_numpy(np.stack(crops))[:, None], true, torch.tensor(plain), scale)
+
+
+def _needed_px(scale: int, side: int) -> int:
+    return side * scale + 2 * (FRAME_PX[scale] // 2)
 
 
 def _degraded(hr: Gray, kernel: NDArray[np.float64], scale: int, side: int, rng: Generator) -> tuple[Gray, bool]:
@@ -103,7 +111,7 @@ def _degraded(hr: Gray, kernel: NDArray[np.float64], scale: int, side: int, rng:
     return _unit(levels), kind in ("", "saturated")
 
 
-def _unit(levels: NDArray[np.uint8]) -> Gray:
+def _unit(levels: Levels) -> Gray:
     return levels.astype(np.float32) / np.float32(255)
 
 

@@ -1,23 +1,20 @@
-"""The training: ``python -m blindsr_training.kernelnet --hr FOLDER --out FOLDER``. Seeded; resumes where it was stopped."""
+"""kernelnet: ``python -m blindsr_training kernelnet --config kernelnet.yaml --hr FOLDER --out FOLDER``."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
-from blindsr_kernelnet.files import Trained, load, save
+from blindsr_kernelnet.files import load
 from blindsr_kernelnet.network import KernelNet
-from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import nn
 
-from blindsr_training.kernelnet.calibrate import calibrated
+from blindsr_training.harness import Training
+from blindsr_training.kernelnet.calibrate import calibrated, save_calibrated
 from blindsr_training.kernelnet.crops import (
     HELD_OUT_CROPS,
     HELD_OUT_SIDE_PX,
@@ -25,19 +22,27 @@ from blindsr_training.kernelnet.crops import (
     SIDES_PX,
     Crops,
     gray_photographs,
+    holding,
     random_crops,
 )  # fmt: skip
-from blindsr_training.photographs import digest, split
-from blindsr_training.resumable import follow, load_state, save_state, training_command
+from blindsr_training.optimizer import adamw
+from blindsr_training.settings import Settings
 
 WIENER_WEIGHT, ERROR_WEIGHT = 0.8, 0.1
 MAX_WIENER_LOSS = 3.0
 WIENER_NOISE = 2 / 255
 IMAGE_VARIANCE = 0.03
-RATE = 1e-3
-WARM_UP_STEPS = 300
-AVERAGING = 0.002
-"""Weight of a step's network in the exponential moving average, which is what is scored and shipped."""
+
+
+class KernelNetSettings(Settings):
+    """What a training of kernelnet is."""
+
+    batch: PositiveInt = Field(32, description="Crops in a step.")
+    rate: PositiveFloat = Field(1e-3, description="AdamW's peak learning rate.")
+    warm_up: PositiveInt = Field(300, description="Steps in which the rate rises.")
+    averaging: float = Field(
+        0.002, ge=0, lt=1, description="Weight of each step in a moving average of the network, which is kept."
+    )
 
 
 def relative_errors(kernels: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
@@ -66,77 +71,7 @@ def wiener_costs(kernels: torch.Tensor, true: torch.Tensor, scale: int) -> torch
     return torch.log(restoration_error(estimated) / restoration_error(blur))
 
 
-@dataclass(frozen=True)
-class KernelNetSettings:
-    """What a training is, as of `blindsr_training.srmd.Settings`."""
-
-    images: str
-    steps: int
-    batch: int
-    seed: int
-    rate: float
-    start: str
-
-
-class KernelNetTraining:
-    """A training under way: network, its moving average, optimiser, step."""
-
-    def __init__(self, settings: KernelNetSettings, out: Path, device: str, start: Path | None = None) -> None:
-        self.settings = settings
-        self.out = out
-        self.device = device
-        torch.manual_seed(settings.seed)
-        state = load_state(out, asdict(settings))
-        self.network = KernelNet()
-        if start and not state:
-            self.network.load_state_dict(load(start).network.state_dict())
-        self.network.to(device)
-        self.average = KernelNet().to(device)
-        self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.rate, weight_decay=1e-4, betas=(0.9, 0.99))
-        self.step = 0
-        self.seconds = 0.0
-        if state:
-            self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.seconds = state["step"], state["seconds"]
-
-    def save(self) -> None:
-        """Write the state, whole or not at all."""
-        state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
-        save_state(self.out, asdict(self.settings), state | {"step": self.step, "seconds": self.seconds})
-
-    def run(self, photographs: Sequence[NDArray[np.uint8]]) -> Iterator[float]:
-        """Train to the end, and give the loss of each step."""
-        settings = self.settings
-        while self.step < settings.steps:
-            start = time.perf_counter()
-            rng = np.random.default_rng((settings.seed, self.step))
-            scale = int(rng.choice(SCALES))
-            crops = random_crops(photographs, scale, settings.batch, int(rng.choice(SIDES_PX[scale])), rng)
-            true = crops.kernels.to(self.device)
-            with torch.autocast(self.device, torch.bfloat16):
-                found = self.network(crops.lr.to(self.device), scale)
-            errors = relative_errors(found.kernels, true)
-            cost = wiener_costs(found.kernels, true, scale).clamp_max(MAX_WIENER_LOSS).mean()
-            calibration = (found.log_error - errors.detach().log()).abs().mean()
-            loss = errors.mean() + WIENER_WEIGHT * cost + ERROR_WEIGHT * calibration
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            fraction = min(1.0, (self.step + 1) / WARM_UP_STEPS) * (1 - self.step / settings.steps)
-            self.optimizer.param_groups[0]["lr"] = settings.rate * fraction
-            self.optimizer.step()
-            with torch.no_grad():
-                for average, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                    average.lerp_(weight, max(AVERAGING, 1 / (self.step + 1)))
-            self.step += 1
-            self.seconds += time.perf_counter() - start
-            yield loss.item()
-
-
-def scores(network: KernelNet, held_out: Mapping[int, Crops], device: str) -> dict[str, float]:
+def scores(network: nn.Module, held_out: Mapping[int, Crops], device: str) -> dict[str, float]:
     """For each scale, on crops that are not trained on: mean relative error of plain ones and of all, mean Wiener cost, and the
     rank correlation of the expected and the real error."""
     found: dict[str, float] = {}
@@ -153,28 +88,51 @@ def scores(network: KernelNet, held_out: Mapping[int, Crops], device: str) -> di
     return found
 
 
-def train(*, hr: Path, out: Path, steps: int, start: Path | None, threads: int | None, every: int, **options: Any) -> None:
-    """Train to the end, logging and saving; the network lands in ``OUT/kernelnet.safetensors``."""
-    if threads:
-        torch.set_num_threads(threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    trained_on, _ = split(hr)
-    settings = KernelNetSettings(digest(trained_on), steps, start=digest([start]) if start else "", **options)
-    photographs, held_out_images = gray_photographs(hr)
-    held_out = {
-        scale: random_crops(held_out_images, scale, HELD_OUT_CROPS, side, np.random.default_rng(5))
-        for scale, side in HELD_OUT_SIDE_PX.items()
-    }
-    training = KernelNetTraining(settings, out, device, start)
-    losses = training.run(photographs)
-    follow(training, losses, steps=steps, every=every, score=lambda: scores(training.average, held_out, device))
-    about = {"images": len(trained_on), "steps": training.step, "seconds": round(training.seconds), "device": device}
-    trained = Trained(training.average, calibrated(training.average, photographs, held_out_images))
-    save(out / "kernelnet.safetensors", trained, about | options)
+class KernelNetTraining(Training[KernelNetSettings, Crops]):
+    """Train the network for all scales, and calibrate the errors that it expects."""
 
+    Settings = KernelNetSettings
+    compiled = False  # the sides of the crops change from step to step
 
-@click.command()
-@partial(training_command, batch=32, rate=RATE)
-def main(**options: Any) -> None:
-    """Train the network for all scales; run it again to go on after a stop."""
-    train(**options)
+    def __init__(
+        self,
+        settings: KernelNetSettings,
+        trained_on: Sequence[Path],
+        held_out: Sequence[Path],
+        constants: Mapping[str, torch.Tensor],
+    ) -> None:
+        super().__init__(settings, trained_on, held_out, constants)
+        self.photographs, self.others = gray_photographs(trained_on), gray_photographs(held_out)
+        for scale, sides in SIDES_PX.items():
+            holding(self.photographs, scale, max(sides))  # images that are too small fail now, not at some step
+        self.held_out = {
+            scale: random_crops(self.others, scale, HELD_OUT_CROPS, side, np.random.default_rng(5))
+            for scale, side in HELD_OUT_SIDE_PX.items()
+        }
+        start = load(settings.start).network.state_dict() if settings.start else None
+        torch.manual_seed(settings.seed)
+        self.network = KernelNet()
+        if start:
+            self.network.load_state_dict(start)
+        self.network.to(self.device)
+        self.optimizer = adamw(self.network.parameters(), settings.rate)
+
+    def batch(self, rng: np.random.Generator) -> Crops:
+        scale = int(rng.choice(SCALES))
+        return random_crops(self.photographs, scale, self.settings.batch, int(rng.choice(SIDES_PX[scale])), rng)
+
+    def loss(self, network: Callable[..., Any], batch: Crops) -> torch.Tensor:
+        with self.autocast():
+            found = network(batch.lr, batch.scale)
+        errors = relative_errors(found.kernels, batch.kernels)
+        cost = wiener_costs(found.kernels, batch.kernels, batch.scale).clamp_max(MAX_WIENER_LOSS).mean()
+        calibration = (found.log_error - errors.detach().log()).abs().mean()
+        loss: torch.Tensor = errors.mean() + WIENER_WEIGHT * cost + ERROR_WEIGHT * calibration
+        return loss
+
+    def scores(self, network: nn.Module) -> dict[str, float]:
+        return scores(network, self.held_out, self.device)
+
+    def save(self, out: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
+        assert isinstance(network, KernelNet)
+        save_calibrated(out / "kernelnet.safetensors", network, calibrated(network, self.photographs, self.others), about)

@@ -1,0 +1,49 @@
+"""The command: ``python -m blindsr_training NETWORK --config FILE --hr PHOTOS --out FOLDER``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from pydantic.fields import FieldInfo
+
+from blindsr.api import BlindSRError
+from blindsr_training.harness import AnyTraining, train
+from blindsr_training.kernelnet.training import KernelNetTraining
+from blindsr_training.settings import CONFIGS, read_settings
+from blindsr_training.srmd.training import SRMDTraining
+from blindsr_training.unfolding.training import UnfoldingTraining
+
+TRAININGS: dict[str, type[AnyTraining]] = {"kernelnet": KernelNetTraining, "srmd": SRMDTraining, "unfolding": UnfoldingTraining}
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    default = "" if field.is_required() or field.default is None else f"  [default: {field.default}]"
+    return click.Option([f"--{name.replace('_', '-')}", name], help=f"{field.description}{default}")
+
+
+def _command(name: str, kind: type[AnyTraining]) -> click.Command:
+    def run(config: str | None, out: Path, **given: str | None) -> None:
+        try:
+            train(kind, read_settings(kind.Settings, config, {key: text for key, text in given.items() if text is not None}), out)
+        except BlindSRError as error:
+            raise click.ClickException(str(error)) from error
+
+    bundled = ", ".join(sorted(path.name for path in CONFIGS.glob(f"{name}*.yaml")))
+    options = [
+        click.Option(["--config"], help=f"Settings in YAML: a file, or one of the bundled {bundled}. Options override it."),
+        click.Option(
+            ["--out"], type=click.Path(path_type=Path), required=True, help="Folder of the training: state, log, network."
+        ),
+        *(_option(key, field) for key, field in kind.Settings.model_fields.items()),
+    ]
+    return click.Command(name, params=[*options], callback=run, help=kind.__doc__)
+
+
+main = click.Group(
+    "blindsr_training", {name: _command(name, kind) for name, kind in TRAININGS.items()},
+    help="Train the networks of blindsr's plugins. Run a command again to go on after a stop.",
+)  # fmt: skip
+
+if __name__ == "__main__":
+    main(prog_name="python -m blindsr_training")

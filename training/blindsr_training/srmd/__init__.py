@@ -1,0 +1,1 @@
+"""The training of SRMD's networks (`training`), and its random kernels (`kernels`)."""
