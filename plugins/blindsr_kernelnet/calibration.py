@@ -13,6 +13,9 @@ from blindsr_kernelnet.network import STRIDE_PX, WIDTH, WINDOW_PX
 FLAT_SHARE = 0.25
 """Noise is measured where it is stronger than in this share of the windows: more of it would be texture."""
 
+MAX_ERROR = 3.0
+"""Beyond the worst errors that were seen, of images unlike any photograph, the network's own expectation grows without bounds."""
+
 
 class Calibration(NamedTuple):
     """Numbers that a training leaves beside the network.
@@ -41,9 +44,9 @@ class Calibration(NamedTuple):
         return cls(torch.tensor([[0.0, 1.0]] * 3), torch.zeros(WIDTH), torch.zeros(WIDTH, WIDTH), torch.tensor(255.0))
 
     def expected_error(self, log_error: float, scale: int) -> float:
-        """The relative L2 error to expect of a kernel."""
+        """The relative L2 error to expect of a kernel, at most `MAX_ERROR`."""
         offset, slope = self.lines[scale - 2].tolist()
-        return math.exp(offset + slope * log_error)
+        return math.exp(min(offset + slope * log_error, math.log(MAX_ERROR)))
 
     def strangeness(self, features: torch.Tensor, crops: torch.Tensor) -> float:
         """How unlike the training's an image is, by its features (W,) and its crops (M, h, w); it is strange above 1."""
