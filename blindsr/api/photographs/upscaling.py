@@ -22,8 +22,7 @@ from blindsr.api.photographs.places import Place
 from blindsr.api.photographs.qualities import QUALITIES, QualityName, parameters_for
 from blindsr.api.photographs.reading import Photograph, read_photograph
 from blindsr.api.photographs.writing import write_photograph
-from blindsr.components.discovery import Kind
-from blindsr.components.interfaces import NonBlindSR
+from blindsr.components.interfaces import KernelEstimator, NonBlindSR
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError, alternatives, described
 from blindsr.execution import tiling
@@ -96,9 +95,10 @@ class Settings:
             raise BlindSRError(f"`strength` {self.strength}: must be from 0 to 1")
         if self.scale not in (2, 3, 4):
             raise BlindSRError(f"`scale` {self.scale}: there are the scales 2, 3 and 4")
-        methods: tuple[tuple[Kind, str], ...] = (("kernel", self.estimator), ("sr", self.method))
-        for kind, name in methods:  # a wrong one is no photograph's failure
-            self.registry.build(kind, name, scale=self.scale)
+        # A wrong one is no photograph's failure.
+        self.component(0)
+        if not isinstance(self.registry.build("kernel", self.estimator, scale=self.scale), KernelEstimator):
+            raise _only_for_pipelines(self.estimator)
         resolve_device(self.device)
 
     @property
@@ -115,8 +115,12 @@ class Settings:
         """The SR method, told of the noise if it can be."""
         component = self.registry.build("sr", self.method, parameters_for(self.method, noise), scale=self.scale)
         if not isinstance(component, NonBlindSR):
-            raise BlindSRError(f"'{self.method}' is for pipelines; for photographs, choose another from `blindsr plugins`")
+            raise _only_for_pipelines(self.method)
         return component
+
+
+def _only_for_pipelines(method: str) -> BlindSRError:
+    return BlindSRError(f"'{method}' is for pipelines; for photographs, choose another from `blindsr plugins`")
 
 
 def upscale_all(places: Iterable[Place], settings: Settings, listener: Listener) -> Iterator[Upscaled]:
