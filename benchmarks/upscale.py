@@ -3,8 +3,8 @@
     python benchmarks/upscale.py --limit 4 --threads 1
 
 `--photographs` is a folder of HR images (BSD100). 24 of them, spread evenly, are degraded by `random_kernel` at x2; then come
-noise of 0, 2 and 5 levels, and JPEG compression of quality 95 and 85, or none. Seeds are fixed. It fails if without noise and compression
-the mean gain is below 1 dB, with them below 0, or if an image is more than 0.2 dB below bicubic interpolation.
+noise of 0, 2 and 5 levels, and JPEG compression of quality 95 and 85, or none. Seeds are fixed. It fails if without noise and
+compression the mean gain is below 1 dB, with them below 0, or if an image is more than 0.2 dB below bicubic interpolation.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def test_a_blur_in_words_has_the_sizes_and_the_direction(degrees: float) -> None
 
 
 def test_the_words_for_round_blurs() -> None:
-    assert str(Blur.of(Kernel.bicubic(2))) == "0.9 x 0.9 px, hardly any"
+    assert str(Blur.of(Kernel.bicubic(2))) == "0.8 x 0.8 px, hardly any"
     words = [Blur.of(Kernel.gaussian(width**2, 2)).likeness for width in (0.9, 1.3, 2.0, 3.0)]
     assert words == ["none", "a slight defocus", "defocus", "a strong defocus"]
     assert Blur.of(_gaussian(1.4, 1.0, 30)).likeness == "a slight motion"

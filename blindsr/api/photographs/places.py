@@ -1,7 +1,7 @@
 """Which photographs there are to upscale, and where the results go."""
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,14 +20,16 @@ class Place(NamedTuple):
 def places(paths: Sequence[Path], out: Path | None, scale: int) -> list[Place]:
     """The photographs that files, folders and glob patterns mean, each once, in their order.
 
-    Results are ``NAME_xSCALE.EXT`` in `out`, or beside the photograph. In a folder, results of earlier calls are left out.
+    Results are ``NAME_xSCALE.EXT`` in `out`, or beside the photograph. Files that are named like results of others among them are
+    left out: a second call on ``*.jpg`` finds those of the first.
 
     Raises
     ------
     BlindSRError
         If there are none, a file or folder is missing, `out` is a file, or two photographs would become one file.
     """
-    photos = list(dict.fromkeys(photo for path in paths for photo in _photos_of(path)))
+    named = dict.fromkeys(photo for path in paths for photo in _photos_of(path))
+    photos = [photo for photo in named if not _is_result(photo, named)]
     if not photos:
         raise BlindSRError("no photographs were named")
     if out is not None and out.exists() and not out.is_dir():
@@ -44,13 +46,11 @@ def places(paths: Sequence[Path], out: Path | None, scale: int) -> list[Place]:
 def _photos_of(path: Path) -> list[Path]:
     if path.is_dir():
         files = [p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES and not p.name.startswith(".") and p.is_file()]
-        stems = {file.stem for file in files}
-        sources = [file for file in files if not _is_result(file, stems)]
-        if not sources:
+        if not files:
             raise BlindSRError(f"{path}: holds no photographs ({', '.join(s[1:] for s in PHOTO_SUFFIXES)})")
-        return sorted(sources)
+        return sorted(files)
     if not path.exists() and glob.has_magic(str(path)):
-        matches = sorted(filter(Path.is_file, _matches(path)))
+        matches = sorted(match for match in _matches(path) if match.is_file() and not match.name.startswith("."))
         if not matches:
             raise BlindSRError(f"{path}: matches no file")
         return matches
@@ -62,6 +62,11 @@ def _matches(pattern: Path) -> list[Path]:
     return list(anchor.glob(str(pattern.relative_to(anchor))))
 
 
-def _is_result(file: Path, stems: set[str]) -> bool:
-    """Whether a file is named as the result of another one in its folder."""
-    return any(file.stem.removesuffix(ending) in stems for ending in ("_x2", "_x3", "_x4") if file.stem.endswith(ending))
+def _is_result(file: Path, photos: Container[Path]) -> bool:
+    """Whether a file is named as the result beside one of the photographs, whose format may be one that is written as PNG."""
+    return any(
+        file.with_name(file.stem.removesuffix(ending) + suffix) in photos
+        for ending in ("_x2", "_x3", "_x4")
+        if file.stem.endswith(ending)
+        for suffix in (file.suffix, *PHOTO_SUFFIXES)
+    )
