@@ -15,7 +15,9 @@ from blindsr.api.photographs.ensemble import Ensemble, turned
 from blindsr.api.photographs.guard import MAX_OVERSHOOT, Evidence, judged
 from blindsr.api.photographs.noise import noise_level
 from blindsr.api.photographs.places import places
+from blindsr.api.photographs.qualities import QUALITIES
 from blindsr.components.registry import Registry
+from blindsr.execution import tiling
 from blindsr.execution.tasks import Context
 from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.reader import to_float
@@ -174,6 +176,16 @@ def test_the_ensemble_of_bicubic_interpolation_is_bicubic_interpolation(photo: N
     component = Registry.discover().build("sr", "bicubic", scale=2)
     ensemble = Ensemble.fit(component, lr, Kernel.bicubic(2), Context("cpu", "0", lambda done, total: None))
     assert ensemble(lr) == pytest.approx(bicubic(lr, scale=2), abs=1e-5)
+
+
+def test_tiles_equal_the_whole(photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    """To less than the rounding of 8 bits, for the methods of all qualities."""
+    lr, scale = to_float(photo[:70, 100:200]), 2
+    component = Registry.discover().build("sr", QUALITIES["good"].sr, {"noise": 2.0}, scale=scale)
+    upscaler = component.fit(lr, _gaussian(2.0, 1.2, 30), Context("cpu", "0", lambda done, total: None))
+    whole = tiling.upscale(upscaler, lr, scale, np.uint16)
+    monkeypatch.setattr(tiling, "TILE_SR_PX", 100)
+    assert np.abs(to_float(tiling.upscale(upscaler, lr, scale, np.uint16)) - to_float(whole)).max() < 1e-3
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.api.functions import apply
-from blindsr.api.photographs.blur import Blur
+from blindsr.api.photographs.blur import Blur, milder
 from blindsr.api.photographs.ensemble import Ensemble
 from blindsr.api.photographs.guard import Judgement, judged
 from blindsr.api.photographs.noise import noise_level
@@ -157,12 +157,16 @@ def _upscaled(place: Place, settings: Settings, progress: Callable[[int, int], N
     component = settings.component(noise)
     estimated, doubt = _estimated(photo, settings, notes)
 
-    def super_resolve(part: Image, kernel: Kernel) -> Image:
-        return component.fit(part, kernel, context)(part)
-
     strength = settings.strength if estimated else 0.0
-    start = estimated or Kernel.bicubic(settings.scale)
-    judgement = judged(photo.pixels, start, super_resolve, noise=noise, strength=strength, doubt=doubt)
+    judgement = Judgement(milder(estimated or Kernel.bicubic(settings.scale), strength), strength, "")
+    if settings.method != "bicubic":  # which is what the guard falls back to
+
+        def super_resolve(part: Image, kernel: Kernel) -> Image:
+            return component.fit(part, kernel, context)(part)
+
+        judgement = judged(
+            photo.pixels, estimated or Kernel.bicubic(settings.scale), super_resolve, noise=noise, strength=strength, doubt=doubt
+        )
     if judgement.reason:
         notes.append(_remark(judgement, strength))
     sr, alpha = _super_resolved(photo, judgement.kernel, component, settings, context)
