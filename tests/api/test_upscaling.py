@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import blindsr
 from blindsr import BlindSRError, Kernel
 from blindsr.api.photographs.blur import Blur, milder
 from blindsr.api.photographs.ensemble import Ensemble, turned
 from blindsr.api.photographs.guard import MAX_OVERSHOOT, Evidence, judged
-from blindsr.api.photographs.noise import noise_level
+from blindsr.api.photographs.noise import noise_level, noise_of
 from blindsr.api.photographs.places import places
 from blindsr.api.photographs.qualities import QUALITIES
+from blindsr.api.photographs.reading import read_photograph
 from blindsr.components.registry import Registry
 from blindsr.execution import tiling
 from blindsr.execution.tasks import Context
@@ -49,6 +51,24 @@ def test_the_noise_level_is_that_of_the_noise(photo: NDArray[np.uint8], level: i
 def test_a_photograph_without_noise_has_next_to_none(photo: NDArray[np.uint8]) -> None:
     assert noise_level(downscale(photo, Kernel.gaussian(1.0, 2))) < 0.6  # rounding is 0.29
     assert noise_level(np.zeros((3, 1, 3), np.uint8)) == 0
+
+
+@pytest.mark.parametrize("quality", [95, 85, 50])
+def test_the_compression_error_is_about_that_of_jpeg(photo: NDArray[np.uint8], quality: int, tmp_path: Path) -> None:
+    small = downscale(photo, Kernel.gaussian(1.0, 2))
+    Image.fromarray(small).save(tmp_path / "a.jpg", quality=quality)
+    compressed = read_photograph(tmp_path / "a.jpg")
+    luma = np.array([0.299, 0.587, 0.114])
+    error = np.sqrt(np.mean(((compressed.pixels - small.astype(float)) @ luma) ** 2))
+    assert compressed.compression_error == pytest.approx(error, rel=0.35)
+
+
+def test_the_noise_of_a_gray_photograph_is_seen(photo: NDArray[np.uint8], tmp_path: Path) -> None:
+    small = downscale(photo, Kernel.gaussian(1.0, 2))[..., 1]
+    noisy = np.clip(np.rint(small + np.random.default_rng(0).normal(0, 5, small.shape)), 0, 255).astype(np.uint8)
+    for mode in ("L", "RGB"):
+        Image.fromarray(noisy).convert(mode).save(tmp_path / f"{mode}.png")
+        assert noise_of(read_photograph(tmp_path / f"{mode}.png")) == pytest.approx(5, rel=0.1)
 
 
 @pytest.mark.parametrize("degrees", [0, 30, 90, 150])

@@ -17,7 +17,7 @@ from blindsr.api.functions import apply
 from blindsr.api.photographs.blur import Blur, milder
 from blindsr.api.photographs.ensemble import Ensemble
 from blindsr.api.photographs.guard import Judgement, judged
-from blindsr.api.photographs.noise import noise_level
+from blindsr.api.photographs.noise import noise_of
 from blindsr.api.photographs.places import Place
 from blindsr.api.photographs.qualities import QUALITIES, QualityName, parameters_for
 from blindsr.api.photographs.reading import Photograph, read_photograph
@@ -54,7 +54,7 @@ class Upscaled:
     expected_error
         Of the estimated kernel (`Kernel.expected_error`).
     noise
-        The standard deviation, in levels of 255, of the photograph's noise and of what JPEG compression has changed.
+        The standard deviation, in levels of 255, of the white noise that the photograph's noise and compression amount to.
     seconds
         All that it took.
     notes
@@ -152,7 +152,7 @@ def upscale_all(places: Iterable[Place], settings: Settings, listener: Listener)
 def _upscaled(place: Place, settings: Settings, progress: Callable[[int, int], None]) -> Upscaled:
     photo = read_photograph(place.photo)
     notes = list(photo.notes)
-    noise = float(np.hypot(noise_level(photo.pixels), photo.compression_error))
+    noise = noise_of(photo)
     context = Context(resolve_device(settings.device), f"{settings.seed:x}", progress)
     component = settings.component(noise)
     estimated, doubt = _estimated(photo, settings, notes)
