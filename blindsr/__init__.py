@@ -1,7 +1,7 @@
 """blindsr: estimate the blur of a low-resolution image from the image alone, and super-resolve it with that blur.
 
-For scripts and notebooks: `run`, `estimate_kernel`, `super_resolve`, `degrade`, `open_result`. Names are loaded when they are first
-used, so that ``import blindsr`` costs nothing. Plugins import from `blindsr.api`.
+For scripts and notebooks: `upscale`, `run`, `estimate_kernel`, `super_resolve`, `degrade`, `open_result`. Names are loaded when
+they are first used, so that ``import blindsr`` costs nothing. Plugins import from `blindsr.api`.
 """
 
 from importlib import import_module
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from blindsr.api.functions import estimate_kernel as estimate_kernel
     from blindsr.api.functions import super_resolve as super_resolve
     from blindsr.api.running import run as run
+    from blindsr.api.upscaling import upscale as upscale
     from blindsr.errors import BlindSRError as BlindSRError
     from blindsr.imaging.downscaling import downscale as downscale
     from blindsr.imaging.kernel import Kernel as Kernel
@@ -38,6 +39,7 @@ _MODULES = {
     "run": "api.running",
     "ssim_y": "imaging.metrics",
     "super_resolve": "api.functions",
+    "upscale": "api.upscaling",
 }
 
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604

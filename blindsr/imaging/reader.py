@@ -3,6 +3,8 @@
 import io
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -48,21 +50,32 @@ def read_image(path: str | Path) -> Picture:
     BlindSRError
         If the file is missing, no image, cut short, too large to decode, or holds NaN, infinities or floats outside [0, 1].
     """
+    from PIL import Image
+
+    notes: list[str] = []
+    with decoding(path := Path(path)):
+        data = path.read_bytes()
+        if deep := deep_tiff(data, notes):
+            if deep.icc_profile:
+                notes.append(DEEP_PROFILE_NOTE)
+            pixels = as_rgb(deep.pixels, notes)
+        else:
+            with Image.open(io.BytesIO(data), formats=DECODED_FORMATS) as file:
+                pixels = _read_other(file, data, notes)
+    return Picture(pixels, notes)
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn whatever decoders raise about the image file `path` into a `BlindSRError`, and silence their warnings."""
     from PIL import Image, UnidentifiedImageError
 
-    path = Path(path)
     if not path.is_file():
         raise BlindSRError(f"{path}: no such file" if not path.is_dir() else f"{path}: is a folder, not an image")
     try:
-        data = path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage that decoders tolerate, and of sizes below the limit
-            notes: list[str] = []
-            pixels = _deep_tiff(data, notes) if data[:4] in TIFF_MAGIC else None
-            if pixels is None:
-                with Image.open(io.BytesIO(data), formats=DECODED_FORMATS) as file:
-                    pixels = _read_other(file, data, notes)
-            return Picture(pixels, notes)
+            yield
     except UnidentifiedImageError:
         raise BlindSRError(f"{path}: not an image in a format that can be read ({', '.join(s[1:] for s in SUFFIXES)})") from None
     except Image.DecompressionBombError:
@@ -152,8 +165,17 @@ def _white(pixels: NDArray[Any]) -> int:
     return int(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else 1
 
 
-def _deep_tiff(data: bytes, notes: list[str]) -> NDArray[Any] | None:
-    """The pixels of a TIFF of more than 8 bits; None for others, which Pillow reads."""
+class DeepTiff(NamedTuple):
+    """What a TIFF of more than 8 bits holds: its upright pixels (H, W) or (H, W, C), as stored, and its colour profile."""
+
+    pixels: NDArray[Any]
+    icc_profile: bytes | None
+
+
+def deep_tiff(data: bytes, notes: list[str]) -> DeepTiff | None:
+    """The first frame of a TIFF of more than 8 bits; None for other files, which Pillow reads."""
+    if data[:4] not in TIFF_MAGIC:
+        return None
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it warns of harmless oddities; what matters, it raises
@@ -169,9 +191,7 @@ def _deep_tiff(data: bytes, notes: list[str]) -> NDArray[Any] | None:
             raise BlindSRError(f"a TIFF of {page.bitspersample} bits in {kind} cannot be read; save it as RGB")
         if tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
             raise BlindSRError("its colours are multiplied by its transparency; flatten it")
-        _note_frames(len(file.pages), notes)
-        if 34675 in page.tags:
-            notes.append(DEEP_PROFILE_NOTE)
+        note_frames(len(file.pages), notes)
         pixels: NDArray[Any] = page.asarray()
         if page.axes.startswith("S"):
             pixels = np.moveaxis(pixels, 0, -1)
@@ -179,25 +199,26 @@ def _deep_tiff(data: bytes, notes: list[str]) -> NDArray[Any] | None:
             raise BlindSRError(f"a TIFF with axes {page.axes} cannot be read; save it as RGB")
         if page.photometric == colours.MINISWHITE:
             pixels = _white(pixels) - pixels
-        return as_rgb(_upright(pixels, int(page.tags.valueof(274, 1))), notes)
+        return DeepTiff(upright(pixels, int(page.tags.valueof(274, 1))), page.tags.valueof(34675))
 
 
-def _note_frames(count: int, notes: list[str]) -> None:
+def note_frames(count: int, notes: list[str]) -> None:
+    """Note that only the first of several frames is used."""
     if count > 1:
         notes.append(f"the first of {count} frames is used")
 
 
 def _read_other(file: Any, data: bytes, notes: list[str]) -> NDArray[Any]:
-    _note_frames(getattr(file, "n_frames", 1), notes)
-    deep = _deep_pixels(file, data)
+    note_frames(getattr(file, "n_frames", 1), notes)
+    deep = deep_pixels(file, data)
     file.load()
     orientation = file.getexif().get(0x0112, 1)  # after loading: Pillow turns TIFFs itself
     if deep is not None and file.info.get("icc_profile"):
         notes.append(DEEP_PROFILE_NOTE)
-    return _upright(_shallow_pixels(file, notes) if deep is None else as_rgb(deep, notes), orientation)
+    return upright(_shallow_pixels(file, notes) if deep is None else as_rgb(deep, notes), orientation)
 
 
-def _deep_pixels(file: Any, data: bytes) -> NDArray[Any] | None:
+def deep_pixels(file: Any, data: bytes) -> NDArray[Any] | None:
     """The pixels (H, W) or (H, W, C) of a PNG or PPM of more than 8 bits, which Pillow would reduce to 8; None for others."""
     if file.format == "PNG" and data[24] == 16:  # the depth in IHDR
         import imagecodecs
@@ -232,10 +253,10 @@ def _shallow_pixels(file: Any, notes: list[str]) -> NDArray[np.uint8]:
         return np.asarray(file.convert("RGB"))
     if file.mode != "RGB":
         notes.append(f"{file.mode} converted to sRGB")
-    return np.asarray(_to_srgb(file, notes))
+    return np.asarray(to_srgb(file, notes))
 
 
-def _to_srgb(file: Any, notes: list[str]) -> Any:
+def to_srgb(file: Any, notes: list[str]) -> Any:
     """Apply an embedded profile other than sRGB."""
     from PIL import ImageCms
 
@@ -265,7 +286,7 @@ def _changes_nothing(convert: Any) -> bool:
     return bool(np.abs(after.astype(int) - cube).max() <= SAME_COLOUR)
 
 
-def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Undo EXIF orientation 2..8."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)

@@ -1,7 +1,8 @@
-"""Writing and checking of PNG files, with a text chunk inside."""
+"""Writing and checking of PNG files, with chunks of text and others inside."""
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,31 @@ PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 def write_png(path: Path, pixels: NDArray[Any], text: tuple[str, str] | None = None) -> None:
     """Write RGB pixels (H, W, 3), uint8 or uint16, atomically, with an ASCII keyword and its value for `png_text`."""
-    import imagecodecs
-    from PIL import PngImagePlugin
-
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 3 or pixels.shape[2] != 3:
         given = f"{pixels.dtype} of {pixels.shape}"
         raise BlindSRError(f"{path}: pixels must be uint8 or uint16 of shape (H, W, 3), not {given}; see to_depth")
+    write_png_chunks(path, pixels, [(b"tEXt", "\0".join(text).encode("ascii"))] if text else [])
+
+
+def write_png_chunks(path: Path, pixels: NDArray[Any], chunks: Sequence[tuple[bytes, bytes]]) -> None:
+    """Write pixels (H, W, 1 to 4: gray or RGB, with alpha or not), uint8 or uint16, atomically, with chunks before the pixels."""
+    import imagecodecs
+    from PIL import PngImagePlugin
+
     png = imagecodecs.PNG
     fast = {"level": png.COMPRESSION.SPEED, "strategy": png.STRATEGY.RLE, "filter": png.FILTER.SUB}
-    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), **fast)
-    out = io.BytesIO()
-    out.write(encoded[:PNG_HEADER_BYTES])
-    if text:  # which imagecodecs cannot write, and Pillow cannot write 16-bit RGB
-        PngImagePlugin.putchunk(out, b"tEXt", "\0".join(text).encode("ascii"))
-    out.write(encoded[PNG_HEADER_BYTES:])
-    write_whole(path, lambda part: part.write_bytes(out.getbuffer()))
+    encoded = memoryview(imagecodecs.png_encode(np.ascontiguousarray(pixels), **fast))
+    head = io.BytesIO()
+    head.write(encoded[:PNG_HEADER_BYTES])
+    for name, data in chunks:  # which imagecodecs cannot write, and Pillow cannot write 16-bit RGB
+        PngImagePlugin.putchunk(head, name, data)
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            file.write(head.getbuffer())
+            file.write(encoded[PNG_HEADER_BYTES:])
+
+    write_whole(path, write)
 
 
 def png_text(path: Path, keyword: str) -> str | None:

@@ -1,0 +1,48 @@
+"""Self-ensemble: the mean of what an upscaler makes of an image and of its mirror image, turned by quarters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from blindsr.components.interfaces import NonBlindSR, RunContext, Upscaler
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.reader import Image
+from blindsr.imaging.symmetries import SYMMETRIES, Symmetry
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Upscales a tile in eight ways, each with the kernel turned as the image is, and takes the mean."""
+
+    members: Sequence[tuple[Symmetry, Upscaler]]
+
+    @classmethod
+    def fit(cls, component: NonBlindSR, lr: Image, kernel: Kernel, run: RunContext) -> Ensemble:
+        """The ensemble of an SR method, which is fitted to each of the eight images."""
+        return cls([(s, component.fit(s.apply(lr), turned(kernel, s), run)) for s in SYMMETRIES])
+
+    @property
+    def halo(self) -> int | None:
+        """The members' largest."""
+        halos = [upscaler.halo for _, upscaler in self.members]
+        return None if None in halos else max(halo for halo in halos if halo is not None)
+
+    def __call__(self, tile: Image) -> Image:
+        """The tile (h, w, 3) at ``scale`` times its size."""
+        total: Image = sum(s.undo(upscaler(np.ascontiguousarray(s.apply(tile)))) for s, upscaler in self.members)  # type: ignore[assignment]
+        return total / np.float32(len(self.members))
+
+
+def turned(kernel: Kernel, symmetry: Symmetry) -> Kernel:
+    """The aligned kernel of an image that is turned, by the aligned kernel of the image.
+
+    The centre of mass lies ``(scale - 1) / 2`` beyond the array's middle. With ``scale - 1`` more rows and columns it is in the
+    middle of the array, which can be turned; as many more in front put it back.
+    """
+    side, more = max(kernel.shape), kernel.scale - 1
+    borders = [((side - size) // 2, (side - size) // 2 + more) for size in kernel.shape]
+    array = np.pad(symmetry.apply(np.pad(kernel.array, borders)), ((more, 0), (more, 0)))
+    return Kernel(array, kernel.scale, expected_error=kernel.expected_error)

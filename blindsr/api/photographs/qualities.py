@@ -1,0 +1,38 @@
+"""What ``quality`` stands for."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+QualityName = Literal["fast", "good", "best"]
+
+
+class Quality(NamedTuple):
+    """A kernel estimator, an SR method, and whether the mean of eight results is taken (`Ensemble`)."""
+
+    kernel: str
+    sr: str
+    ensemble: bool
+
+
+QUALITIES: Mapping[str, Quality] = {
+    "fast": Quality("kernelnet", "unfolding", ensemble=False),
+    "good": Quality("refined", "unfolding", ensemble=False),
+    "best": Quality("refined", "unfolding", ensemble=True),
+}
+
+MAX_NOISE = 50.0
+"""Levels of 255; no SR method is told more."""
+
+
+def parameters_for(method: str, noise: float) -> dict[str, Any]:
+    """The parameters of a bundled method that suit a photograph with noise of this standard deviation in levels of 255.
+
+    The borders of a photograph are real, so nothing is shaved; and a back-projection would restore the noise.
+    """
+    noise = min(noise, MAX_NOISE)
+    known: Mapping[str, dict[str, Any]] = {
+        "kernelgan": {"edge_shave": 0},
+        "unfolding": {"noise": noise},
+        "zssr": {"noise": max(noise / 255, 0.0125), "back_projections": 0},
+    }
+    return known.get(method, {})

@@ -1,0 +1,172 @@
+"""Reading of a photograph as it is: its colours, transparency, EXIF data and colour profile, none of them converted."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.errors import BlindSRError
+from blindsr.imaging.reader import (
+    DECODED_FORMATS,
+    SUFFIXES,
+    as_rgb,
+    decoding,
+    deep_pixels,
+    deep_tiff,
+    note_frames,
+    to_srgb,
+    upright,
+)  # fmt: skip
+
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
+PHOTO_SUFFIXES = (*SUFFIXES, ".avif", *HEIF_SUFFIXES, *RAW_SUFFIXES)
+ORIENTATION = 0x0112
+GRAY_MODES = ("1", "L", "LA")
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph in the colours of its file.
+
+    Attributes
+    ----------
+    pixels
+        (H, W, 3), uint8 or uint16 as in the file, upright. Of a gray photograph the three channels are equal.
+    gray
+        Whether the file has one colour channel.
+    alpha
+        (H, W) transparency of the same type, not multiplied into the colours; None if the file has none.
+    exif
+        The EXIF data as in a JPEG file, as they were read; None if there are none.
+    icc_profile
+        The colour profile that `pixels` are in; None if there is none.
+    compression_error
+        Standard deviation of what JPEG compression has changed, in levels of 255, as its quantisation table lets expect; else 0.
+    notes
+        What was converted, a short sentence each.
+    """
+
+    path: Path
+    pixels: NDArray[Any]
+    gray: bool
+    alpha: NDArray[Any] | None
+    exif: bytes | None
+    icc_profile: bytes | None
+    compression_error: float
+    notes: tuple[str, ...]
+
+
+def read_photograph(path: Path) -> Photograph:
+    """Read the first frame of a photograph, with its EXIF orientation applied.
+
+    PNG, JPEG and TIFF (8 and 16 bit; floats in [0, 1] become 16 bit), WebP, BMP and PPM; AVIF where Pillow can; HEIC with
+    pillow-heif and camera raw files with rawpy, if they are installed. Palettes become RGB, CMYK becomes sRGB.
+
+    Raises
+    ------
+    BlindSRError
+        As `read_image`, and for a file whose library is not installed.
+    """
+    from PIL import Image
+
+    formats: tuple[str, ...] = DECODED_FORMATS
+    notes: list[str] = []
+    suffix = path.suffix.lower()
+    with decoding(path):
+        if suffix in RAW_SUFFIXES:
+            return _photograph(path, _developed(path), None, None, notes)
+        if suffix in HEIF_SUFFIXES:
+            formats += _heif_formats()
+        if suffix == ".avif":
+            formats += _avif_formats()
+        data = path.read_bytes()
+        if deep := deep_tiff(data, notes):
+            exif = Image.Exif()
+            exif.load(data)
+            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes)
+        with Image.open(io.BytesIO(data), formats=formats) as file:
+            note_frames(getattr(file, "n_frames", 1), notes)
+            pixels, profile = deep_pixels(file, data), file.info.get("icc_profile")
+            file.load()
+            exif = file.getexif()
+            if pixels is None:
+                pixels, profile = _shallow(file, profile, notes)
+            pixels = upright(pixels, exif.get(ORIENTATION, 1))  # after loading: Pillow turns TIFFs itself
+            if file.format == "TIFF":  # Pillow drops some of what it has turned
+                exif = Image.Exif()
+                exif.load(data)
+            return _photograph(path, pixels, exif, profile, notes, _compression_error(file))
+
+
+def _photograph(
+    path: Path, pixels: NDArray[Any], exif: Any, icc_profile: bytes | None, notes: list[str], compression_error: float = 0.0
+) -> Photograph:
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    channels = pixels.shape[2]
+    colours = as_rgb(pixels[..., :-1] if channels in (2, 4) else pixels, notes)
+    alpha = None
+    if channels in (2, 4):
+        alpha = as_rgb(pixels[..., -1], [])[..., 0]
+    found = exif.tobytes() if exif else None
+    # What `as_rgb` says of gray is not so here: it stays gray.
+    kept = tuple(note for note in notes if not note.startswith("grayscale"))
+    return Photograph(path, colours, channels <= 2, alpha, found, icc_profile, compression_error, kept)
+
+
+def _shallow(file: Any, profile: bytes | None, notes: list[str]) -> tuple[NDArray[np.uint8], bytes | None]:
+    """The pixels of an 8-bit image, and the profile that they are in."""
+    if "transparency" in file.info:
+        file = file.convert("LA" if file.mode in GRAY_MODES else "RGBA")
+    elif file.mode in ("P", "PA"):
+        file = file.convert("RGBA" if file.mode == "PA" else "RGB")
+    elif file.mode == "1":
+        file = file.convert("L")
+    if file.mode not in ("L", "LA", "RGB", "RGBA"):
+        notes.append(f"{file.mode} converted to sRGB")
+        return np.asarray(to_srgb(file, notes)), None
+    return np.asarray(file), profile
+
+
+def _compression_error(file: Any) -> float:
+    """A coefficient that is rounded to multiples of q is off by ``q / sqrt(12)``, but one that becomes 0 by no more than its size.
+
+    On 9 photographs of BSD100, at qualities from 98 to 20, the error of the brightness was between 0.85 and 1.05 times the square
+    root of the mean of ``q / sqrt(12)`` over its table, in the mean of the photographs.
+    """
+    tables = getattr(file, "quantization", {})
+    return math.sqrt(np.mean(tables[0]) / math.sqrt(12)) if tables else 0.0
+
+
+def _heif_formats() -> tuple[str, ...]:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise BlindSRError("HEIC photographs need the library pillow-heif; pip install pillow-heif") from None
+    pillow_heif.register_heif_opener()
+    return ("HEIF",)
+
+
+def _avif_formats() -> tuple[str, ...]:
+    from PIL import features
+
+    if not features.check("avif"):
+        raise BlindSRError("this Pillow cannot read AVIF; pip install --upgrade pillow (11.3 or newer)")
+    return ("AVIF",)
+
+
+def _developed(path: Path) -> NDArray[np.uint16]:
+    """A camera's raw file as 16-bit RGB, as LibRaw develops it."""
+    try:
+        import rawpy
+    except ImportError:
+        raise BlindSRError("a camera's raw file needs the library rawpy (pip install rawpy), or save it as 16-bit TIFF") from None
+    with rawpy.imread(str(path)) as raw:
+        pixels: NDArray[np.uint16] = raw.postprocess(output_bps=16, use_camera_wb=True)
+    return pixels
