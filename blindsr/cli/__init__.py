@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from blindsr.cli import images, plugins, results, run  # noqa: F401  (they add their commands)
+from blindsr.cli import images, plugins, report, results, run  # noqa: F401  (they add their commands)
 from blindsr.cli.app import cli
 
 

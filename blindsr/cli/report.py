@@ -1,0 +1,27 @@
+"""The command ``blindsr report``."""
+
+from pathlib import Path
+
+import click
+
+from blindsr.cli.app import PATH, cli, say
+
+PAGE = "report.html"
+
+
+@cli.command()
+@click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=PATH)
+@click.option("--output", "-o", type=PATH, help=f"The page, .html.  [default: {PAGE}, beside the first result]")
+@click.option("--force", is_flag=True, help="Replace the page if it exists.")
+def report(results: tuple[Path, ...], output: Path | None, force: bool) -> None:
+    """Make a page of results (or of the folders that hold them): table, images to compare, kernels, curves.
+
+    It is one file that needs no network. With more than 20 images, the pictures are in a folder beside it.
+    """
+    from blindsr.report.page import write_page
+
+    first = results[0]
+    output = output or (first if first.is_dir() else first.parent) / PAGE
+    folder = write_page(results, output, force=force)
+    pictures = f", with the pictures in {folder}" if folder else ""
+    say(f"{output}: {output.stat().st_size / 1e6:.1f} MB{pictures}")

@@ -1,0 +1,79 @@
+"""Results as one HTML page that needs no network: the table, images to compare, kernels, curves, and how they were made."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from blindsr.errors import BlindSRError
+from blindsr.imaging.files import write_whole
+from blindsr.report.page.data import making, scenes
+from blindsr.report.page.document import document
+from blindsr.report.page.pictures import Pictures
+from blindsr.report.summary import summarise
+from blindsr.storage.result import open_result
+
+SUFFIXES = (".html", ".htm")
+MAX_ITEMS_INSIDE = 20
+"""With more images, the pictures are in a folder beside the page, and are loaded as they come into sight."""
+
+
+def write_page(paths: Sequence[Path], output: Path, *, force: bool = False) -> Path | None:
+    """Write the page of some results. Of several seeds it shows the first one's images.
+
+    Parameters
+    ----------
+    paths
+        Result files, or their folders.
+    output
+        The page, ``.html``.
+    force
+        Whether it may replace a file.
+
+    Returns
+    -------
+    The folder of the pictures, ``NAME_files`` beside the page ``NAME.html``; None if they are in the page.
+
+    Raises
+    ------
+    BlindSRError
+        If one of `paths` is no result or has no images, or the page cannot be written there.
+    """
+    folder = output.with_name(f"{output.stem}_files")
+    _check_output(output, force=force)
+    with contextlib.ExitStack() as stack:
+        results = {result.path: result for result in (stack.enter_context(open_result(path)) for path in paths)}
+        for result in results.values():
+            if not any(result.has_sr(*row) for row in result.rows):
+                raise BlindSRError(f"{result.path}: has no SR image to show; run its pipeline again, or see its rows with `blindsr table`")
+        means, per_item = summarise(results), summarise(results, per_item=True)
+        found = scenes(per_item, list(results.values()))
+        inside = len({(scene.data, scene.item) for scene in found}) <= MAX_ITEMS_INSIDE
+        if not inside:
+            _check_free(folder, force=force)
+        pictures = Pictures(sum(scene.pixels for scene in found), None if inside else folder)
+        makings = [making(result) for result in results.values()]
+        text = document(means, per_item, found, makings, pictures, "" if inside else folder.name)
+    write_whole(output, lambda part: part.write_text(text, "utf-8", errors="replace"))
+    pictures.remove_others()
+    return pictures.folder
+
+
+def _check_output(output: Path, *, force: bool) -> None:
+    """Before the work, not after it."""
+    if output.suffix.lower() not in SUFFIXES:
+        raise BlindSRError(f"{output}: a page is written as {' or '.join(SUFFIXES)}; name a file such as report.html")
+    if not output.parent.is_dir():
+        raise BlindSRError(f"{output}: there is no folder {output.parent}")
+    if output.is_dir():
+        raise BlindSRError(f"{output}: is a folder; name another file")
+    _check_free(output, force=force)
+    if not os.access(output.parent, os.W_OK):
+        raise BlindSRError(f"{output}: permission denied; choose another folder, or change its permissions")
+
+
+def _check_free(path: Path, *, force: bool) -> None:
+    if path.exists() and not force:
+        raise BlindSRError(f"{path}: exists already; choose another `output`, or replace it with `force`")

@@ -1,0 +1,125 @@
+"""What a page shows: the images of results, each with what the methods made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blindsr.report.merge import merged_rows
+from blindsr.report.summary import MethodSummary
+from blindsr.storage.hdf5 import get_text
+from blindsr.storage.result import Result
+
+VERSIONS = ("python", "torch", "numpy", "h5py", "hdf5")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one method made of an image: its title in the table, and its row in a result (of the first seed)."""
+
+    title: str
+    summary: MethodSummary
+    result: Result
+    seed: int
+
+    @property
+    def row(self) -> tuple[str, str, int]:
+        return self.summary.item, self.summary.method, self.seed
+
+    @property
+    def error(self) -> str:
+        """Why it has no image; empty if it has one, or was not reached."""
+        return str(self.result.columns["error"][self.result.rows[self.row]])
+
+    def number(self, name: str) -> float:
+        """A metric of the row; NaN where it is absent."""
+        return self.result.metrics(*self.row).get(name, np.nan)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image at one scale, with all methods that were run on it. `result` is one that holds the LR and HR image."""
+
+    data: str
+    item: str
+    scale: int
+    result: Result
+    shown: Sequence[Shown]
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels its pictures have together, about."""
+        lr = self.result.image(self.item, "lr")
+        return 0 if lr is None else lr.shape[0] * lr.shape[1] * self.scale**2 * (len(self.shown) + 2)
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a result was made, for people to read."""
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    pipeline: str
+
+
+def scenes(summaries: Sequence[MethodSummary], results: Sequence[Result]) -> list[Scene]:
+    """The images of results, in the order of the tables; images of one name that differ are scenes of their own.
+
+    `summaries` are those of these results, with an entry for each item.
+    """
+    opened = {result.path: result for result in results}
+    found: dict[tuple[str, str, int, str], list[Shown]] = {}
+    for data in dict.fromkeys(summary.origin.data for summary in summaries):
+        for row in merged_rows([summary for summary in summaries if summary.origin.data == data]):
+            for scale, summary in sorted(row.at.items()):
+                result = opened[summary.origin.path]
+                seed = next(s for s in result.seeds if (row.item, summary.method, s) in result.rows)
+                place = (data, row.item, scale, summary.origin.images[row.item])
+                found.setdefault(place, []).append(Shown(row.title, summary, result, seed))
+    return [Scene(data, item, scale, shown[0].result, shown) for (data, item, scale, _), shown in found.items()]
+
+
+def making(result: Result) -> Making:
+    """How a result was made: versions, seeds, weights, settings. Of files, only the names: paths are nobody else's business."""
+    about = result.file.get("provenance")
+    texts = {name: get_text(about, name) if about else "" for name in ("plugins", "weights", "left_out", "device", "pipeline_yaml")}
+    creator, git = get_text(result.file, "creator_version"), get_text(result.file, "git_revision")
+    facts = {
+        "file": result.path.name if result.path.parent == Path() else f"{result.path.parent.name}/{result.path.name}",
+        "written": get_text(result.file, "file_time"),
+        "blindsr": f"{creator} ({git[:12]})" if git else creator,
+        "versions": ", ".join(f"{name} {text}" for name in VERSIONS if (text := get_text(result.file, f"version_{name}"))),
+        "device": texts["device"],
+        "seeds": ", ".join(map(str, result.seeds)),
+        "weights": "; ".join(_weights(texts["weights"])),
+        "plugins": ", ".join(_plugins(texts["plugins"])),
+        "left out": texts["left_out"],
+    }
+    title = " ".join(filter(None, (result.pipeline, "on", result.data)))
+    return Making(title, [(name, text) for name, text in facts.items() if text], texts["pipeline_yaml"])
+
+
+def _weights(text: str) -> Iterator[str]:
+    for entry in _entries(text):
+        licence = f", {entry['licence']}" if entry.get("licence") else ""
+        yield f"{Path(str(entry.get('path', ''))).name} (SHA-256 {str(entry.get('sha256', ''))[:16]}…{licence})"
+
+
+def _plugins(text: str) -> Iterator[str]:
+    """The distributions and their versions, each once."""
+    found = (f"{entry.get('distribution', '')} {entry.get('version', '')}".strip() for entry in _entries(text))
+    yield from dict.fromkeys(name for name in found if name)
+
+
+def _entries(text: str) -> list[dict[str, Any]]:
+    """The objects in a JSON list; none where the file of somebody else holds another thing."""
+    try:
+        entries = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
