@@ -47,7 +47,7 @@ def write_page(paths: Sequence[Path], output: Path, *, force: bool = False) -> P
         results = {result.path: result for result in (stack.enter_context(open_result(path)) for path in paths)}
         for result in results.values():
             if not any(result.has_sr(*row) for row in result.rows):
-                raise BlindSRError(f"{result.path}: has no SR image to show; run its pipeline again, or see its rows with `blindsr table`")
+                raise BlindSRError(f"{result.path}: has no SR images to show; run its pipeline again, or use `blindsr table`")
         means, per_item = summarise(results), summarise(results, per_item=True)
         found = scenes(per_item, list(results.values()))
         inside = len({(scene.data, scene.item) for scene in found}) <= MAX_ITEMS_INSIDE

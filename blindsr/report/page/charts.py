@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from blindsr.report.page.markup import Html, element
 
 WIDTH, HEIGHT = 360, 200
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 52, 18, 26, 34
 MAX_POINTS = 160
 MAX_TICKS = 5
 COLOURS = 8
+CHARACTER_PX = 6.4
 LOG_FROM = 50
 """Positive values that differ by more than this factor get a logarithmic axis."""
 
@@ -46,8 +47,8 @@ class Axis:
     def ticks(self) -> list[float]:
         """Round numbers between the limits."""
         if self.log and self.high - self.low >= 1:
-            step = math.ceil((self.high - self.low) / MAX_TICKS)
-            return [10.0**n for n in range(math.ceil(self.low), math.floor(self.high) + 1, step)]
+            every = math.ceil((self.high - self.low) / MAX_TICKS)
+            return [10.0**n for n in range(math.ceil(self.low), math.floor(self.high) + 1, every)]
         low, high = (10**self.low, 10**self.high) if self.log else (self.low, self.high)
         rough = (high - low) / MAX_TICKS
         power = 10.0 ** math.floor(math.log10(rough))
@@ -84,16 +85,12 @@ def scatter(title: str, series: Sequence[Series], x_title: str, y_title: str) ->
     values = np.concatenate([s.points for s in series])
     x = Axis.of(values[:, 0], LEFT, WIDTH * 2 - RIGHT, log=True, margin=0.12)
     y = Axis.of(values[:, 1], HEIGHT * 1.7 - BOTTOM, TOP, margin=0.12)
-    drawn: list[Html] = []
-    taken: list[tuple[float, float, float]] = []
-    for s in sorted(series, key=lambda each: -each.points[0, 1]):
-        px, py = (axis(value) for axis, value in zip((x, y), s.points[0], strict=True))
-        width, left = 6.4 * len(s.name), px > WIDTH * 1.25
-        text_x, text_y = (px - 9 - width if left else px + 9), py + 4
-        while any(abs(text_y - other) < 13 and a < text_x + width and text_x < b for other, a, b in taken):
-            text_y += 3
-        taken.append((text_y, text_x, text_x + width))
-        label = element("text", s.name, x=f"{px - 9 if left else px + 9:.1f}", y=f"{text_y:.1f}", class_="end" if left else "name")
+    places = [(x(s.points[0, 0]), y(s.points[0, 1])) for s in series]
+    taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in places]
+    drawn = []
+    for s, (px, py) in zip(series, places, strict=True):
+        anchor, text_x, text_y = _free_place(px, py, CHARACTER_PX * len(s.name), taken)
+        label = element("text", s.name, x=f"{text_x:.1f}", y=f"{text_y:.1f}", class_=f"name {anchor}")
         hint = element("title", f"{s.name}: {s.points[0, 1]:.2f}, {s.points[0, 0]:.3g} s")
         point = element("circle", hint, cx=f"{px:.1f}", cy=f"{py:.1f}", r=5, class_=f"point {colour(s.colour)}")
         drawn.append(element("g", point, label, data_method=s.name))
@@ -106,11 +103,30 @@ def colour(number: int) -> str:
     return f"c{number % COLOURS}{' dashed' if number >= COLOURS else ''}"
 
 
+def _free_place(x: float, y: float, width: float, taken: list[tuple[float, float, float, float]]) -> tuple[str, float, float]:
+    """Where the name of a point covers least of what is in `taken` (left, top, right, bottom), to which it is added."""
+    options = (("start", x + 9, y + 4), ("end", x - 9, y + 4), ("middle", x, y - 11), ("middle", x, y + 18))
+    boxes = []
+    for anchor, text_x, text_y in options:
+        left = text_x - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
+        box = (left, text_y - 10, left + width, text_y + 3)
+        outside = max(0.0, LEFT - box[0]) + max(0.0, box[2] - 2 * WIDTH)
+        covered = sum(
+            max(0.0, min(box[2], other[2]) - max(box[0], other[0])) * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+            for other in taken
+        )
+        boxes.append((covered + 20 * outside, box))
+    best = min(range(len(options)), key=lambda n: boxes[n][0])
+    taken.append(boxes[best][1])
+    return options[best]
+
+
 def _thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """At most `MAX_POINTS` of the points, with the first and the last."""
     if len(points) <= MAX_POINTS:
         return points
-    return points[np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int)]
+    chosen = np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int)
+    return np.take(points, chosen, axis=0)
 
 
 def _grid(x: Axis, y: Axis, x_title: str, y_title: str) -> Iterator[Html]:
@@ -122,7 +138,7 @@ def _grid(x: Axis, y: Axis, x_title: str, y_title: str) -> Iterator[Html]:
         yield element("text", f"{value:g}", x=f"{x(value):.1f}", y=y.start + 16, class_="middle")
     yield element("path", d=f"M{x.start} {y.start}H{x.end}", class_="tick")
     yield element("text", x_title, x=x.end, y=y.start + 30, class_="end axis")
-    yield element("text", y_title, x=x.start + 4, y=y.end + 4, class_="axis")
+    yield element("text", y_title, x=4, y=14, class_="axis")
 
 
 def _chart(label: str, content: Sequence[Html], width: float = WIDTH, height: float = HEIGHT) -> Html:

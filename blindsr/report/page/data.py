@@ -85,7 +85,7 @@ def scenes(summaries: Sequence[MethodSummary], results: Sequence[Result]) -> lis
 
 
 def making(result: Result) -> Making:
-    """How a result was made: versions, seeds, weights, settings. Of files, only the names: paths are nobody else's business."""
+    """How a result was made: versions, seeds, weights, settings."""
     about = result.file.get("provenance")
     texts = {name: get_text(about, name) if about else "" for name in ("plugins", "weights", "left_out", "device", "pipeline_yaml")}
     creator, git = get_text(result.file, "creator_version"), get_text(result.file, "git_revision")
@@ -107,7 +107,9 @@ def making(result: Result) -> Making:
 def _weights(text: str) -> Iterator[str]:
     for entry in _entries(text):
         licence = f", {entry['licence']}" if entry.get("licence") else ""
-        yield f"{Path(str(entry.get('path', ''))).name} (SHA-256 {str(entry.get('sha256', ''))[:16]}…{licence})"
+        path = Path(str(entry.get("path", "")))
+        name = "/".join(path.parts[-3:]) if licence else path.name  # those that come with a plugin have like names
+        yield f"{name} (SHA-256 {str(entry.get('sha256', ''))[:16]}…{licence})"
 
 
 def _plugins(text: str) -> Iterator[str]:

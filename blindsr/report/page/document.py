@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from blindsr.report.layout import Comparison, Sheet
 from blindsr.report.merge import merged_rows
 from blindsr.report.page import charts
 from blindsr.report.page.data import Making, Scene
-from blindsr.report.page.markup import Html, element, escaped, lines
+from blindsr.report.page.markup import Child, Html, element, escaped, lines
 from blindsr.report.page.pictures import Pictures
 from blindsr.report.page.section import section
 from blindsr.report.summary import MethodSummary
@@ -30,7 +30,7 @@ def document(
     means: Sequence[MethodSummary], per_item: Sequence[MethodSummary], scenes: Sequence[Scene], makings: Sequence[Making],
     pictures: Pictures, folder: str,
 ) -> str:  # fmt: skip
-    """The whole page. `pictures` receives the images of the scenes; `folder` is the name of theirs, empty if they are in the page."""
+    """The whole page. `pictures` receives the images; `folder` is the name of their folder, empty if they are in the page."""
     titles = [row.title for data in _sets(means).values() for row in merged_rows(data)]
     colours = {title: number for number, title in enumerate(dict.fromkeys(titles))}
     sections = [section(scene, number, pictures, colours) for number, scene in enumerate(scenes)]
@@ -41,22 +41,27 @@ def document(
         strict=True,
     )
     plots = list(_scatters(means, colours))
-    navigation = [("#table", "Table"), *([("#speed", "Speed")] if plots else []), ("#images", "Images"), ("#making", "How it was made")]
     title = ", ".join(_sets(means))
+    tables = [_table(*pair) for pair in sheets]
+    parts: dict[str, tuple[str, Child]] = {
+        "Table": ("table", [*tables, _legend()]),
+        "Speed and quality": ("speed", element("div", plots, class_="plots") if plots else None),
+        "Images": ("images", [_help(pictures), *sections]),
+        "How it was made": ("making", [_making(making) for making in makings]),
+    }
+    parts = {heading: (name, content) for heading, (name, content) in parts.items() if content}
     body = [
         element("a", "Skip to the table", href="#table", class_="skip"),
-        element("header", element("p", "blindsr report", class_="brand"), element("h1", element("bdi", title)), _facts(colours, scenes)),
-        _toolbar(navigation),
-        element(
-            "main",
-            element("section", element("h2", "Table"), [_table(*pair) for pair in sheets], _legend(), id="table", tabindex=-1),
-            element("section", element("h2", "Speed and quality"), element("div", plots, class_="plots"), id="speed") if plots else None,
-            element("section", element("h2", "Images"), _help(pictures), *sections, id="images"),
-            element("section", element("h2", "How it was made"), map(_making, makings), id="making"),
-        ),
+        element("header", element("p", "blindsr report", class_="brand"), element("h1", title), _facts(colours, scenes)),
+        _toolbar({f"#{name}": heading for heading, (name, _) in parts.items()}),
+        element("main", [_part(name, heading, content) for heading, (name, content) in parts.items()]),
         element("noscript", element("p", "The tables and charts need no script; the pictures, sorting and filters do.")),
     ]
     return _framed(title, body, pictures, folder)
+
+
+def _part(name: str, heading: str, content: Child) -> Html:
+    return element("section", element("h2", heading, id=f"{name}-heading"), content, id=name, aria_labelledby=f"{name}-heading")
 
 
 def _framed(title: str, body: Sequence[Html], pictures: Pictures, folder: str) -> str:
@@ -99,7 +104,7 @@ def _facts(colours: dict[str, int], scenes: Sequence[Scene]) -> Html:
     return element("p", " · ".join(texts), class_="facts")
 
 
-def _toolbar(links: Sequence[tuple[str, str]]) -> Html:
+def _toolbar(links: Mapping[str, str]) -> Html:
     def field(label: str, control: Html) -> Html:
         return element("label", element("span", label), control)
 
@@ -109,7 +114,7 @@ def _toolbar(links: Sequence[tuple[str, str]]) -> Html:
     themes = element("select", [element("option", text, value=name) for name, text in THEMES.items()], id="theme")
     return element(
         "div",
-        element("nav", [element("a", text, href=address) for address, text in links], aria_label="Sections"),
+        element("nav", [element("a", text, href=address) for address, text in links.items()], aria_label="Sections"),
         element(
             "div",
             field("Methods", search("methods", "srmd, zssr")),
@@ -173,8 +178,8 @@ def _legend() -> Html:
 
 
 def _help(pictures: Pictures) -> Html:
-    text = "Drag across an image to move the divider; click a place to enlarge it in all methods."
-    return element("p", text, f" Pictures are WebP of quality {pictures.quality}; the results hold the exact pixels.", class_="note")
+    text = "Drag across an image to move the divider; click a place to enlarge it in all methods. Pictures are WebP of quality"
+    return element("p", f"{text} {pictures.quality}; the results hold the exact pixels.", class_="note")
 
 
 def _scatters(means: Sequence[MethodSummary], colours: dict[str, int]) -> Iterator[Html]:

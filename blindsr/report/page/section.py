@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.imaging.metrics import METRICS
+from blindsr.imaging.reader import peak_of
 from blindsr.imaging.resize import bicubic
 from blindsr.report.page import charts
 from blindsr.report.page.data import Scene, Shown
@@ -30,6 +31,7 @@ class _View:
     numbers: str
     picture: str
     method: str = ""  # empty for what every method is compared with
+    rank: float = -1  # the largest is shown beside the first picture
 
 
 def section(scene: Scene, number: int, pictures: Pictures, colours: Mapping[str, int]) -> Html:
@@ -41,8 +43,9 @@ def section(scene: Scene, number: int, pictures: Pictures, colours: Mapping[str,
     for shown in scene.shown:
         if (sr := shown.result.sr(*shown.row)) is not None:
             size = sr.shape[:2]
-            taken.append(np.array_equal(sr, plain) if plain is not None else False)
-            views.append(_View(shown.title, _numbers(shown), pictures.add(sr), shown.title))
+            taken.append(plain is not None and _equal(sr, plain))
+            rank = 0.0 if shown.summary.knows_kernel else np.nan_to_num(shown.number("psnr"))
+            views.append(_View(shown.title, _numbers(shown), pictures.add(sr), shown.title, rank))
             if hr is not None and (errors := error_map(sr, hr)) is not None:
                 maps[shown.title] = errors
     if plain is not None and not any(taken):
@@ -59,8 +62,16 @@ def section(scene: Scene, number: int, pictures: Pictures, colours: Mapping[str,
         _remarks(scene),
     ]
     sizes = f"{lr.shape[1]} × {lr.shape[0]} → {size[1]} × {size[0]} pixels" if lr is not None and views else ""
-    head = element("h3", element("bdi", scene.item), element("small", f"{scene.data} ×{scene.scale}", f" · {sizes}" if sizes else ""))
+    about = element("small", " · ".join(filter(None, (f"{scene.data} ×{scene.scale}", sizes))))
+    head = element("h3", element("bdi", scene.item), about)
     return element("article", head, parts, class_="scene", data_item=scene.item)
+
+
+def _equal(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two images are the same to one level of 255, which is the rounding of another order of computation."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return int(np.abs(a.astype(np.int32) - b).max()) <= peak_of(a.dtype) // 255
 
 
 def _numbers(shown: Shown) -> str:
@@ -81,12 +92,12 @@ def _place(maps: Mapping[str, Map]) -> tuple[float, float]:
 
 def _compared(name: str, views: Sequence[_View], size: tuple[int, int], place: tuple[float, float], number: int) -> Html:
     height, width = size
-    last = len(views) - 1
-    first = {"left": 0, "right": max(last - 1, min(last, 1)) if views[last].method == "" else last}
+    first = {"left": 0, "right": max(range(len(views)), key=lambda n: views[n].rank)}
 
     def choice(side: str) -> Html:
         options = [element("option", view.title, value=n, selected=n == first[side]) for n, view in enumerate(views)]
-        return element("label", element("span", side), element("select", options, class_=side, aria_label=f"{side} picture of {name}"))
+        select = element("select", options, class_=side, aria_label=f"{side} picture of {name}")
+        return element("label", element("span", side), select)
 
     zooms = [element("option", f"{zoom}×", value=zoom, selected=zoom == FIRST_ZOOM) for zoom in ZOOMS]
     controls = element(
@@ -97,11 +108,12 @@ def _compared(name: str, views: Sequence[_View], size: tuple[int, int], place: t
         element("button", "Same in all images", type="button", class_="everywhere"),
         class_="controls",
     )
+    divider = f"Divider between the left and the right picture of {name}"
     stage = element(
         "div",
         element("img", alt="", class_="right", draggable="false"),
         element("img", alt="", class_="left", draggable="false"),
-        element("input", type="range", min=0, max=100, value=50, aria_label=f"Divider between the left and the right picture of {name}"),
+        element("input", type="range", min=0, max=100, value=50, aria_label=divider),
         element("span", class_="handle", aria_hidden="true"),
         element("span", class_="tag left", aria_hidden="true"),
         element("span", class_="tag right", aria_hidden="true"),
@@ -119,7 +131,8 @@ def _compared(name: str, views: Sequence[_View], size: tuple[int, int], place: t
         for view in views
     ]  # fmt: skip
     hint = element("p", "Arrow keys move the enlarged place, + and − change the zoom.", class_="hint", id=f"loupe-{number}")
-    enlarged = element("div", tiles, class_="tiles", role="group", aria_label=f"The same place of {name}, enlarged; choose the right picture")
+    label = f"The same place of {name}, enlarged; choose the right picture"
+    enlarged = element("div", tiles, class_="tiles", role="group", aria_label=label)
     row, column = place
     return element(
         "div", controls, element("div", element("div", stage, hint), enlarged, class_="compare"),
@@ -144,19 +157,19 @@ def _kernels(scene: Scene) -> Html | None:
     if not found:
         return None
     arrays = framed([array for *_, array in found])
-    top = max(float(array.max()) for array in arrays)
+    top = float(max(array.max() for array in arrays[: 1 if true is not None else None]))
+    rows, columns = arrays[0].shape
     figures = [
         element(
             "figure",
-            element("img", alt=f"Kernel: {title}", src=tiny_png(in_colours(array, top)), width=array.shape[1], height=array.shape[0]),
+            element("img", alt=f"Kernel: {title}", src=tiny_png(in_colours(array, top)), width=columns, height=rows),
             element("figcaption", element("bdi", title), element("small", text)),
             data_method=method,
         )
         for (title, method, text, _), array in zip(found, arrays, strict=True)
     ]  # fmt: skip
-    rows, columns = arrays[0].shape
-    note = f"{columns} × {rows} HR pixels, one colour scale: black 0, light yellow {top:.3f}."
-    return element("div", element("h4", "Kernels"), element("p", note, class_="note"), element("div", figures, class_="strip kernels"))
+    note = f"{columns} × {rows} HR pixels, one colour scale: black 0, light yellow {top:.3f} and more."
+    return _strip("Kernels", note, figures, "kernels")
 
 
 def _widths(widths_px: tuple[float, float]) -> str:
@@ -175,7 +188,11 @@ def _errors(maps: Mapping[str, Map], pictures: Pictures) -> Html | None:
         texts = (element("bdi", title), element("small", f"RMS {rms:.1f}"))
         figures.append(element("figure", image, element("figcaption", texts), data_method=title))
     note = f"RMS of SR − truth on Y in levels of 255, one colour scale: black 0, light yellow {top:.0f} and more."
-    return element("div", element("h4", "Errors"), element("p", note, class_="note"), element("div", figures, class_="strip maps"))
+    return _strip("Errors", note, figures, "maps")
+
+
+def _strip(title: str, note: str, figures: Sequence[Html], kind: str) -> Html:
+    return element("div", element("h4", title), element("p", note, class_="note"), element("div", figures, class_=f"strip {kind}"))
 
 
 def _curves(scene: Scene, colours: Mapping[str, int]) -> Html | None:
@@ -184,15 +201,15 @@ def _curves(scene: Scene, colours: Mapping[str, int]) -> Html | None:
         for name, curve in shown.result.curves(*shown.row).items():
             if curve.ndim == 2 and curve.shape[1:] == (2,) and curve.dtype.kind == "f" and len(curve) > 1:
                 found.setdefault(name, []).append(charts.Series(shown.title, colours[shown.title], curve))
-    drawn = [(name, chart) for name, series in found.items() if (chart := charts.curves(name.replace("_", " "), series))]
+    drawn = [chart for name, series in found.items() if (chart := charts.curves(name.replace("_", " "), series))]
     if not drawn:
         return None
     used = dict.fromkeys((series.name, series.colour) for all_ in found.values() for series in all_)
-    legend = [element("li", element("i", class_=charts.colour(colour)), element("bdi", name), data_method=name) for name, colour in used]
-    figures = [element("figure", chart) for _, chart in drawn]
-    return element(
-        "details", element("summary", "Training curves"), element("ul", legend, class_="legend"), element("div", figures, class_="plots")
-    )
+    legend = [
+        element("li", element("i", class_=charts.colour(colour)), element("bdi", name), data_method=name) for name, colour in used
+    ]
+    figures = element("div", [element("figure", chart) for chart in drawn], class_="plots")
+    return element("details", element("summary", "Training curves"), element("ul", legend, class_="legend"), figures)
 
 
 def _remarks(scene: Scene) -> Html | None:
@@ -206,5 +223,3 @@ def _remarks_of(shown: Sequence[Shown]) -> Iterator[str]:
             yield f"{each.title} failed: {each.error}"
         for warning in each.result.warnings(*each.row):
             yield f"{each.title}: {warning}"
-
-
