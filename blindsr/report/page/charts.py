@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from blindsr.report.page.markup import Html, element
 
 WIDTH, HEIGHT = 360, 200
+PLOT_WIDTH, PLOT_HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 18, 26, 34
 MAX_POINTS = 160
 MAX_TICKS = 5
@@ -83,8 +84,8 @@ def curves(title: str, series: Sequence[Series]) -> Html | None:
 def scatter(title: str, series: Sequence[Series], x_title: str, y_title: str) -> Html:
     """A chart of points with their names beside them; the x axis is logarithmic."""
     values = np.concatenate([s.points for s in series])
-    x = Axis.of(values[:, 0], LEFT, WIDTH * 2 - RIGHT, log=True, margin=0.12)
-    y = Axis.of(values[:, 1], HEIGHT * 1.7 - BOTTOM, TOP, margin=0.12)
+    x = Axis.of(values[:, 0], LEFT, PLOT_WIDTH - RIGHT, log=True, margin=0.12)
+    y = Axis.of(values[:, 1], PLOT_HEIGHT - BOTTOM, TOP, margin=0.12)
     places = [(x(s.points[0, 0]), y(s.points[0, 1])) for s in series]
     taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in places]
     drawn = []
@@ -95,7 +96,7 @@ def scatter(title: str, series: Sequence[Series], x_title: str, y_title: str) ->
         point = element("circle", hint, cx=f"{px:.1f}", cy=f"{py:.1f}", r=5, class_=f"point {colour(s.colour)}")
         drawn.append(element("g", point, label, data_method=s.name))
     names = ", ".join(f"{s.name} {s.points[0, 1]:.2f} in {s.points[0, 0]:.3g} s" for s in series)
-    return _chart(f"{title}: {names}", [*_grid(x, y, x_title, y_title), *drawn], WIDTH * 2, HEIGHT * 1.7)
+    return _chart(f"{title}: {names}", [*_grid(x, y, x_title, y_title), *drawn], PLOT_WIDTH, PLOT_HEIGHT)
 
 
 def colour(number: int) -> str:
@@ -110,7 +111,7 @@ def _free_place(x: float, y: float, width: float, taken: list[tuple[float, float
     for anchor, text_x, text_y in options:
         left = text_x - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
         box = (left, text_y - 10, left + width, text_y + 3)
-        outside = max(0.0, LEFT - box[0]) + max(0.0, box[2] - 2 * WIDTH)
+        outside = max(0.0, LEFT - box[0]) + max(0.0, box[2] - PLOT_WIDTH)
         covered = sum(
             max(0.0, min(box[2], other[2]) - max(box[0], other[0])) * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
             for other in taken

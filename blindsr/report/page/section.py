@@ -117,7 +117,7 @@ def _compared(name: str, views: Sequence[_View], size: tuple[int, int], place: t
         element("span", class_="handle", aria_hidden="true"),
         element("span", class_="tag left", aria_hidden="true"),
         element("span", class_="tag right", aria_hidden="true"),
-        element("button", type="button", class_="loupe", aria_describedby=f"loupe-{number}"),
+        element("button", type="button", class_="loupe", aria_label="Enlarged place", aria_describedby=f"loupe-{number}"),
         class_="stage",
     )
     tiles = [
