@@ -11,13 +11,13 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.files import write_whole
 from blindsr.report.page.data import making, scenes
 from blindsr.report.page.document import document
-from blindsr.report.page.pictures import Pictures
+from blindsr.report.page.pictures import MAX_PIXELS, Pictures
 from blindsr.report.summary import summarise
 from blindsr.storage.result import open_result
 
 SUFFIXES = (".html", ".htm")
 MAX_ITEMS_INSIDE = 20
-"""With more images, the pictures are in a folder beside the page, and are loaded as they come into sight."""
+"""With more images, or too many pixels, the pictures are in a folder beside the page, and are loaded as they come into sight."""
 
 
 def write_page(paths: Sequence[Path], output: Path, *, force: bool = False) -> Path | None:
@@ -50,10 +50,11 @@ def write_page(paths: Sequence[Path], output: Path, *, force: bool = False) -> P
                 raise BlindSRError(f"{result.path}: has no SR images to show; run its pipeline again, or use `blindsr table`")
         means, per_item = summarise(results), summarise(results, per_item=True)
         found = scenes(per_item, list(results.values()))
-        inside = len({(scene.data, scene.item) for scene in found}) <= MAX_ITEMS_INSIDE
+        pixels = sum(scene.pixels for scene in found)
+        inside = len({(scene.data, scene.item) for scene in found}) <= MAX_ITEMS_INSIDE and pixels <= max(MAX_PIXELS.values())
         if not inside:
             _check_free(folder, force=force)
-        pictures = Pictures(sum(scene.pixels for scene in found), None if inside else folder)
+        pictures = Pictures(pixels, None if inside else folder)
         makings = [making(result) for result in results.values()]
         text = document(means, per_item, found, makings, pictures, "" if inside else folder.name)
     write_whole(output, lambda part: part.write_text(text, "utf-8", errors="replace"))

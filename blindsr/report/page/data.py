@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from blindsr.report.merge import merged_rows
+from blindsr.report.page.pictures import MAX_SIDE
 from blindsr.report.summary import MethodSummary
 from blindsr.storage.hdf5 import get_text
 from blindsr.storage.result import Result
@@ -55,7 +56,8 @@ class Scene:
     def pixels(self) -> int:
         """How many pixels its pictures have together, about."""
         lr = self.result.image(self.item, "lr")
-        return 0 if lr is None else lr.shape[0] * lr.shape[1] * self.scale**2 * (len(self.shown) + 2)
+        each = 0 if lr is None else min(lr.shape[0] * lr.shape[1] * self.scale**2, MAX_SIDE**2)
+        return each * (len(self.shown) + 2)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from blindsr.report.merge import merged_rows
 from blindsr.report.page import charts
 from blindsr.report.page.data import Making, Scene
 from blindsr.report.page.markup import Child, Html, element, escaped, lines
-from blindsr.report.page.pictures import Pictures
+from blindsr.report.page.pictures import LOSSLESS, Pictures
 from blindsr.report.page.section import section
 from blindsr.report.summary import MethodSummary
 
@@ -178,8 +178,9 @@ def _legend() -> Html:
 
 
 def _help(pictures: Pictures) -> Html:
-    text = "Drag across an image to move the divider; click a place to enlarge it in all methods. Pictures are WebP of quality"
-    return element("p", f"{text} {pictures.quality}; the results hold the exact pixels.", class_="note")
+    text = "Drag across an image to move the divider; click a place to enlarge it in all pictures."
+    exact = f" Pictures are WebP of quality {pictures.quality}; the results hold the exact pixels."
+    return element("p", text, "" if pictures.quality == LOSSLESS else exact, class_="note")
 
 
 def _scatters(means: Sequence[MethodSummary], colours: dict[str, int]) -> Iterator[Html]:

@@ -86,7 +86,7 @@ class Viewer {
     this.tiles = all(".tile", root);
     this.zoom = root.querySelector(".zoom");
     this.selects = { left: root.querySelector("select.left"), right: root.querySelector("select.right") };
-    this.stage.style.setProperty("--ratio", this.size.join(" / "));
+    this.stage.style.setProperty("--ratio", this.size[0] / this.size[1]);
     this.listen();
   }
 

@@ -19,10 +19,9 @@ from blindsr.imaging.metrics import luma
 from blindsr.imaging.reader import peak_of
 from blindsr.report.page.markup import Html, element
 
-MAX_PAGE_BYTES = 20_000_000
-"""Of the pictures in a page, before base64 makes them a third larger."""
-QUALITIES: Mapping[int, float] = {95: 0.55, 90: 0.35, 80: 0.2}
-"""WebP qualities, and the bytes a pixel that sharp photographs take with them."""
+LOSSLESS = 100
+MAX_PIXELS: Mapping[int, float] = {LOSSLESS: 4e6, 95: 40e6, 90: 70e6, 80: 120e6}
+"""Up to how many pixels in a page each WebP quality is taken: pages of sharp photographs stay below 30 MB with them."""
 MAX_SIDE = 4096
 """Larger images are shown reduced: browsers fail on WebP images of more than 16383 pixels a side, and phones far below."""
 MAX_MAP_PX = 320
@@ -39,13 +38,12 @@ Map = NDArray[np.float64]
 class Pictures:
     """Where the pictures of a page go: into the page, or, where `folder` is given, into that folder as they come.
 
-    Equal pictures are kept once. In the page, they may take about `MAX_PAGE_BYTES` together: the quality follows from
-    `pixels`, the number of them to expect.
+    Equal pictures are kept once. In the page, their quality follows from `pixels`, the number of these to expect together.
     """
 
-    def __init__(self, pixels: int, folder: Path | None) -> None:
-        fitting = (quality for quality, size in QUALITIES.items() if folder or pixels * size <= MAX_PAGE_BYTES)
-        self.quality = next(fitting, min(QUALITIES))
+    def __init__(self, pixels: float, folder: Path | None) -> None:
+        fitting = (quality for quality, limit in MAX_PIXELS.items() if pixels <= limit)
+        self.quality = 95 if folder else next(fitting, min(MAX_PIXELS))
         self.folder = folder
         self._found: dict[str, bytes] = {}
 
@@ -56,7 +54,7 @@ class Pictures:
         pixels = image if image.dtype == np.uint8 else (image / (peak_of(image.dtype) / 255) + 0.5).astype(np.uint8)
         picture, data = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
         picture.thumbnail((MAX_SIDE, MAX_SIDE))
-        picture.save(data, "WEBP", quality=self.quality, method=4)
+        picture.save(data, "WEBP", quality=self.quality, method=4, lossless=self.quality == LOSSLESS)
         name = hashlib.sha256(data.getbuffer()).hexdigest()[:16]
         if name not in self._found:
             self._found[name] = b"" if self.folder else data.getvalue()
