@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
-
 import pages
+import pytest
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Outcome
+from pages import ITEM, SCRIPT, SIDE, result
 from PIL import Image
 
 from blindsr.cli import cli
@@ -23,7 +24,6 @@ from blindsr.report import page
 from blindsr.report.page import charts, pictures
 from blindsr.report.page.markup import element, escaped
 from blindsr.storage.result import open_result
-from pages import ITEM, SCRIPT, SIDE, result
 
 OLD = Path(__file__).parents[1] / "data" / "result-0.1.0.h5"
 VOID = {"img", "input", "meta"}

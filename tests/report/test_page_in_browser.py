@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pages import BLUE, GREEN, ITEM, RED, SCRIPT, SIDE, WHITE
 from PIL import Image
 
 from blindsr.report import page
-from pages import BLUE, GREEN, ITEM, RED, SCRIPT, SIDE, WHITE
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the package selenium is not installed")
 
