@@ -13,7 +13,7 @@ from blindsr.report.page.data import making, scenes
 from blindsr.report.page.document import document
 from blindsr.report.page.pictures import MAX_PIXELS, Pictures
 from blindsr.report.summary import summarise
-from blindsr.storage.result import open_result
+from blindsr.storage.result import Result, open_result
 
 SUFFIXES = (".html", ".htm")
 MAX_ITEMS_INSIDE = 20
@@ -44,11 +44,13 @@ def write_page(paths: Sequence[Path], output: Path, *, force: bool = False) -> P
     folder = output.with_name(f"{output.stem}_files")
     _check_output(output, force=force)
     with contextlib.ExitStack() as stack:
-        results = {result.path: result for result in (stack.enter_context(open_result(path)) for path in paths)}
-        for result in results.values():
+        results: dict[Path, Result] = {}
+        for path in paths:
+            result = stack.enter_context(open_result(path))
+            results.setdefault(result.path.resolve(), result)
             if not any(result.has_sr(*row) for row in result.rows):
                 raise BlindSRError(f"{result.path}: has no SR images to show; run its pipeline again, or use `blindsr table`")
-        means, per_item = summarise(results), summarise(results, per_item=True)
+        means, per_item = (summarise(paths, per_item=each) for each in (False, True))
         found = scenes(per_item, list(results.values()))
         pixels = sum(scene.pixels for scene in found)
         inside = len({(scene.data, scene.item) for scene in found}) <= MAX_ITEMS_INSIDE and pixels <= max(MAX_PIXELS.values())

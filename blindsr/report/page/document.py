@@ -18,7 +18,7 @@ from blindsr.report.page.data import Making, Scene
 from blindsr.report.page.markup import Child, Html, element, escaped, lines
 from blindsr.report.page.pictures import LOSSLESS, Pictures
 from blindsr.report.page.section import section
-from blindsr.report.summary import MethodSummary
+from blindsr.report.summary import MethodSummary, filled
 
 BEST, SECOND = "<b>%s</b>", "<u>%s</u>"
 COLUMNS = tuple(METRICS[name] for name in ("psnr", "ssim", "kernel_l2", "seconds_estimate", "seconds_upscale"))
@@ -34,12 +34,8 @@ def document(
     titles = [row.title for data in _sets(means).values() for row in merged_rows(data)]
     colours = {title: number for number, title in enumerate(dict.fromkeys(titles))}
     sections = [section(scene, number, pictures, colours) for number, scene in enumerate(scenes)]
-    shown = [column for column in COLUMNS if any(not np.isnan(summary.means[column.name].mean) for summary in means)] or COLUMNS[:1]
-    sheets = zip(
-        Comparison(means, shown, paired=False).sheets(BEST, SECOND),
-        Comparison(per_item, shown, paired=False).sheets(BEST, SECOND),
-        strict=True,
-    )
+    shown = filled(COLUMNS, means)
+    sheets = zip(*(Comparison(summaries, shown, paired=False).sheets(BEST, SECOND) for summaries in (means, per_item)), strict=True)
     plots = list(_scatters(means, colours))
     title = ", ".join(_sets(means))
     tables = [_table(*pair) for pair in sheets]
@@ -130,12 +126,12 @@ def _table(means: Sheet, per_item: Sheet) -> Html:
     heads = [head for head in per_item.text_heads if head != "item"]
     numbers = len(means.heads)
     top = [element("th", f"×{scale}", scope="colgroup", colspan=numbers) for scale in means.scales] if len(means.scales) > 1 else []
-    rows = [element("tr", element("td", colspan=len(heads) + 1), top, class_="scales")] if top else []
+    rows = [element("tr", element("td", class_="image"), element("td", colspan=len(heads)), top, class_="scales")] if top else []
     columns = [_head(head, "text") for head in ("image", *heads)]
     for scale in means.scales:
         columns += [_head(head, "number", f"×{scale} " if top else "") for head in means.heads]
     rows.append(element("tr", columns))
-    body = [*(_row("", row.texts, row.cells) for row in means.rows)]
+    body = [_row("", row.texts, row.cells) for row in means.rows]
     body += [_row(row.texts[0], row.texts[1:], row.cells) for row in per_item.rows]
     choice = element(
         "fieldset",

@@ -31,7 +31,7 @@ class _View:
     numbers: str
     picture: str
     method: str = ""  # empty for what every method is compared with
-    rank: float = -1  # the largest is shown beside the first picture
+    rank: float = -1  # at first, the one with the largest is on the right side
 
 
 def section(scene: Scene, number: int, pictures: Pictures, colours: Mapping[str, int]) -> Html:
@@ -92,7 +92,8 @@ def _place(maps: Mapping[str, Map]) -> tuple[float, float]:
 
 def _compared(name: str, views: Sequence[_View], size: tuple[int, int], place: tuple[float, float], number: int) -> Html:
     height, width = size
-    first = {"left": 0, "right": max(range(len(views)), key=lambda n: views[n].rank)}
+    last = len(views) - 1
+    first = {"left": 0, "right": max(range(min(1, last), last + 1), key=lambda n: (views[n].rank, n))}
 
     def choice(side: str) -> Html:
         options = [element("option", view.title, value=n, selected=n == first[side]) for n, view in enumerate(views)]
