@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.metrics import METRICS
 from blindsr.report.merge import merged_rows
 from blindsr.report.page.pictures import MAX_SIDE
 from blindsr.report.summary import MethodSummary
@@ -41,6 +44,12 @@ class Shown:
         """A metric of the row; NaN where it is absent."""
         return self.result.metrics(*self.row).get(name, np.nan)
 
+    @property
+    def scores(self) -> list[str]:
+        """PSNR and SSIM as texts, as far as there are such."""
+        found = ((METRICS[name], self.number(name)) for name in ("psnr", "ssim"))
+        return [f"{value:{metric.format}}{' dB' * (metric.unit == 'dB')}" for metric, value in found if not np.isnan(value)]
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -58,6 +67,16 @@ class Scene:
         lr = self.result.image(self.item, "lr")
         each = 0 if lr is None else min(lr.shape[0] * lr.shape[1] * self.scale**2, MAX_SIDE**2)
         return each * (len(self.shown) + 2)
+
+
+@dataclass(frozen=True)
+class ShownKernel:
+    """A kernel: its title, its method's (empty: the true kernel), its array, and its numbers for people to read."""
+
+    title: str
+    method: str
+    array: NDArray[np.float64]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -86,6 +105,50 @@ def scenes(summaries: Sequence[MethodSummary], results: Sequence[Result]) -> lis
     return [Scene(data, item, scale, shown[0].result, shown) for (data, item, scale, _), shown in found.items()]
 
 
+def shown_kernels(scene: Scene) -> list[ShownKernel]:
+    """The true kernel, if there is one, then those of the methods that do not know it."""
+    found = []
+    if (true := scene.result.kernel(scene.item)) is not None:
+        found.append(ShownKernel("True kernel", "", true.array, _widths(true)))
+    for shown in scene.shown:
+        kernel = shown.result.kernel(*shown.row)
+        if kernel is not None and not shown.summary.knows_kernel:
+            error = shown.number("kernel_l2")
+            texts = [f"error {error:.3f}"] if not np.isnan(error) else []
+            texts += [f"expected {kernel.expected_error:.2f}"] if kernel.expected_error and not texts else []
+            texts += shown.scores[:1] or [_widths(kernel)]
+            found.append(ShownKernel(shown.title, shown.title, kernel.array, ", ".join(texts)))
+    return found
+
+
+def brightest(kernels: Sequence[ShownKernel]) -> float:
+    """The value that the brightest colour is for: the largest of the true kernel; without one, of all."""
+    return float(max(kernel.array.max() for kernel in kernels[: 1 if not kernels[0].method else None]))
+
+
+def shown_curves(scene: Scene) -> dict[str, list[tuple[str, NDArray[np.float64]]]]:
+    """By the name of a curve: the methods that have it, and their points (n, 2) of step and value."""
+    found: dict[str, list[tuple[str, NDArray[np.float64]]]] = {}
+    for shown in scene.shown:
+        for name, curve in shown.result.curves(*shown.row).items():
+            if curve.ndim == 2 and curve.shape[1:] == (2,) and curve.dtype.kind == "f" and len(curve) > 1:
+                found.setdefault(name.replace("_", " "), []).append((shown.title, curve))
+    return found
+
+
+def speeds(means: Sequence[MethodSummary]) -> dict[str, list[tuple[str, float, float]]]:
+    """By data and scale: methods with their mean seconds for an image (kernel and SR) and mean PSNR."""
+    found: dict[str, list[tuple[str, float, float]]] = {}
+    for data in dict.fromkeys(summary.origin.data for summary in means):
+        for row in merged_rows([summary for summary in means if summary.origin.data == data]):
+            for scale, summary in sorted(row.at.items()):
+                estimate, upscale, psnr = (summary.means[name].mean for name in ("seconds_estimate", "seconds_upscale", "psnr"))
+                seconds = float(np.nansum([estimate, upscale]))
+                if seconds > 0 and np.isfinite(psnr):
+                    found.setdefault(f"{data} ×{scale}", []).append((row.title, seconds, psnr))
+    return found
+
+
 def making(result: Result) -> Making:
     """How a result was made: versions, seeds, weights, settings."""
     about = result.file.get("provenance")
@@ -104,6 +167,10 @@ def making(result: Result) -> Making:
     }
     title = " ".join(filter(None, (result.pipeline, "on", result.data)))
     return Making(title, [(name, text) for name, text in facts.items() if text], texts["pipeline_yaml"])
+
+
+def _widths(kernel: Kernel) -> str:
+    return " × ".join(f"{width:.2f}" for width in kernel.widths_px) + " px wide"
 
 
 def _weights(text: str) -> Iterator[str]:

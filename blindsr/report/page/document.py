@@ -14,7 +14,7 @@ from blindsr.imaging.metrics import METRICS
 from blindsr.report.layout import Comparison, Sheet
 from blindsr.report.merge import merged_rows
 from blindsr.report.page import charts
-from blindsr.report.page.data import Making, Scene
+from blindsr.report.page.data import Making, Scene, speeds
 from blindsr.report.page.markup import Child, Html, element, escaped, lines
 from blindsr.report.page.pictures import LOSSLESS, Pictures
 from blindsr.report.page.section import section
@@ -180,19 +180,10 @@ def _help(pictures: Pictures) -> Html:
 
 
 def _scatters(means: Sequence[MethodSummary], colours: dict[str, int]) -> Iterator[Html]:
-    for data, summaries in _sets(means).items():
-        for scale in sorted({summary.scale for summary in summaries}):
-            points = []
-            for row in merged_rows(summaries):
-                if summary := row.at.get(scale):
-                    numbers = [summary.means[name].mean for name in ("seconds_estimate", "seconds_upscale", "psnr")]
-                    seconds, psnr = float(np.nansum(numbers[:2])), numbers[2]
-                    if seconds > 0 and np.isfinite(psnr):
-                        points.append(charts.Series(row.title, colours[row.title], np.array([[seconds, psnr]])))
-            if points:
-                caption = element("figcaption", element("bdi", f"{data} ×{scale}"), ": mean PSNR against mean seconds an image")
-                drawn = charts.scatter(f"Speed and quality, {data} x{scale}", points, "seconds", "PSNR (dB)")
-                yield element("figure", caption, drawn)
+    for place, methods in speeds(means).items():
+        points = [charts.Series(title, colours[title], np.array([[seconds, psnr]])) for title, seconds, psnr in methods]
+        caption = element("figcaption", element("bdi", place), ": mean PSNR against mean seconds an image")
+        yield element("figure", caption, charts.scatter(f"Speed and quality, {place}", points, "seconds", "PSNR (dB)"))
 
 
 def _making(making: Making) -> Html:

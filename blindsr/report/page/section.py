@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.imaging.metrics import METRICS
 from blindsr.imaging.reader import peak_of
 from blindsr.imaging.resize import bicubic
 from blindsr.report.page import charts
-from blindsr.report.page.data import Scene, Shown
+from blindsr.report.page.data import Scene, Shown, brightest, shown_curves, shown_kernels
 from blindsr.report.page.markup import Html, element
 from blindsr.report.page.pictures import Map, Pictures, error_map, framed, in_colours, tiny_png
 
@@ -45,7 +44,7 @@ def section(scene: Scene, number: int, pictures: Pictures, colours: Mapping[str,
             size = sr.shape[:2]
             taken.append(plain is not None and _equal(sr, plain))
             rank = 0.0 if shown.summary.knows_kernel else np.nan_to_num(shown.number("psnr"))
-            views.append(_View(shown.title, _numbers(shown), pictures.add(sr), shown.title, rank))
+            views.append(_View(shown.title, " / ".join(shown.scores), pictures.add(sr), shown.title, rank))
             if hr is not None and (errors := error_map(sr, hr)) is not None:
                 maps[shown.title] = errors
     if plain is not None and not any(taken):
@@ -72,11 +71,6 @@ def _equal(a: NDArray[Any], b: NDArray[Any]) -> bool:
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     return int(np.abs(a.astype(np.int32) - b).max()) <= peak_of(a.dtype) // 255
-
-
-def _numbers(shown: Shown) -> str:
-    found = ((METRICS[name], shown.number(name)) for name in ("psnr", "ssim"))
-    return " / ".join(f"{value:{metric.format}}{' dB' * (metric.unit == 'dB')}" for metric, value in found if not np.isnan(value))
 
 
 def _place(maps: Mapping[str, Map]) -> tuple[float, float]:
@@ -143,38 +137,22 @@ def _compared(name: str, views: Sequence[_View], size: tuple[int, int], place: t
 
 def _kernels(scene: Scene) -> Html | None:
     """The kernels that the methods used beside the true one, all on one colour scale."""
-    true = scene.result.kernel(scene.item)
-    found: list[tuple[str, str, str, NDArray[np.float64]]] = []
-    if true is not None:
-        found.append(("True kernel", "", _widths(true.widths_px), true.array))
-    for shown in scene.shown:
-        kernel = shown.result.kernel(*shown.row)
-        if kernel is not None and not shown.summary.knows_kernel:
-            error = shown.number("kernel_l2")
-            texts = [f"error {error:.3f}"] if not np.isnan(error) else []
-            texts += [f"expected {kernel.expected_error:.2f}"] if kernel.expected_error and not texts else []
-            texts += [_numbers(shown).split(" / ")[0]] if _numbers(shown) else [_widths(kernel.widths_px)]
-            found.append((shown.title, shown.title, ", ".join(texts), kernel.array))
+    found = shown_kernels(scene)
     if not found:
         return None
-    arrays = framed([array for *_, array in found])
-    top = float(max(array.max() for array in arrays[: 1 if true is not None else None]))
+    arrays, top = framed([kernel.array for kernel in found]), brightest(found)
     rows, columns = arrays[0].shape
     figures = [
         element(
             "figure",
-            element("img", alt=f"Kernel: {title}", src=tiny_png(in_colours(array, top)), width=columns, height=rows),
-            element("figcaption", element("bdi", title), element("small", text)),
-            data_method=method,
+            element("img", alt=f"Kernel: {kernel.title}", src=tiny_png(in_colours(array, top)), width=columns, height=rows),
+            element("figcaption", element("bdi", kernel.title), element("small", kernel.text)),
+            data_method=kernel.method,
         )
-        for (title, method, text, _), array in zip(found, arrays, strict=True)
+        for kernel, array in zip(found, arrays, strict=True)
     ]  # fmt: skip
     note = f"{columns} × {rows} HR pixels, one colour scale: black 0, light yellow {top:.3f} and more."
     return _strip("Kernels", note, figures, "kernels")
-
-
-def _widths(widths_px: tuple[float, float]) -> str:
-    return " × ".join(f"{width:.2f}" for width in widths_px) + " px wide"
 
 
 def _errors(maps: Mapping[str, Map], pictures: Pictures) -> Html | None:
@@ -197,17 +175,17 @@ def _strip(title: str, note: str, figures: Sequence[Html], kind: str) -> Html:
 
 
 def _curves(scene: Scene, colours: Mapping[str, int]) -> Html | None:
-    found: dict[str, list[charts.Series]] = {}
-    for shown in scene.shown:
-        for name, curve in shown.result.curves(*shown.row).items():
-            if curve.ndim == 2 and curve.shape[1:] == (2,) and curve.dtype.kind == "f" and len(curve) > 1:
-                found.setdefault(name, []).append(charts.Series(shown.title, colours[shown.title], curve))
-    drawn = [chart for name, series in found.items() if (chart := charts.curves(name.replace("_", " "), series))]
+    drawn, used = [], dict[str, int]()
+    for name, of in shown_curves(scene).items():
+        series = [charts.Series(title, colours[title], points) for title, points in of]
+        if chart := charts.curves(name, series):
+            drawn.append(chart)
+            used |= {each.name: each.colour for each in series}
     if not drawn:
         return None
-    used = dict.fromkeys((series.name, series.colour) for all_ in found.values() for series in all_)
     legend = [
-        element("li", element("i", class_=charts.colour(colour)), element("bdi", name), data_method=name) for name, colour in used
+        element("li", element("i", class_=charts.colour(colour)), element("bdi", name), data_method=name)
+        for name, colour in used.items()
     ]
     figures = element("div", [element("figure", chart) for chart in drawn], class_="plots")
     return element("details", element("summary", "Training curves"), element("ul", legend, class_="legend"), figures)
