@@ -1,4 +1,4 @@
-"""The command ``blindsr report``."""
+"""Results to look at: ``blindsr report`` and ``blindsr plot``."""
 
 from pathlib import Path
 
@@ -25,3 +25,20 @@ def report(results: tuple[Path, ...], output: Path | None, force: bool) -> None:
     folder = write_page(results, output, force=force)
     pictures = f", with the pictures in {folder}" if folder else ""
     say(f"{output}: {output.stat().st_size / 1e6:.1f} MB{pictures}")
+
+
+@cli.command()
+@click.argument("result", type=PATH)
+@click.option("--what", type=click.Choice(["kernels", "curves", "scatter"]), required=True)
+@click.option("--output", "-o", type=PATH, required=True, help="The file to write: .png, .pdf or .svg.")
+@click.option("--items", metavar="GLOB", default="*", help="Only the images whose names match, of kernels and curves.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+def plot(result: Path, what: str, output: Path, items: str, force: bool) -> None:
+    """Plot kernels, training curves, or PSNR against seconds, for a paper.
+
+    Needs matplotlib: pip install blindsr[plot]
+    """
+    from blindsr.report.plots import write_plot
+
+    write_plot(result, what, output, items=items, force=force)
+    say(f"{output}: {what} of {result}")
