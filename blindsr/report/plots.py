@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from blindsr.errors import BlindSRError, printable, shortened
@@ -22,6 +23,7 @@ PLOT_SUFFIXES = (".png", ".pdf", ".svg")
 DPI = 200
 FONT_SIZE = 8
 KERNEL_INCHES, CHART_INCHES = 1.25, (3.2, 2.4)
+TITLE_CHARACTERS = 16
 MAX_ROWS = 50
 """Images in one plot."""
 
@@ -84,11 +86,12 @@ def _kernels(chosen: Sequence[Scene], _: Sequence[MethodSummary]) -> Figure | No
     grid = figure.subplots(len(rows), len(titles), squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(_text(fill(title, TITLE_CHARACTERS)), fontsize=FONT_SIZE)
     for row, (item, kernels) in zip(grid, rows.items(), strict=True):
         for kernel, array in zip(kernels, framed([kernel.array for kernel in kernels]), strict=True):
             axes = row[titles.index(kernel.title)]
             axes.imshow(array, cmap="inferno", vmin=0, vmax=brightest(kernels), interpolation="nearest")
-            axes.set_title(_text(kernel.title), fontsize=FONT_SIZE, wrap=True)
             axes.text(0.5, -0.05, _text(kernel.text.replace(", ", "\n")), transform=axes.transAxes, ha="center", va="top")
         row[0].text(-0.12, 0.5, _text(item), transform=row[0].transAxes, ha="right", va="center", rotation=90)
     return figure
@@ -117,15 +120,14 @@ def _scatter(_: Sequence[Scene], means: Sequence[MethodSummary]) -> Figure | Non
     places = speeds(means)
     if not places:
         return None
-    figure = _figure(1.6 * CHART_INCHES[0], 1.4 * CHART_INCHES[1] * len(places))
+    figure = _figure(1.9 * CHART_INCHES[0], 1.4 * CHART_INCHES[1] * len(places))
     for axes, (place, methods) in zip(figure.subplots(len(places), squeeze=False)[:, 0], places.items(), strict=True):
         for number, (title, seconds, psnr) in enumerate(methods):
-            axes.scatter(seconds, psnr, s=18, color=f"C{number}")
-            axes.annotate(_text(title), (seconds, psnr), xytext=(4, 3), textcoords="offset points")
+            axes.scatter(seconds, psnr, s=20, color=f"C{number}", marker="os^Dv"[number // 10 % 5], label=_text(title))
         axes.set(xscale="log", xlabel="seconds for an image", ylabel="PSNR (dB)")
         axes.set_title(_text(place), fontsize=FONT_SIZE)
-        axes.margins(x=0.25, y=0.12)
         axes.grid(linewidth=0.3)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 
