@@ -1,5 +1,6 @@
 """Results to look at: ``blindsr report`` and ``blindsr plot``."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -22,7 +23,13 @@ def report(results: tuple[Path, ...], output: Path | None, force: bool) -> None:
 
     first = results[0]
     output = output or (first if first.is_dir() else first.parent) / PAGE
-    folder = write_page(results, output, force=force)
+    with click.progressbar(length=1, label="images", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        folder = write_page(results, output, force=force, progress=progress)
     pictures = f", with the pictures in {folder}" if folder else ""
     say(f"{output}: {output.stat().st_size / 1e6:.1f} MB{pictures}")
 

@@ -82,7 +82,7 @@ def _kernels(chosen: Sequence[Scene], _: Sequence[MethodSummary]) -> Figure | No
     if not rows:
         return None
     titles = list(dict.fromkeys(kernel.title for kernels in rows.values() for kernel in kernels))
-    figure = _figure(len(titles) * KERNEL_INCHES, len(rows) * KERNEL_INCHES * 1.45)
+    figure = _figure(len(titles) * KERNEL_INCHES, len(rows) * KERNEL_INCHES * 1.32)
     grid = figure.subplots(len(rows), len(titles), squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()

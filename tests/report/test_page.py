@@ -162,6 +162,7 @@ def test_curves_weights_and_settings_are_there(parsed: Page) -> None:
     }
 
 
+@pytest.mark.slow
 def test_scales_are_side_by_side(path: Path, tmp_path: Path, photo: np.ndarray) -> None:
     other = result(tmp_path, photo, scale=4)
     page.write_page([path, other], output := tmp_path / "both.html")

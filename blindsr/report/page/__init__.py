@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
@@ -20,7 +20,9 @@ MAX_ITEMS_INSIDE = 20
 """With more images, or too many pixels, the pictures are in a folder beside the page, and are loaded as they come into sight."""
 
 
-def write_page(paths: Sequence[Path], output: Path, *, force: bool = False) -> Path | None:
+def write_page(
+    paths: Sequence[Path], output: Path, *, force: bool = False, progress: Callable[[int, int], None] | None = None
+) -> Path | None:
     """Write the page of some results. Of several seeds it shows the first one's images.
 
     Parameters
@@ -31,6 +33,8 @@ def write_page(paths: Sequence[Path], output: Path, *, force: bool = False) -> P
         The page, ``.html``.
     force
         Whether it may replace a file.
+    progress
+        Called with the number of images that are done, and of all.
 
     Returns
     -------
@@ -58,7 +62,9 @@ def write_page(paths: Sequence[Path], output: Path, *, force: bool = False) -> P
             _check_free(folder, force=force)
         pictures = Pictures(pixels, None if inside else folder)
         makings = [making(result) for result in results.values()]
-        text = document(means, per_item, found, makings, pictures, "" if inside else folder.name)
+        text = document(
+            means, per_item, found, makings, pictures, "" if inside else folder.name, progress or (lambda done, total: None)
+        )
     write_whole(output, lambda part: part.write_text(text, "utf-8", errors="replace"))
     pictures.remove_others()
     return pictures.folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from urllib.parse import quote
 
@@ -28,12 +28,15 @@ THEMES = {"auto": "As the system", "light": "Light", "dark": "Dark"}
 
 def document(
     means: Sequence[MethodSummary], per_item: Sequence[MethodSummary], scenes: Sequence[Scene], makings: Sequence[Making],
-    pictures: Pictures, folder: str,
+    pictures: Pictures, folder: str, progress: Callable[[int, int], None],
 ) -> str:  # fmt: skip
     """The whole page. `pictures` receives the images; `folder` is the name of their folder, empty if they are in the page."""
     titles = [row.title for data in _sets(means).values() for row in merged_rows(data)]
     colours = {title: number for number, title in enumerate(dict.fromkeys(titles))}
-    sections = [section(scene, number, pictures, colours) for number, scene in enumerate(scenes)]
+    sections = []
+    for number, scene in enumerate(scenes, 1):
+        sections.append(section(scene, number, pictures, colours))
+        progress(number, len(scenes))
     shown = filled(COLUMNS, means)
     sheets = zip(*(Comparison(summaries, shown, paired=False).sheets(BEST, SECOND) for summaries in (means, per_item)), strict=True)
     plots = list(_scatters(means, colours))
