@@ -51,12 +51,13 @@ class Comparison:
 
     Best and second best are marked among complete rows over the same images; rows that know the true kernel are left out. With
     `against`, each PSNR and SSIM has the published number and the difference (measured - published) beside it, and published rows
-    that were not measured follow those of their type.
+    that were not measured follow those of their type. Without `paired`, PSNR and SSIM have a cell each.
     """
 
     summaries: Sequence[MethodSummary]
     columns: Sequence[Metric] = DEFAULT
     against: Sequence[PublishedTable] = ()
+    paired: bool = True
 
     def __post_init__(self) -> None:
         if self.against and any(summary.item for summary in self.summaries):
@@ -79,7 +80,7 @@ class _Layout:
     def __init__(self, data: str, summaries: Sequence[MethodSummary], comparison: Comparison, markup: tuple[str, str]) -> None:
         self.data, self.summaries, self.columns, self.against = data, summaries, comparison.columns, comparison.against
         self.markup = markup
-        self.fields = _fields(self.columns)
+        self.fields = _fields(self.columns) if comparison.paired else [(column,) for column in self.columns]
         self.scales = tuple(sorted({summary.scale for summary in summaries}))
         self.published = {row.key: row for table in self.against for row in table.rows}
         self.merged = merged_rows(summaries, self.published.values())
