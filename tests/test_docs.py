@@ -157,9 +157,15 @@ def test_components_in_the_text_have_the_parameters(document: Path) -> None:
     "module", sorted({name for document in DOCUMENTS for name in re.findall(r"python -m (blindsr[\w.]*)", document.read_text())})
 )
 def test_modules_that_are_run_have_the_options(module: str) -> None:
-    shown = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True).stdout
-    commands = [command for document in DOCUMENTS for command in _commands(document, f"python -m {module}")]
-    assert not {option for command in commands for option in OPTION.findall(command.text)} - set(OPTION.findall(shown)) - {"-m"}
+    options: dict[str, set[str]] = {}  # by the subcommand, empty where there is none
+    for document in DOCUMENTS:
+        for command in _commands(document, f"python -m {module}"):
+            subcommand = re.match(rf"python -m {re.escape(module)} ([a-z]+) ", command.text)
+            options.setdefault(subcommand[1] if subcommand else "", set()).update(OPTION.findall(command.text))
+    for subcommand, used in options.items():
+        asked = [sys.executable, "-m", module, *subcommand.split(), "--help"]
+        shown = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        assert not used - set(OPTION.findall(shown)) - {"-m"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
