@@ -116,7 +116,7 @@ def _check_component(component: Any, base: type[Component], hook: str) -> None:
     if inspect.isabstract(component):
         raise BlindSRError(f"{component.__name__} must define {', '.join(sorted(component.__abstractmethods__))}")
     for attribute, kind in (("version", int), ("stochastic", bool), ("scales", tuple)):
-        if not isinstance(value := getattr(component, attribute), kind):
+        if not isinstance(value := getattr(component, attribute), kind | property):  # a property may depend on the parameters
             raise BlindSRError(f"{component.__name__}.{attribute} must be of type {kind.__name__}, not {value!r}")
     try:
         component.model_rebuild()

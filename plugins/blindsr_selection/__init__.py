@@ -23,12 +23,15 @@ class BestOf(KernelEstimator):
     """
 
     name: ClassVar[str] = "best_of"
-    stochastic: ClassVar[bool] = True
 
     of: list[AnyKernelEstimator] = Field(min_length=2)
     """The estimators, each a name or {name: {parameter: value}}."""
     sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
     """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel."""
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]  # a class attribute where it does not depend on the parameters
+        return any(part.stochastic for part in (*self.of, self.sr))
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
         return {file: licence for part in (*self.of, self.sr) for file, licence in part.shipped_weights(scale).items()}
@@ -54,12 +57,15 @@ class Refined(KernelEstimator):
     """
 
     name: ClassVar[str] = "refined"
-    stochastic: ClassVar[bool] = True
 
     start: AnyKernelEstimator = Field(default="kernelnet", validate_default=True)
     """The estimator whose kernel is refined, a name or {name: {parameter: value}}."""
     sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
     """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel."""
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        return self.start.stochastic or self.sr.stochastic
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
         return {**self.start.shipped_weights(scale), **self.sr.shipped_weights(scale)}

@@ -149,3 +149,10 @@ def test_a_steps_key_depends_on_the_inner_components() -> None:
     assert keys[0] == keys[1]
     assert keys[2] == keys[3]
     assert len(set(keys)) == 3
+
+
+def test_it_depends_on_the_seed_if_a_part_does() -> None:
+    assert not Refined().stochastic
+    assert not BestOf(of=["kernelnet", "michaeli_irani"]).stochastic  # type: ignore[list-item]
+    assert BestOf(of=["kernelnet", "kernelgan"]).stochastic  # type: ignore[list-item]
+    assert Refined(sr="zssr").stochastic  # type: ignore[arg-type]
