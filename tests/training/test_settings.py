@@ -89,6 +89,8 @@ def test_the_commands_in_the_documentation_are_right(tmp_path: Path) -> None:
         network, *arguments = shlex.split(line)
         given = main.commands[network].make_context(network, arguments).params
         config = given.pop("config")
-        chosen = {name: value for name, value in given.items() if value is not None and name not in ("out", "hr", "start", "estimator")}
+        chosen = {
+            name: value for name, value in given.items() if value is not None and name not in ("out", "hr", "start", "estimator")
+        }
         assert (CONFIGS / config).is_file()
         read_settings(TRAININGS[network].Settings, config, {**chosen, "hr": str(tmp_path)})
