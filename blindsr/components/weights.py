@@ -3,10 +3,10 @@
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ MAX_DEPTH = 2
 """How deep the weights may lie in nested dictionaries."""
 
 State = dict[str, torch.Tensor]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,16 @@ class Weights:
 
     path: Path
     state: State
+
+    def build(self, make: Callable[[State], T], otherwise: str) -> T:
+        """What `make` makes of the tensors, in float32.
+
+        Where their names or shapes are not those that it needs, a `BlindSRError` says `otherwise` about the file.
+        """
+        try:
+            return make({name: tensor.float() for name, tensor in self.state.items()})
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise self.error(otherwise) from None
 
     def error(self, text: str) -> BlindSRError:
         """An error about this file: one line that begins with its path."""

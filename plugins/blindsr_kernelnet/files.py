@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-from blindsr.api import read_weights
+from blindsr.api import State, read_weights
 from blindsr_kernelnet.calibration import Calibration
 from blindsr_kernelnet.network import KernelNet
 
@@ -31,14 +31,17 @@ def load(path: Path) -> Trained:
         If the file is missing, damaged, or something else.
     """
     weights = read_weights(path)
-    state = {name: value.float() for name, value in weights.state.items()}
-    calibration = {name.removeprefix(PREFIX): state.pop(name) for name in list(state) if name.startswith(PREFIX)}
-    network, plain = KernelNet(), Calibration.none()._asdict()
-    calibration = calibration or plain
-    try:
-        network.load_state_dict(state)
-    except RuntimeError:
-        raise weights.error("is no network of the kernelnet plugin") from None
+    plain = Calibration.none()._asdict()
+    calibration = {
+        name.removeprefix(PREFIX): value.float() for name, value in weights.state.items() if name.startswith(PREFIX)
+    } or plain
     if {name: value.shape for name, value in calibration.items()} != {name: value.shape for name, value in plain.items()}:
         raise weights.error("has a calibration of another form; calibrate it again")
-    return Trained(network.eval(), Calibration(**calibration))
+    network = weights.build(_network, "is no network of the kernelnet plugin; expected one that its training wrote")
+    return Trained(network, Calibration(**calibration))
+
+
+def _network(state: State) -> KernelNet:
+    network = KernelNet()
+    network.load_state_dict({name: value for name, value in state.items() if not name.startswith(PREFIX)})
+    return network.eval()

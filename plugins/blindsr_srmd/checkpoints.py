@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from blindsr.api import BlindSRError, read_weights
+from blindsr.api import BlindSRError, State, read_weights
 from blindsr_srmd.network import CHANNELS, LAYERS, SRMDNet
 from blindsr_srmd.stretching import KernelBasis
 
@@ -29,15 +29,13 @@ class Model(NamedTuple):
 
 def load_own(path: Path) -> Model:
     """Read a network of our own, as the training (`blindsr_training`) writes it."""
-    weights = read_weights(path)
-    state = {name: tensor.float() for name, tensor in weights.state.items()}
-    try:
-        basis = KernelBasis(state.pop("basis").double().numpy(), state.pop("mean").double().numpy())
-        scale = math.isqrt(len(state[LAST]) // 3)
-        network = SRMDNet(scale, len(basis.basis), residual=True)
-        network.load_state_dict(state)
-    except (KeyError, RuntimeError):
-        raise weights.error("is not a network of blindsr's SRMD") from None
+    return read_weights(path).build(_own, "is not a network of blindsr's SRMD; expected one that `blindsr_training srmd` wrote")
+
+
+def _own(state: State) -> Model:
+    basis = KernelBasis(state.pop("basis").double().numpy(), state.pop("mean").double().numpy())
+    network = SRMDNet(math.isqrt(len(state[LAST]) // 3), len(basis.basis), residual=True)
+    network.load_state_dict(state)
     return Model(network.eval(), basis)
 
 

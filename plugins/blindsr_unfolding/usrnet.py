@@ -138,15 +138,14 @@ def load(path: Path, scale: int) -> USRNet:
     BlindSRError
         If the file is missing, damaged, or something else.
     """
-    weights = read_weights(path)
-    state = {name: tensor.float() for name, tensor in weights.state.items()}
-    try:
+
+    def network(state: State) -> USRNet:
         with torch.device("meta"):
-            network = USRNet(scale, _shape_of(state))
-        network.load_state_dict(state, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError):  # names, and shapes, that are not USRNet's
-        raise weights.error("is no USRNet; expected a published one, such as usrnet.pth or usrnet_tiny.pth") from None
-    return network.eval()
+            made = USRNet(scale, _shape_of(state))
+        made.load_state_dict(state, assign=True)
+        return made.eval()
+
+    return read_weights(path).build(network, "is no USRNet; expected a published one, such as usrnet.pth or usrnet_tiny.pth")
 
 
 def _shape_of(state: State) -> Shape:
