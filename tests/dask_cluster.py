@@ -42,6 +42,13 @@ class Cluster:
         options = ("--scheduler-file", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny")
         return self._start("worker", *options, **environment)
 
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until so many workers have joined."""
+        from distributed import Client
+
+        with Client(scheduler_file=self.address, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=60)
+
     def _start(self, kind: str, *options: str, **environment: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "distributed.cli.dask_" + kind, *options, "--no-dashboard"]
         with (self._folder / f"{kind}-{len(self._processes)}.log").open("wb") as log:

@@ -70,11 +70,12 @@ def test_one_worker_killed_and_one_joining_change_nothing(folder: Path, cluster:
     late: list[subprocess.Popen[bytes]] = []
 
     class Saboteur(Quiet):
-        """Kills a worker while the first kernels are computed, and starts another."""
+        """Starts a worker while the first kernels are computed, and kills another once it has joined."""
 
         def started(self, step: object) -> None:
             if getattr(step, "label", "") == "kernelgan" and not late:
                 late.append(cluster.worker())
+                cluster.wait_for_workers(3)
                 threading.Timer(1.5, lambda: victim.send_signal(signal.SIGKILL)).start()
 
     sent = _watched(monkeypatch)

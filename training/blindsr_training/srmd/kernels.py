@@ -14,6 +14,8 @@ from blindsr.api import Kernel, compose, gaussian_array, precision_of
 
 VARIANCES = (0.35, 6.5)
 """Of the Gaussian's axes, in square pixels at x2; DIV2KRK has 0.6 to 5."""
+NARROW_SHARE, NARROW_VARIANCES = 0.3, (0.25, 2.5)
+"""Of the kernels, this share has variances drawn evenly in their logarithm from this range."""
 NOISE = 0.4
 """Largest amplitude of the multiplicative noise; DIV2KRK has 0.25."""
 SUPPORTS = (11, 11, 11, 13, 15)
@@ -42,7 +44,11 @@ def sample_kernels(count: int, scale: int, rng: np.random.Generator) -> Array:
 
 def _gaussians(count: int, scale: int, rng: np.random.Generator) -> Array:
     side = FRAME[scale]
-    variances = (scale**2 - 1) / 3 * rng.uniform(*VARIANCES, (count, 2))
+    variances = rng.uniform(*VARIANCES, (count, 2))
+    narrow = rng.random(count) < NARROW_SHARE
+    low, high = np.log(NARROW_VARIANCES)
+    variances[narrow] = np.exp(rng.uniform(low, high, (np.count_nonzero(narrow), 2)))
+    variances *= (scale**2 - 1) / 3
     precision = precision_of(variances, rng.uniform(-np.pi, np.pi, count))
     noise = 1 + rng.uniform(0, NOISE, (count, 1, 1)) * rng.uniform(-1, 1, (count, side, side))
     if scale == 2:

@@ -23,17 +23,19 @@ from blindsr_training.photographs import Photographs
 from blindsr_training.settings import Settings
 from blindsr_training.srmd.kernels import FRAME, as_tensor, degraded, sample_kernels
 
-COEFFICIENTS = 15
 BASIS_KERNELS = 20_000
 HELD_OUT_SIDE_PX = 96
 """Side, in LR pixels, of the middle of each held-out image that is scored."""
 MIN_SIDE_PX = 32
+LOSS_FLOOR = 0.01
+"""Added to a patch's mean absolute error before its logarithm, so that flat patches do not count for more than detail."""
 
 
 class SRMDSettings(Settings):
     """What a training of an SRMD network is."""
 
     scale: int = Field(ge=2, le=4, description="Scale: 2, 3 or 4.")
+    coefficients: int = Field(40, ge=1, le=100, description="Numbers that describe a kernel to the network.")
     patch: int = Field(32, ge=8, description="Side of a patch in LR pixels.")
     batch: int = Field(16, ge=1, description="Patches in a step.")
     rate: PositiveFloat = Field(MUON_RATE, description="Muon's peak learning rate; Adam's is in proportion.")
@@ -47,17 +49,25 @@ class Batch(NamedTuple):
     coefficients: torch.Tensor
 
 
-def fitted_basis(kernels: NDArray[np.float64], count: int) -> KernelBasis:
-    """The principal components of kernels (N, side, side), scaled so that the first one's coefficients have variance 1."""
-    flat = kernels.reshape(len(kernels), -1)
-    mean = flat.mean(0)
-    covariance = (flat - mean).T @ (flat - mean) / len(flat)
-    variances, vectors = np.linalg.eigh(covariance)
-    components = vectors[:, ::-1][:, :count].T / np.sqrt(variances[-1])
-    largest = np.abs(components).argmax(1)
-    components *= np.sign(components[np.arange(count), largest])[:, None]  # else the linear algebra library's choice
+def fitted_basis(kernels: NDArray[np.float64], count: int, start: KernelBasis | None = None) -> KernelBasis:
+    """The principal components of kernels (N, side, side), scaled so that the first one's coefficients have variance 1.
+
+    With `start`, its components come first, and the others are those of what it leaves of the kernels.
+    """
     side = kernels.shape[1]
-    return KernelBasis(components.reshape(count, side, side), mean.reshape(side, side))
+    flat = kernels.reshape(len(kernels), -1)
+    mean, begun = flat.mean(0), np.empty((0, side * side))
+    if start:
+        mean, begun = start.mean.ravel(), start.basis.reshape(len(start.basis), -1)[:count]
+    flat = flat - mean
+    if len(begun):
+        flat = flat - flat @ np.linalg.pinv(begun) @ begun
+    variances, vectors = np.linalg.eigh(flat.T @ flat / len(flat))
+    size = np.linalg.norm(begun[0]) if len(begun) else 1 / np.sqrt(variances[-1])
+    components = vectors[:, ::-1][:, : count - len(begun)].T * size
+    largest = np.abs(components).argmax(1)
+    components *= np.sign(components[np.arange(len(components)), largest])[:, None]  # else the linear algebra library's choice
+    return KernelBasis(np.concatenate([begun, components]).reshape(count, side, side), mean.reshape(side, side))
 
 
 class HeldOut:
@@ -110,15 +120,14 @@ class SRMDTraining(Training[SRMDSettings, Batch]):
         started = load_own(settings.start) if settings.start else None
         if constants:
             self.basis = KernelBasis(constants["basis"].numpy(), constants["mean"].numpy())
-        elif started and started.network.scale == scale:
-            self.basis = started.basis
         else:
-            self.basis = fitted_basis(sample_kernels(BASIS_KERNELS, scale, np.random.default_rng(0)), COEFFICIENTS)
+            first = started.basis if started and started.network.scale == scale else None
+            self.basis = fitted_basis(sample_kernels(BASIS_KERNELS, scale, np.random.default_rng(0)), settings.coefficients, first)
         self.constants = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in self.basis._asdict().items()}
-        self._flat = torch.from_numpy(self.basis.basis.reshape(COEFFICIENTS, -1).astype(np.float32))
+        self._flat = torch.from_numpy(self.basis.basis.reshape(settings.coefficients, -1).astype(np.float32))
         self._mean = torch.from_numpy(self.basis.mean.ravel().astype(np.float32))
         torch.manual_seed(settings.seed)
-        network = SRMDNet(scale, COEFFICIENTS, residual=True)
+        network = SRMDNet(scale, settings.coefficients, residual=True)
         _initialize(network)
         if started:
             _transfer(started.network, network)
@@ -138,7 +147,8 @@ class SRMDTraining(Training[SRMDSettings, Batch]):
     def loss(self, network: Callable[..., Any], batch: Batch) -> torch.Tensor:
         with self.autocast():
             sr: torch.Tensor = network(batch.lr, batch.coefficients)
-        return (sr.float() - batch.hr).abs().mean()
+        errors = (sr.float() - batch.hr).abs().mean((1, 2, 3))
+        return (errors + LOSS_FLOOR).log().mean()  # as PSNR counts: a narrow kernel's small error as much as a wide one's
 
     def scores(self, network: nn.Module) -> dict[str, float]:
         assert isinstance(network, SRMDNet)
@@ -163,13 +173,14 @@ def _initialize(network: SRMDNet) -> None:
 
 
 def _transfer(source: SRMDNet, target: SRMDNet) -> None:
-    """Start from another network: from one of another scale all but the last layer, which has another shape there."""
+    """Start from another network; one of another scale has another last layer, and one with fewer coefficients other inputs."""
     with torch.no_grad():
         for number, (a, b) in enumerate(zip(source.convolutions, target.convolutions, strict=True)):
-            if a.weight.shape == b.weight.shape:
-                b.weight.copy_(a.weight)
-                assert a.bias is not None
-                assert b.bias is not None
-                b.bias.copy_(a.bias)
-            elif number == 0:
-                raise BlindSRError("the network to start from has other input channels")
+            if number and a.weight.shape != b.weight.shape:
+                continue
+            known = min(a.weight.shape[1], b.weight.shape[1])
+            b.weight.zero_()
+            b.weight[:, :known] = a.weight[:, :known]
+            assert a.bias is not None
+            assert b.bias is not None
+            b.bias.copy_(a.bias)
