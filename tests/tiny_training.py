@@ -27,6 +27,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "kernelnet": {},
     "srmd": {"scale": 2, "patch": 8},
     "unfolding": {"scale": 2, "patch": 48, "width": 16, "stages": 2},
+    "zssr": {"patch": 48},
 }
 
 

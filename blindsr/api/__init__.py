@@ -14,6 +14,7 @@ from blindsr.components.parameters import InputFile, InputFolder
 from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:
+    from blindsr.api.data_step import DataStep, periodic_border, transfer_function
     from blindsr.components.weights import State, Weights, read_weights
     from blindsr.imaging.downscaling import back_project, back_projection_reach_px, downscale
     from blindsr.imaging.files import write_whole
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from blindsr.imaging.symmetries import IDENTITY, SYMMETRIES, Symmetry, symmetries_of
 
 _LAZY = {
+    "api.data_step": ("DataStep", "periodic_border", "transfer_function"),
     "components.weights": ("State", "Weights", "read_weights"),
     "imaging.downscaling": ("back_project", "back_projection_reach_px", "downscale"),
     "imaging.files": ("write_whole",),
@@ -37,11 +39,11 @@ _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
     "API_VERSION", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR", "BlindSRError", "Component",
-    "Degradation", "Image", "InputFile", "InputFolder", "Kernel", "KernelEstimator", "NonBlindSR", "RunContext", "State",
-    "Symmetry", "Upscaler", "Weights", "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations",
+    "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "Kernel", "KernelEstimator", "NonBlindSR", "RunContext",
+    "State", "Symmetry", "Upscaler", "Weights", "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations",
     "blindsr_kernel_estimators", "blindsr_nonblind_sr", "compose", "cubic", "downscale", "gaussian_array", "hookimpl",
-    "kernel_errors", "nonnegative_kernel", "precision_of", "printable", "psnr_y", "read_image", "read_weights", "ssim_y",
-    "symmetries_of", "to_depth", "to_float", "write_whole",
+    "kernel_errors", "nonnegative_kernel", "periodic_border", "precision_of", "printable", "psnr_y", "read_image", "read_weights",
+    "ssim_y", "symmetries_of", "to_depth", "to_float", "transfer_function", "write_whole",
 ]  # fmt: skip
 
 

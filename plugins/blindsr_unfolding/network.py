@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from blindsr_unfolding.data_step import DataStep
+from blindsr.api import DataStep
 
 CONDITIONS = 3
 """Maps that tell the prior the noise, the expected error of the kernel, and 1."""

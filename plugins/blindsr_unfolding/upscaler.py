@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from blindsr_unfolding.data_step import transfer_function
+from blindsr.api import periodic_border, transfer_function
 from blindsr_unfolding.network import UnfoldingNet
 from blindsr_unfolding.usrnet import USRNet
 
@@ -20,9 +19,6 @@ MIN_MIRRORED_PX = 16
 """LR pixels that are added beyond each side, at least, where they stay a mirror image."""
 MIN_PERIODIC_PX = 24
 """The same, where they are changed until the image is periodic, as the data step takes it to be."""
-UNMASKED_STEPS, MASKED_STEPS = 4, 20
-STEP_ALPHA = 0.01
-"""Of the iteration that changes them; chosen on images with Gaussian kernels and streaks."""
 DECAY_PX = 8
 """LR pixels beyond the priors' reach over which what a data step makes of a tile's border dies away."""
 
@@ -69,27 +65,8 @@ class UnfoldingUpscaler:
             kernel = torch.from_numpy(self.kernel.array.astype(np.float32))[None].to(self.device)
             transfer = transfer_function(kernel, (scale * lr.shape[2], scale * lr.shape[3]))
             if not self.mirrored:
-                lr = periodic(lr, transfer, border, scale)
+                lr = periodic_border(lr, transfer, border, scale)
             told = (torch.tensor([value], dtype=torch.float32, device=self.device) for value in (self.noise, self.kernel_error))
             sr: Image = self.network(lr, transfer, *told)[0].permute(1, 2, 0).cpu().numpy()
         inside = slice(scale * border, scale * (border + height)), slice(scale * border, scale * (border + width))
         return sr[inside]
-
-
-def periodic(lr: torch.Tensor, transfer: torch.Tensor, border: int, scale: int) -> torch.Tensor:
-    """An LR image whose outermost `border` pixels are replaced, so that it is a periodic HR image, blurred by the kernel.
-
-    A mirrored border is no such thing; the data step would amplify the difference all over the image, the more the less of some
-    frequency the kernel lets through. The replacement is fitted by data steps that change an HR image until it explains the
-    inside; only its blurred and decimated form is needed, so all of it is computed at LR size. The first steps fit the mirrored
-    border, too, so that it stays where the kernel allows it.
-    """
-    hr_shape, lr_shape = (scale * lr.shape[2], scale * lr.shape[3]), (lr.shape[2], lr.shape[3])
-    enlarged = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
-    explained = torch.fft.irfft2(transfer * torch.fft.rfft2(enlarged), s=hr_shape)[:, :, ::scale, ::scale]
-    power = torch.fft.rfft2(torch.fft.irfft2(transfer.abs().square(), s=hr_shape)[:, :, ::scale, ::scale]).real.clamp_min(0)
-    inside = F.pad(lr.new_ones(lr.shape[2] - 2 * border, lr.shape[3] - 2 * border), (border, border, border, border))
-    for step in range(UNMASKED_STEPS + MASKED_STEPS):
-        residual = lr - explained if step < UNMASKED_STEPS else inside * (lr - explained)
-        explained = explained + torch.fft.irfft2(power / (power + STEP_ALPHA) * torch.fft.rfft2(residual), s=lr_shape)
-    return torch.where(inside > 0, lr, explained)

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from blindsr.api import State, read_weights
-from blindsr_unfolding.data_step import DataStep
+from blindsr.api import DataStep, State, read_weights
 
 LEVELS = 4
 """Resolutions of the prior, each half the one before."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from blindsr.api import NonBlindSR, hookimpl
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext, Upscaler
 
 blindsr_api = 1
+PRETRAINED_ITERATIONS = 100
+WEIGHTS = Path(__file__).parent / "weights/pretrained.safetensors"
 
 
 class ZSSR(NonBlindSR):
@@ -24,9 +28,13 @@ class ZSSR(NonBlindSR):
 
     name: ClassVar[str] = "zssr"
     stochastic: ClassVar[bool] = True
+    later_parameters: ClassVar[tuple[str, ...]] = ("init",)
 
-    iterations: int = Field(default=2000, ge=1, le=1_000_000)
-    """Training steps, for each scale that is trained for."""
+    init: Literal["random", "pretrained"] = "random"
+    """Where the training starts. random: as in the paper; pretrained: from a network that was trained on many images and kernels,
+    which takes the image as the kernel restores it in closed form, and needs a few dozen steps."""
+    iterations: int = Field(default=2000, ge=0, le=1_000_000)
+    """Training steps, for each scale that is trained for; by default 100 with `init: pretrained`."""
     noise: float = Field(default=0.0, ge=0, le=0.5)
     """Standard deviation, on images in [0, 1], of the noise added to the training inputs; 0.0125 suits real photographs."""
     back_projections: int = Field(default=2, ge=0, le=100)
@@ -38,6 +46,16 @@ class ZSSR(NonBlindSR):
     x4: Literal["gradual", "cascade", "direct"] = "gradual"
     """How x4 is reached where the kernel's x2 half is known. gradual: train for x2, then go on for x4, as in the paper; cascade:
     train for x2, and apply that twice, which is better with an exact kernel and worse with an estimated one; direct: x4 alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_iterations(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("init") == "pretrained":
+            return {"iterations": PRETRAINED_ITERATIONS} | given
+        return given
+
+    def shipped_weights(self, scale: int) -> Mapping[Path, str]:
+        return {WEIGHTS: "Apache-2.0"} if self.init == "pretrained" else {}
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         from blindsr_zssr.scales import fit

@@ -4,9 +4,10 @@ import numpy as np
 import torch
 
 from blindsr.api import CUBIC_RADIUS, Image, Kernel, bicubic, downscale
+from blindsr_zssr.restoring import Restoring
 
 CROP_PX = 32
-"""Side of a crop. Many steps on small crops train further in a given time than few on large ones."""
+"""Side of a crop, as the network sees it. Many steps on small crops train further in a given time than few on large ones."""
 
 
 class Pair:
@@ -46,8 +47,31 @@ class Pair:
         return np.float32(self.noise) * field[top : top + c, left : left + c]
 
 
+class RestoredPair:
+    """A father and its restored son, in place of the interpolated one; its noise is drawn once.
+
+    Crops begin on the grid of the network, which takes `fold` x `fold` pixels for one.
+    """
+
+    def __init__(self, father: Image, kernel: Kernel, restoring: Restoring, rng: np.random.Generator, fold: int) -> None:
+        height, width = father.shape[:2]
+        self.fold = fold
+        self.crop_px = min(CROP_PX * fold, *(side // fold * fold for side in (height, width)))
+        son = np.clip(downscale(father, kernel), 0, 1)
+        if restoring.noise:
+            son += np.float32(restoring.noise) * rng.standard_normal(son.shape, dtype=np.float32)
+        planes = restoring(son, kernel, error=0)[:height, :width]
+        self._planes = torch.from_numpy(np.dstack([planes, father - planes[:, :, :3]]))
+
+    def crop(self, rng: np.random.Generator) -> torch.Tensor:
+        """A random crop (c, c, p + 3): what the network sees of the son, and the father less the restored son."""
+        c, fold = self.crop_px, self.fold
+        top, left = (fold * int(rng.integers((size - c) // fold + 1)) for size in self._planes.shape[:2])
+        return self._planes[top : top + c, left : left + c]
+
+
 def batch_of(crops: list[torch.Tensor], device: str) -> torch.Tensor:
-    """The crops (c, c, 6) as a batch (N, 6, c, c), float32, on the device, cut to the smallest one's size."""
+    """The crops (c, c, p) as a batch (N, p, c, c), float32, on the device, cut to the smallest one's size."""
     side = min(crop.shape[0] for crop in crops)
     # Permuted, not transposed: the channels stay last in memory, where the convolutions want them.
     return torch.stack([crop[:side, :side] for crop in crops]).to(device).permute(0, 3, 1, 2)

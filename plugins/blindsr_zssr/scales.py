@@ -1,6 +1,6 @@
 """From the image and its kernel to an upscaler: what to train on, and the scales on the way to the result."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle
 
 import torch
@@ -8,17 +8,20 @@ import torch
 from blindsr.api import IDENTITY, SYMMETRIES, BlindSRError, Image, Kernel, RunContext, symmetries_of
 from blindsr_zssr import ZSSR
 from blindsr_zssr.augmentation import Fathers
-from blindsr_zssr.network import initial
-from blindsr_zssr.pairs import Pair, batch_of
-from blindsr_zssr.training import train
+from blindsr_zssr.network import Network, initial
+from blindsr_zssr.pairs import Pair, RestoredPair, batch_of
+from blindsr_zssr.pretrained import load
+from blindsr_zssr.restoring import Restoring
+from blindsr_zssr.training import Rates, train
 from blindsr_zssr.upscaler import ZSSRUpscaler
 
 MIN_SIDE_PX = 16
 CROPS = 2
 POOL = 32
-MUON_RATE = 1e-3
-MUON_RATE_AUGMENTED = 2e-3
+RATES = Rates(1e-3, 1e-3)
+RATES_AUGMENTED = Rates(2e-3, 1e-3)
 """Ever new fathers gain from larger steps (0.1 dB, two images of Set5); on one fixed pair they can break a training."""
+RATES_PRETRAINED = Rates(2e-4, 1e-4)
 
 
 def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpscaler:
@@ -35,37 +38,49 @@ def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpsca
             f"zssr learns from the image itself and needs at least {MIN_SIDE_PX} pixels a side, not {width} x {height}; "
             "use sr: bicubic for an image this small"
         )
-    half = kernel.half if kernel.scale == 4 and settings.x4 != "direct" else None
+    by_halves = settings.x4 == "cascade" or (settings.x4 == "gradual" and settings.init == "random")
+    half = kernel.half if kernel.scale == 4 and by_halves else None
     taught = [half] if half and settings.x4 == "cascade" else [half, kernel] if half else [kernel]
     applied = (half, kernel) if half and settings.x4 == "cascade" else (kernel,)
     symmetries = tuple(each for each in SYMMETRIES if all(each in symmetries_of(k) for k in (*taught, kernel)))
     if settings.self_ensemble and len(symmetries) == 1:
         run.warn("zssr: self_ensemble changes nothing here: no flip or quarter turn leaves the kernel as it is")
     ensemble = symmetries if settings.self_ensemble else (IDENTITY,)
-    network = initial(run.torch_rng, run.device)
+    restoring, network = None, initial(run.torch_rng, run.device)
+    rates = RATES_AUGMENTED if settings.augment else RATES
+    if settings.init == "pretrained":
+        pretrained = load()
+        network, rates = Network(*(weight.to(run.device, copy=True) for weight in pretrained.network)), RATES_PRETRAINED
+        restoring = Restoring(pretrained.log_alpha, settings.noise, run.device)
+
+    def upscaler(kernels: tuple[Kernel, ...]) -> ZSSRUpscaler:
+        return ZSSRUpscaler(network, kernels, run.device, settings.back_projections, ensemble, restoring)
+
     fathers = [lr]
-    rate = MUON_RATE_AUGMENTED if settings.augment else MUON_RATE
     for number, each in enumerate(taught):
-        if settings.augment:
-            batches = _augmented(Fathers(fathers, symmetries), each, settings.noise, run)
-        else:
-            batches = _fixed(Pair(lr, each, settings.noise), run)
+
+        def paired(father: Image, kernel: Kernel = each) -> Pair | RestoredPair:
+            if restoring is None:
+                return Pair(father, kernel, settings.noise)
+            return RestoredPair(father, kernel, restoring, run.rng, network.fold)
+
+        batches = _augmented(Fathers(fathers, symmetries), paired, run) if settings.augment else _fixed(paired(lr), run)
         steps = range(number * settings.iterations, (number + 1) * settings.iterations)
-        train(network, batches, steps=steps, total=len(taught) * settings.iterations, muon_rate=rate, run=run)
+        train(network, batches, steps=steps, total=len(taught) * settings.iterations, rates=rates, run=run)
         if settings.augment and each is not taught[-1]:
-            fathers.append(ZSSRUpscaler(network, (each,), run.device, settings.back_projections, ensemble)(lr))
-    return ZSSRUpscaler(network, applied, run.device, settings.back_projections, ensemble)
+            fathers.append(upscaler((each,))(lr))
+    return upscaler(applied)
 
 
-def _fixed(pair: Pair, run: RunContext) -> Iterator[torch.Tensor]:
+def _fixed(pair: Pair | RestoredPair, run: RunContext) -> Iterator[torch.Tensor]:
     """Batches of crops of the one pair that the image makes with its own downscaling."""
     while True:
         yield batch_of([pair.crop(run.rng) for _ in range(CROPS)], run.device)
 
 
-def _augmented(fathers: Fathers, kernel: Kernel, noise: float, run: RunContext) -> Iterator[torch.Tensor]:
+def _augmented(fathers: Fathers, paired: Callable[[Image], Pair | RestoredPair], run: RunContext) -> Iterator[torch.Tensor]:
     """Batches of crops of a pool of pairs, the oldest of which is replaced at every batch."""
-    pool = [Pair(fathers.draw(run.rng), kernel, noise) for _ in range(POOL)]
+    pool = [paired(fathers.draw(run.rng)) for _ in range(POOL)]
     for oldest in cycle(range(POOL)):
-        pool[oldest] = Pair(fathers.draw(run.rng), kernel, noise)
+        pool[oldest] = paired(fathers.draw(run.rng))
         yield batch_of([pool[int(i)].crop(run.rng) for i in run.rng.integers(POOL, size=CROPS)], run.device)

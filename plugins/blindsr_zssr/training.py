@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 
@@ -9,7 +10,6 @@ from blindsr.api import RunContext
 from blindsr_zssr.network import Network, training_dtype
 
 LOG_EVERY = 50
-ADAM_RATE = 1e-3
 MUON_MOMENTUM = 0.95
 ADAM_BETAS = (0.9, 0.99)
 """Adam's usual 0.999 is slow to notice that the gradients have grown: a training was seen to break in its first steps."""
@@ -18,22 +18,27 @@ NEWTON_SCHULZ_STEPS = 5
 EPSILON = 1e-8
 
 
-def train(
-    network: Network, batches: Iterator[torch.Tensor], *, steps: range, total: int, muon_rate: float, run: RunContext
-) -> None:
-    """Train `network` in place on `batches` of crops (N, 6, c, c), in the given steps out of `total`.
+class Rates(NamedTuple):
+    """Peak learning rates."""
+
+    muon: float
+    adam: float
+
+
+def train(network: Network, batches: Iterator[torch.Tensor], *, steps: range, total: int, rates: Rates, run: RunContext) -> None:
+    """Train `network` in place on `batches` of crops (N, p + 3, c, c), in the given steps out of `total`.
 
     The loss is the mean absolute error (Shocher et al., CVPR 2018, section 3.3). The learning rate falls linearly from its
     peak to zero, where the original divides it by 10 whenever the error stalls. Curves: ``loss``, ``reconstruction_mse``
     (both means over the last 50 steps) and ``learning_rate_factor`` (of the peak).
     """
-    optimizer = Optimizer(network, muon_rate)
+    optimizer = Optimizer(network, rates)
     # bfloat16 computes what float32 remembers: the last steps are far smaller than bfloat16 resolves.
     working = network.copy(training_dtype(run.device))
     errors: list[torch.Tensor] = []
     for step, batch in zip(steps, batches, strict=False):
         factor = (steps.stop - step) / len(steps)
-        error = working(batch[:, :3]) - batch[:, 3:]  # of the sons, from their residuals
+        error = working(batch[:, :-3]) - batch[:, -3:]  # of what is seen of the sons, from their residuals
         loss = error.abs().mean()
         with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # a seed's result is the same on a GPU, too
             gradients = torch.autograd.grad(loss, list(working))
@@ -62,8 +67,8 @@ class Optimizer:
     with ``torch.optim.Muon``, which takes one matrix at a time and computes in bfloat16, so its results differ.
     """
 
-    def __init__(self, network: Network, muon_rate: float) -> None:
-        self.network, self.muon_rate = network, muon_rate
+    def __init__(self, network: Network, rates: Rates) -> None:
+        self.network, self.rates = network, rates
         self.adam = torch.optim.Adam([network.first, network.last], betas=ADAM_BETAS)
         self.momentum = torch.zeros_like(network.hidden)
 
@@ -71,9 +76,9 @@ class Optimizer:
     def step(self, gradient: Network, factor: float) -> None:
         """Move against `gradient` (float32), at `factor` times the peak rates."""
         self.network.first.grad, self.network.last.grad = gradient.first, gradient.last
-        self.adam.param_groups[0]["lr"] = factor * ADAM_RATE
+        self.adam.param_groups[0]["lr"] = factor * self.rates.adam
         self.adam.step()
-        self._muon(gradient.hidden, factor * self.muon_rate)
+        self._muon(gradient.hidden, factor * self.rates.muon)
 
     def _muon(self, gradient: torch.Tensor, rate: float) -> None:
         self.momentum.lerp_(gradient, 1 - MUON_MOMENTUM)

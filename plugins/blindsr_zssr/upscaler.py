@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from blindsr.api import CUBIC_RADIUS, Image, Kernel, Symmetry, back_project, back_projection_reach_px, bicubic
-from blindsr_zssr.network import REACH_PX, Network
+from blindsr_zssr.network import Network
+from blindsr_zssr.restoring import DECAY_PX, Restoring
 
 
 @dataclass
@@ -25,6 +26,8 @@ class ZSSRUpscaler:
     back_projections: int
     symmetries: tuple[Symmetry, ...]
     """Of the self-ensemble; the identity alone for none."""
+    restoring: Restoring | None = None
+    """What makes the image that the network starts from; None: bicubic interpolation."""
 
     @property
     def halo(self) -> int:
@@ -32,7 +35,8 @@ class ZSSRUpscaler:
         done, reach, back_projections = 1, 0, []
         for kernel in self.kernels:
             # What this step reads, in pixels of the step before, of which there are `done` to an LR pixel.
-            reach += math.ceil((CUBIC_RADIUS + math.ceil(REACH_PX * done / kernel.scale)) / done)
+            around = DECAY_PX if self.restoring else CUBIC_RADIUS
+            reach += math.ceil((around + math.ceil(self.network.reach_px * done / kernel.scale)) / done)
             back_projections.append(back_projection_reach_px(kernel))
             done = kernel.scale
         if len(self.symmetries) > 1:
@@ -49,14 +53,19 @@ class ZSSRUpscaler:
     def _once(self, tile: Image) -> Image:
         sr, done = tile, 1
         for kernel in self.kernels:
-            interpolated = bicubic(sr, scale=kernel.scale // done)
-            sr = np.clip(interpolated + self._residual(interpolated), 0, 1)
+            planes = self._seen(sr, self.kernels[0], kernel.scale // done)
+            sr = np.clip(planes[:, :, :3] + self._residual(planes), 0, 1)
             sr = back_project(sr, tile, kernel, times=self.back_projections)
             done = kernel.scale
         return sr
 
-    def _residual(self, interpolated: Image) -> Image:
+    def _seen(self, image: Image, kernel: Kernel, scale: int) -> Image:
+        if self.restoring is None:
+            return bicubic(image, scale=scale)
+        return self.restoring(image, kernel, kernel.expected_error or 0)
+
+    def _residual(self, seen: Image) -> Image:
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            planes = torch.from_numpy(interpolated).to(self.device).permute(2, 0, 1)[None]
+            planes = torch.from_numpy(seen).to(self.device).permute(2, 0, 1)[None]
             residual: Image = self.network(planes)[0].permute(1, 2, 0).cpu().numpy()
         return residual

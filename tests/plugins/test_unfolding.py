@@ -10,14 +10,13 @@ import pytest
 import torch
 from blindsr_training.files import save_network
 from blindsr_unfolding import Unfolding, weights_file
-from blindsr_unfolding.data_step import DataStep, transfer_function
 from blindsr_unfolding.files import FORMAT, load
 from blindsr_unfolding.network import UnfoldingNet
 from blindsr_unfolding.upscaler import UnfoldingUpscaler
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from blindsr.api import BlindSRError, Kernel, bicubic, psnr_y, read_image, to_depth, to_float
+from blindsr.api import BlindSRError, DataStep, Kernel, bicubic, psnr_y, read_image, to_depth, to_float, transfer_function
 from blindsr.api.testing import run_context, samples
 
 

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 import torch
 from blindsr_unfolding import Unfolding
-from blindsr_unfolding.data_step import transfer_function
 from blindsr_unfolding.upscaler import UnfoldingUpscaler
 from blindsr_unfolding.usrnet import load
 from pydantic import ValidationError
 from scipy import ndimage
 
-from blindsr.api import BlindSRError, Kernel, bicubic, downscale, psnr_y, read_image, ssim_y, to_depth, to_float
+from blindsr.api import BlindSRError, Kernel, bicubic, downscale, psnr_y, read_image, ssim_y, to_depth, to_float, transfer_function
 from blindsr.api.testing import run_context, samples
 from blindsr.execution.tiling import upscale
 

@@ -27,13 +27,12 @@ from safetensors.torch import load_file
 from blindsr.errors import BlindSRError
 from blindsr.imaging.writer import write_png
 
-NETWORKS = ["kernelnet", "srmd", "unfolding"]
+NETWORKS = ["kernelnet", "srmd", "unfolding", "zssr"]
 LOSSES = {
     "kernelnet": [2.363547, 0.799144, 1.454352, 1.213006],
-    "srmd": [0.038927, 0.042843, 0.028135, 0.033156],
     "unfolding": [0.099557, 0.107638, 0.102373, 0.097665],
 }
-"""Of the training programs of 0.2.0, for these settings and images."""
+"""Of the training programs of 0.2.0, for these settings and images; SRMD's has had another loss since."""
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +54,7 @@ def _trainer(network: str, folder: Path, out: Path, **fields: Any) -> Trainer:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", LOSSES)
 def test_the_losses_are_those_of_the_programs_before(network: str, folder: Path, tmp_path: Path) -> None:
     losses = [loss.item() for loss in _trainer(network, folder, tmp_path).losses()]
     assert losses == pytest.approx(LOSSES[network], rel=0.01)  # bfloat16 differs between processors

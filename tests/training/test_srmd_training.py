@@ -66,10 +66,41 @@ def test_the_basis_gives_back_its_own_components() -> None:
     assert np.linalg.norm(rebuilt - kernels) < 0.25 * np.linalg.norm(kernels)  # the remainder is the kernels' noise
 
 
+def test_a_basis_is_extended_by_what_it_lacks() -> None:
+    kernels = sample_kernels(500, 2, np.random.default_rng(0))
+    begun = fitted_basis(kernels, 4)
+    extended = fitted_basis(kernels, 12, begun)
+    np.testing.assert_array_equal(extended.basis[:4], begun.basis)
+    flat = (kernels - extended.mean).reshape(500, -1)
+    left = [
+        np.linalg.norm(flat - flat @ np.linalg.pinv(part) @ part)
+        for part in (basis.basis.reshape(len(basis.basis), -1) for basis in (extended, fitted_basis(kernels, 12)))
+    ]
+    assert left[0] == pytest.approx(left[1], rel=1e-6)  # principal components again
+
+
+def test_more_coefficients_begin_without_effect(photographs: Path, tmp_path: Path) -> None:
+    begun = SRMDTraining(SRMDSettings(hr=photographs, scale=2, coefficients=5), *split(photographs), {})
+    begun.save(tmp_path, begun.network, {})
+    settings = SRMDSettings(hr=photographs, scale=2, coefficients=9, start=tmp_path / "x2.safetensors")
+    more = SRMDTraining(settings, *split(photographs), {})
+    lr, coefficients = torch.rand(2, 3, 12, 12), torch.randn(2, 9)
+    torch.testing.assert_close(more.network(lr, coefficients), begun.network(lr, coefficients[:, :5]), atol=2e-3, rtol=0)
+
+
+def test_the_loss_counts_a_narrow_kernels_small_error_like_a_wide_ones(photographs: Path) -> None:
+    training_ = SRMDTraining(SRMDSettings(hr=photographs, scale=2, precision="float32"), *split(photographs), {})
+    hr = torch.zeros(2, 3, 8, 8)
+    batch = training.Batch(torch.zeros(2, 3, 4, 4), hr, torch.zeros(2, 40))
+    sr = torch.stack([torch.full((3, 8, 8), 0.09), torch.full((3, 8, 8), 0.04)])
+    expected = (np.log(0.09 + 0.01) + np.log(0.04 + 0.01)) / 2
+    assert training_.loss(lambda *_: sr, batch).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_training_that_goes_on_keeps_its_basis(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SRMDSettings(hr=photographs, scale=2, batch=1, patch=8)
     first = SRMDTraining(settings, *split(photographs), {})
-    monkeypatch.setattr(training, "fitted_basis", lambda kernels, count: pytest.fail("another library might give other signs"))
+    monkeypatch.setattr(training, "fitted_basis", lambda *_: pytest.fail("another library might give other signs"))
     again = SRMDTraining(settings, *split(photographs), first.constants)
     np.testing.assert_array_equal(again.basis.basis, first.basis.basis)
 

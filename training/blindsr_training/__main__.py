@@ -13,8 +13,11 @@ from blindsr_training.kernelnet.training import KernelNetTraining
 from blindsr_training.settings import CONFIGS, read_settings
 from blindsr_training.srmd.training import SRMDTraining
 from blindsr_training.unfolding.training import UnfoldingTraining
+from blindsr_training.zssr.training import ZSSRTraining
 
-TRAININGS: dict[str, type[AnyTraining]] = {"kernelnet": KernelNetTraining, "srmd": SRMDTraining, "unfolding": UnfoldingTraining}
+TRAININGS: dict[str, type[AnyTraining]] = {
+    "kernelnet": KernelNetTraining, "srmd": SRMDTraining, "unfolding": UnfoldingTraining, "zssr": ZSSRTraining,
+}  # fmt: skip
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:

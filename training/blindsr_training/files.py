@@ -65,11 +65,12 @@ def save_state(out: Path, settings: Mapping[str, Any], state: Mapping[str, Any])
 
 
 def save_network(
-    path: Path, network: torch.nn.Module, about: Mapping[str, Any], *, header: Mapping[str, str],
+    path: Path, network: torch.nn.Module | Mapping[str, torch.Tensor], about: Mapping[str, Any], *, header: Mapping[str, str],
     extra: Mapping[str, torch.Tensor] | None = None,
 ) -> None:  # fmt: skip
     """Write a network as safetensors in half precision, with `extra` tensors as they are, and `about` (JSON) in its header."""
-    tensors = {name: value.detach().half().contiguous().cpu() for name, value in network.state_dict().items()} | dict(extra or {})
+    state = network.state_dict() if isinstance(network, torch.nn.Module) else network
+    tensors = {name: value.detach().half().contiguous().cpu() for name, value in state.items()} | dict(extra or {})
     write_bytes(path, save(tensors, {**header, "about": json.dumps(dict(about))}))
 
 

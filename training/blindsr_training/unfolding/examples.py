@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from blindsr_unfolding.data_step import transfer_function
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from blindsr.api import transfer_function
 from blindsr_training import kernel_families as families
 from blindsr_training.unfolding.estimated_kernels import EstimatedKernels
 
