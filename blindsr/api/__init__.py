@@ -16,6 +16,7 @@ from blindsr.errors import BlindSRError, printable
 if TYPE_CHECKING:
     from blindsr.api.data_step import DataStep, periodic_border, transfer_function
     from blindsr.components.weights import State, Weights, read_weights
+    from blindsr.execution.resources import fast_dtype
     from blindsr.imaging.downscaling import back_project, back_projection_reach_px, downscale
     from blindsr.imaging.files import write_whole
     from blindsr.imaging.kernel import Kernel, compose, gaussian_array, nonnegative_kernel, precision_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "api.data_step": ("DataStep", "periodic_border", "transfer_function"),
     "components.weights": ("State", "Weights", "read_weights"),
+    "execution.resources": ("fast_dtype",),
     "imaging.downscaling": ("back_project", "back_projection_reach_px", "downscale"),
     "imaging.files": ("write_whole",),
     "imaging.kernel": ("Kernel", "compose", "gaussian_array", "nonnegative_kernel", "precision_of"),
@@ -41,9 +43,9 @@ __all__ = [
     "API_VERSION", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR", "BlindSRError", "Component",
     "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "Kernel", "KernelEstimator", "NonBlindSR", "RunContext",
     "State", "Symmetry", "Upscaler", "Weights", "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations",
-    "blindsr_kernel_estimators", "blindsr_nonblind_sr", "compose", "cubic", "downscale", "gaussian_array", "hookimpl",
-    "kernel_errors", "nonnegative_kernel", "periodic_border", "precision_of", "printable", "psnr_y", "read_image", "read_weights",
-    "ssim_y", "symmetries_of", "to_depth", "to_float", "transfer_function", "write_whole",
+    "blindsr_kernel_estimators", "blindsr_nonblind_sr", "compose", "cubic", "downscale", "fast_dtype", "gaussian_array",
+    "hookimpl", "kernel_errors", "nonnegative_kernel", "periodic_border", "precision_of", "printable", "psnr_y", "read_image",
+    "read_weights", "ssim_y", "symmetries_of", "to_depth", "to_float", "transfer_function", "write_whole",
 ]  # fmt: skip
 
 

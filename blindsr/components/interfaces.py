@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Protocol
@@ -119,6 +120,10 @@ class KernelEstimator(Component):
     typical_error: ClassVar[float | None] = None
     """The mean relative L2 error of its kernels, as measured on test sets. The core gives it to kernels that it gets without an
     `expected_error` of their own."""
+
+    def with_error(self, kernel: Kernel) -> Kernel:
+        """The kernel, with the `typical_error` of its estimator where it has no `expected_error` of its own."""
+        return kernel if kernel.expected_error is not None else replace(kernel, expected_error=self.typical_error)
 
     @abstractmethod
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:

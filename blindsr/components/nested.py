@@ -1,6 +1,6 @@
 """Parameters that are components themselves: an estimator that starts from another one, say."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationInfo
@@ -32,6 +32,16 @@ def component_validator(kind: Kind) -> Callable[[Any, ValidationInfo], Any]:
             raise ValueError(str(error)) from error
 
     return validate
+
+
+def components_in(component: Component) -> Iterator[Component]:
+    """A component, and all that its parameters hold."""
+    yield component
+    for name in type(component).model_fields:
+        value = getattr(component, name)
+        for part in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(part, Component):
+                yield from components_in(part)
 
 
 def described_component(component: Component) -> dict[str, Any]:

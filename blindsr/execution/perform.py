@@ -95,8 +95,7 @@ def _register(task: Task, context: Context) -> Outcome:
 def _estimate(task: Task, context: Context) -> Outcome:
     assert isinstance(task.component, KernelEstimator)
     kernel = _checked_kernel(task.component.estimate(_floats(_given(task.inputs.lr)), task.scale, context), task)
-    if kernel.expected_error is None and task.component.typical_error is not None:
-        kernel = Kernel(kernel.array, kernel.scale, kernel.half, task.component.typical_error)
+    kernel = task.component.with_error(kernel)
     if not kernel.aligned:
         rows, columns = kernel.misalignment_px
         off = f"({rows:+.2f}, {columns:+.2f}) px"

@@ -7,8 +7,12 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blindsr.errors import BlindSRError
+
+if TYPE_CHECKING:
+    import torch
 
 GPU_NODES = ("nvidiactl", "nvidia0", "nvmap", "nvhost-gpu", "dxg", "kfd")
 """What Linux has in /dev for GPUs that torch knows: NVIDIA's (also Jetson's, and in WSL), and AMD's."""
@@ -74,3 +78,14 @@ def visible_gpus() -> list[str]:
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def fast_dtype(device: str) -> torch.dtype:
+    """bfloat16 where the hardware of a device multiplies it faster than float32, otherwise float32."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    # Without these instructions the CPU only emulates bfloat16, and float32 is the faster of the two.
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return torch.bfloat16 if any(check() for check in checks if check) else torch.float32

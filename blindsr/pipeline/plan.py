@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from blindsr.components.builtin import External, Given, GroundTruth
 from blindsr.components.interfaces import Component, Degradation, KernelEstimator, NonBlindSR
+from blindsr.components.nested import components_in
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Convention, Kernel
 from blindsr.pipeline.datasets import Dataset, Item
@@ -134,7 +135,7 @@ class _Planner:
         for component in (*parts, self.pipeline.degradation):
             if component is None or isinstance(component, Given):
                 continue
-            given = (getattr(component, name) for name in type(component).model_fields)
+            given = (getattr(part, name) for part in components_in(component) for name in type(part).model_fields)
             found |= {value: "" for value in given if isinstance(value, Path) and value.is_file()}
             with contextlib.suppress(BlindSRError):  # its steps fail, and say why
                 found |= shipped_weights(component, self.pipeline.scale)

@@ -78,14 +78,15 @@ class Evidence:
 
 def best(of: Sequence[KernelEstimator], sr: NonBlindSR, lr: Image, scale: int, run: RunContext) -> Kernel:
     """The kernel of the least expected error among those that are not much too wide; of all where all are."""
-    kernels = []
+    kernels, failures = [], []
     for estimator in of:
         try:
             kernels.append(estimate_with(estimator, lr, scale, run))
         except BlindSRError as error:
-            run.warn(f"best_of: {estimator.full_name} is left out: {error}")
+            failures.append(f"{estimator.full_name}: {error}")
+            run.warn(f"best_of: left out is {failures[-1]}")
     if not kernels:
-        raise BlindSRError("best_of: none of the estimators gave a kernel")
+        raise BlindSRError(f"best_of: none of the estimators gave a kernel ({'; '.join(failures)})")
     kernels.sort(key=lambda kernel: UNKNOWN_ERROR if kernel.expected_error is None else kernel.expected_error)
     evidence = Evidence(lr, sr, run)
     sound = (kernel for kernel in kernels if evidence.excess(kernel, FAR) <= MAX_FAR_EXCESS)
@@ -94,8 +95,7 @@ def best(of: Sequence[KernelEstimator], sr: NonBlindSR, lr: Image, scale: int, r
 
 def estimate_with(estimator: KernelEstimator, lr: Image, scale: int, run: RunContext) -> Kernel:
     """An estimator's aligned kernel, with the estimator's typical error where it tells none."""
-    kernel = estimator.estimate(lr, scale, run).align()
-    return kernel if kernel.expected_error is not None else replace(kernel, expected_error=estimator.typical_error)
+    return estimator.with_error(estimator.estimate(lr, scale, run)).align()
 
 
 def widened(kernel: Kernel, factor: float) -> Kernel:

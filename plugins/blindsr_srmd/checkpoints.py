@@ -1,5 +1,6 @@
 """Network files: our own (.safetensors, with the kernel basis inside) and the published ones (KAIR's layout)."""
 
+import functools
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +28,9 @@ class Model(NamedTuple):
     """Whether its last input channel is the noise level."""
 
 
+@functools.lru_cache(3)
 def load_own(path: Path) -> Model:
-    """Read a network of our own, as the training (`blindsr_training`) writes it."""
+    """Read a network of our own, as the training (`blindsr_training`) writes it; once a process."""
     return read_weights(path).build(_own, "is not a network of blindsr's SRMD; expected one that `blindsr_training srmd` wrote")
 
 

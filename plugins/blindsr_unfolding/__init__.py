@@ -24,7 +24,7 @@ class Unfolding(NonBlindSR):
     """
 
     name: ClassVar[str] = "unfolding"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     checkpoint: InputFile | None = None
     """A published USRNet in place of the plugin's own weights (usrnet.pth, usrnet_tiny.pth, ...). It takes the noise, but no
@@ -34,7 +34,7 @@ class Unfolding(NonBlindSR):
     kernel_error: float | None = Field(default=None, ge=0, le=1)
     """The relative L2 error to expect of the kernel: 0 for an exact one, 0.1 to 0.3 for an estimated one. A larger one makes the
     result softer, and safer. Without it the kernel's own, as its estimator expects it; 0 where that is unknown."""
-    border: Literal["mirrored", "periodic_border"] | None = None
+    border: Literal["mirrored", "periodic"] | None = None
     """What continues the image beyond its sides, for computing: its mirror image, or what makes it a periodic image blurred by the
     kernel. By default periodic, and mirrored with a checkpoint, as its published figures were measured; periodic is better with
     kernels that are long or inexact. SR images of more than a million pixels come in tiles, which are always periodic."""

@@ -1,4 +1,4 @@
-"""The unfolding network: a few data steps, each followed by a small learned prior at LR resolution."""
+"""The unfolding network: a few data steps, each followed by a small learned prior at a fraction of the resolution."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Block(nn.Module):
 class Prior(nn.Module):
     """Improves what a data step gave; hands its features on to the next stage's prior.
 
-    It works at LR resolution: the s x s HR pixels of an LR pixel are channels.
+    It works at a fraction of the HR resolution: `fold` x `fold` HR pixels are channels of one.
     """
 
-    def __init__(self, scale: int, width: int, blocks: int) -> None:
+    def __init__(self, fold: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.scale = scale
-        pixels = 3 * scale**2
+        self.fold = fold
+        pixels = 3 * fold**2
         self.head = _convolution(2 * pixels + width + CONDITIONS, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
         self.tail = _convolution(width, pixels)
@@ -50,40 +50,43 @@ class Prior(nn.Module):
     def forward(
         self, z: torch.Tensor, x: torch.Tensor, features: torch.Tensor, conditions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        correction = CORRECTION_GAIN * F.pixel_unshuffle(z - x, self.scale)
-        seen = torch.cat([F.pixel_unshuffle(z, self.scale), correction, features, conditions], 1)
+        height, width = z.shape[2:]
+        planes = torch.cat([z, CORRECTION_GAIN * (z - x)], 1)
+        beyond = (0, -width % self.fold, 0, -height % self.fold)
+        planes = F.pad(planes, beyond, mode="replicate") if any(beyond) else planes
+        seen = torch.cat([F.pixel_unshuffle(planes, self.fold), features, conditions], 1)
         features = F.relu(self.head(seen.contiguous(memory_format=torch.channels_last)))
         for block in self.blocks:
             features = block(features)
-        return z + F.pixel_shuffle(self.tail(features), self.scale), features
+        return z + F.pixel_shuffle(self.tail(features), self.fold)[:, :, :height, :width], features
 
 
 class UnfoldingNet(nn.Module):
-    """Stages of a data step and a prior each, unshared.
+    """Stages of a data step and a prior each, unshared. It takes any scale, but is good at the one that it was trained for.
 
     Parameters
     ----------
-    scale
-        2, 3 or 4.
+    fold
+        HR pixels a side that are one pixel to the priors.
     width, blocks
         Channels and residual blocks of each prior.
     stages
         How many.
     """
 
-    def __init__(self, scale: int, *, width: int = 64, blocks: int = 2, stages: int = 4) -> None:
+    def __init__(self, fold: int = 2, *, width: int = 64, blocks: int = 2, stages: int = 4) -> None:
         super().__init__()
-        self.scale = scale
+        self.fold = fold
         self.width = width
         self.blocks = blocks
-        self.priors = nn.ModuleList(Prior(scale, width, blocks) for _ in range(stages))
+        self.priors = nn.ModuleList(Prior(fold, width, blocks) for _ in range(stages))
         # log alpha = a + b noise / NOISE_UNIT + c error: a noisier image or a less certain kernel is trusted less.
         self.log_alpha = nn.Parameter(torch.tensor([[-5.0, 4.0, 3.0]] * stages))
 
     @property
     def reach_px(self) -> int:
-        """LR pixels around one that its priors see; the data steps see, faintly, the whole image."""
-        return len(self.priors) * (2 + 2 * self.blocks)
+        """HR pixels around one that its priors see; the data steps see, faintly, the whole image."""
+        return self.fold * len(self.priors) * (2 + 2 * self.blocks)
 
     def forward(self, lr: torch.Tensor, transfer: torch.Tensor, noise: torch.Tensor, kernel_error: torch.Tensor) -> torch.Tensor:
         """SR images (N, 3, s h, s w) of LR images (N, 3, h, w) in [0, 1] with periodic borders.
@@ -91,18 +94,19 @@ class UnfoldingNet(nn.Module):
         Parameters
         ----------
         transfer
-            Of the kernels, see `DataStep`.
+            Of the kernels on the HR grid, see `DataStep`.
         noise
             (N,) standard deviations of the noise, where the image runs from 0 to 1.
         kernel_error
             (N,) expected relative L2 errors of the kernels; 0 for exact ones.
         """
-        count, _, height, width = lr.shape
-        data_step = DataStep(lr, transfer, self.scale)
-        x = F.interpolate(lr, scale_factor=self.scale, mode="bicubic", align_corners=False)
-        features = lr.new_zeros(count, self.width, height, width)
+        scale = transfer.shape[2] // lr.shape[2]
+        data_step = DataStep(lr, transfer, scale)
+        x = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
+        size = [-(-side // self.fold) for side in x.shape[2:]]
+        features = lr.new_zeros(len(lr), self.width, *size)
         told = torch.stack([noise / NOISE_UNIT, kernel_error / ERROR_UNIT, torch.ones_like(noise)], 1)
-        conditions = told[:, :, None, None].expand(-1, -1, height, width)
+        conditions = told[:, :, None, None].expand(-1, -1, *size)
         for prior, (a, b, c) in zip(self.priors, self.log_alpha, strict=True):
             with torch.autocast(lr.device.type, enabled=False):
                 z = data_step(x.float(), torch.exp(a + b * noise / NOISE_UNIT + c * kernel_error))

@@ -114,7 +114,7 @@ class USRNet(nn.Module):
     def __init__(self, scale: int, shape: Shape) -> None:
         super().__init__()
         self.scale = scale
-        self.reach_px = REACH_PX // scale
+        self.reach_px = REACH_PX
         self.p = ResUNet(shape.widths, shape.blocks)
         self.h = Parameters(shape.iterations, shape.hidden)
 

@@ -71,12 +71,3 @@ def initial(generator: torch.Generator, device: str, *, planes: int = 3, fold: i
         hidden=normal(LAYERS - 2, CHANNELS, 3, 3, CHANNELS, inputs=CHANNELS),
         last=normal(3 * fold**2, CHANNELS, 3, 3, inputs=CHANNELS, gain=0.1).contiguous(memory_format=torch.channels_last),
     )
-
-
-def training_dtype(device: str) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it faster than float32, otherwise float32."""
-    if device.startswith("cuda"):
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    # Without these instructions the CPU only emulates bfloat16, and float32 is the faster of the two.
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return torch.bfloat16 if any(check() for check in checks if check) else torch.float32

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-from blindsr.api import RunContext
-from blindsr_zssr.network import Network, training_dtype
+from blindsr.api import RunContext, fast_dtype
+from blindsr_zssr.network import Network
 
 LOG_EVERY = 50
 MUON_MOMENTUM = 0.95
@@ -34,7 +34,7 @@ def train(network: Network, batches: Iterator[torch.Tensor], *, steps: range, to
     """
     optimizer = Optimizer(network, rates)
     # bfloat16 computes what float32 remembers: the last steps are far smaller than bfloat16 resolves.
-    working = network.copy(training_dtype(run.device))
+    working = network.copy(fast_dtype(run.device))
     errors: list[torch.Tensor] = []
     for step, batch in zip(steps, batches, strict=False):
         factor = (steps.stop - step) / len(steps)

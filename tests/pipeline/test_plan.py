@@ -180,6 +180,14 @@ def test_rows_of_equal_items_share_steps(folder: Path) -> None:
     assert len(two.rows) == 2 * len(one.rows)
 
 
+def test_files_of_components_in_components_are_named(folder: Path) -> None:
+    checkpoint = folder / "usrnet.pth"
+    checkpoint.write_bytes(b"weights")
+    rows = f"  Refined: {{kernel: {{refined: {{start: michaeli_irani, sr: {{unfolding: {{checkpoint: {checkpoint}}}}}}}}}, sr: bicubic}}\n"
+    listed = {entry["path"]: entry["sha256"] for entry in _plan(folder, QUICK + rows).weights}
+    assert listed[str(checkpoint)] == hashlib.sha256(b"weights").hexdigest()
+
+
 def test_shipped_weights_are_part_of_the_key_and_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from blindsr_bicubic import BicubicInterpolation
 

@@ -38,6 +38,7 @@ class UnfoldingSettings(Settings):
 
     scale: int = Field(ge=2, le=4, description="Scale: 2, 3 or 4.")
     patch: int = Field(96, ge=48, description="Side of a patch in HR pixels, a multiple of the scale.")
+    fold: int = Field(2, ge=1, le=4, description="HR pixels a side that are one to the priors: fewer are better and slower.")
     width: int = Field(64, ge=8, description="Channels of the priors.")
     stages: int = Field(4, ge=1, description="Data steps, each with a prior.")
     rate: PositiveFloat = Field(MUON_RATE, description="Muon's peak learning rate; Adam's is in proportion.")
@@ -109,7 +110,7 @@ class UnfoldingTraining(Training[UnfoldingSettings, Batch]):
         self.held_out = HeldOutPatches(held_out, settings.scale, self._estimates(held_out, len(held_out)))
         start = load(settings.start) if settings.start else None
         torch.manual_seed(settings.seed)
-        network = UnfoldingNet(settings.scale, width=settings.width, stages=settings.stages)
+        network = UnfoldingNet(settings.fold, width=settings.width, stages=settings.stages)
         if start:
             _transfer(start, network)
         network = network.to(self.device)
