@@ -24,7 +24,8 @@ class Unfolding(NonBlindSR):
     """
 
     name: ClassVar[str] = "unfolding"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 2
+    later_parameters: ClassVar[tuple[str, ...]] = ("precision",)
 
     checkpoint: InputFile | None = None
     """A published USRNet in place of the plugin's own weights (usrnet.pth, usrnet_tiny.pth, ...). It takes the noise, but no
@@ -39,10 +40,16 @@ class Unfolding(NonBlindSR):
     kernel. By default periodic, and mirrored with a checkpoint, as its published figures were measured; periodic is better with
     kernels that are long or inexact. SR images of more than a million pixels come in tiles, which are always periodic."""
 
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """The arithmetic of the priors. bfloat16 is nearly twice as fast on processors that have it, and 0.003 dB apart on average, but
+    tiles then differ from the whole by up to 0.005 (in an image from 0 to 1) at single pixels."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Unfolding:
         if self.checkpoint and self.kernel_error:
             raise ValueError("a checkpoint of USRNet takes no kernel_error; a noise of 3 or more makes it trust the kernel less")
+        if self.checkpoint and self.precision != "float32":
+            raise ValueError("a checkpoint of USRNet is computed in float32, as its published figures were; leave precision out")
         return self
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
@@ -61,7 +68,7 @@ class Unfolding(NonBlindSR):
         error = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
         mirrored = self.border == "mirrored" or (self.border is None and self.checkpoint is not None)
         mirrored = mirrored and lr[..., 0].size * kernel.scale**2 <= MAX_MIRRORED_PX
-        return UnfoldingUpscaler(network, kernel, self.noise / 255, error, run.device, mirrored)
+        return UnfoldingUpscaler(network, kernel, self.noise / 255, error, run.device, mirrored, self.precision == "bfloat16")
 
 
 MAX_MIRRORED_PX = 1_000_000

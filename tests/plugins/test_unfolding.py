@@ -160,3 +160,12 @@ def test_other_files_get_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.safetensors", tmp_path / "broken.safetensors", own_weights(2)):
         with pytest.raises(BlindSRError, match="safetensors: "):
             load(path)
+
+
+def test_bfloat16_differs_from_float32_by_little(photo: np.ndarray) -> None:
+    lr, kernel = to_float(photo[:48, :48]), Kernel.bicubic(2)
+    exact, fast = (Unfolding(precision=precision).fit(lr, kernel, run_context())(lr) for precision in ("float32", "bfloat16"))
+    difference = np.abs(exact - fast)
+    assert 0 < difference.mean() < 1e-3
+    with pytest.raises(ValueError, match="leave precision out"):
+        Unfolding.model_validate({"checkpoint": __file__, "precision": "bfloat16"})
