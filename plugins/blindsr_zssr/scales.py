@@ -21,7 +21,7 @@ POOL = 32
 RATES = Rates(1e-3, 1e-3)
 RATES_AUGMENTED = Rates(2e-3, 1e-3)
 """Ever new fathers gain from larger steps (0.1 dB, two images of Set5); on one fixed pair they can break a training."""
-RATES_PRETRAINED = Rates(2e-4, 1e-4)
+RATES_PRETRAINED = Rates(1.5e-3, 1e-3)
 
 
 def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpscaler:
