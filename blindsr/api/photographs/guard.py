@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ PARTS = (1.0, 0.9, 0.75, 0.5)
 """The parts that are tried, by their rank in texture: 1 is the most textured one."""
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Of the strength that was asked for, in the order in which they are tried."""
+PLACES = 4
+"""Along each side, of larger parts."""
+SAMPLED_ROWS = 200
 RESIDUAL_OF_NOISE = 1.05
 RESIDUAL_LEVELS = 1.0
 MAX_OVERSHOOT = 0.3
@@ -111,6 +115,19 @@ def most_telling(pixels: NDArray[Any]) -> Iterator[Image]:
     ranked = sorted(parts, key=_texture)
     for index in dict.fromkeys(round(rank * (len(ranked) - 1)) for rank in PARTS):
         yield to_float(ranked[index])
+
+
+def most_textured(pixels: NDArray[Any], max_px: int) -> NDArray[Any]:
+    """The most textured of a few parts (h, w, C) of at most `max_px` pixels, of about the form of the image; all of a small one."""
+    height, width = pixels.shape[:2]
+    share = math.sqrt(max_px / (height * width))
+    if share >= 1:
+        return pixels
+    rows = int(min(height, max(height * share, max_px / width, 1)))
+    columns = min(width, max_px // rows)
+    starts = (np.linspace(0, size - side, PLACES).astype(int) for size, side in ((height, rows), (width, columns)))
+    parts = [pixels[row : row + rows, column : column + columns] for row, column in product(*starts)]
+    return max(parts, key=lambda part: _texture(part[:: rows // SAMPLED_ROWS + 1]))
 
 
 def _tried(part: Image, kernel: Kernel, super_resolve: SuperResolve) -> Evidence:

@@ -27,7 +27,7 @@ from blindsr.imaging.reader import (
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
 PHOTO_SUFFIXES = (*SUFFIXES, ".avif", *HEIF_SUFFIXES, *RAW_SUFFIXES)
-ORIENTATION = 0x0112
+ORIENTATION, XMP = 0x0112, 700
 GRAY_MODES = ("1", "L", "LA")
 
 
@@ -45,6 +45,8 @@ class Photograph:
         (H, W) transparency of the same type, not multiplied into the colours; None if the file has none.
     exif
         The EXIF data as in a JPEG file, as they were read; None if there are none.
+    xmp
+        The XMP packet, UTF-8; None if there is none.
     icc_profile
         The colour profile that `pixels` are in; None if there is none.
     compression_error
@@ -58,6 +60,7 @@ class Photograph:
     gray: bool
     alpha: NDArray[Any] | None
     exif: bytes | None
+    xmp: bytes | None
     icc_profile: bytes | None
     compression_error: float
     notes: tuple[str, ...]
@@ -90,7 +93,7 @@ def read_photograph(path: Path) -> Photograph:
         if deep := deep_tiff(data, notes):
             exif = Image.Exif()
             exif.load(data)
-            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes)
+            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes, exif.get(XMP))
         with Image.open(io.BytesIO(data), formats=formats) as file:
             note_frames(getattr(file, "n_frames", 1), notes)
             pixels, profile = deep_pixels(file, data), file.info.get("icc_profile")
@@ -102,22 +105,24 @@ def read_photograph(path: Path) -> Photograph:
             if file.format == "TIFF":  # Pillow drops some of what it has turned
                 exif = Image.Exif()
                 exif.load(data)
-            return _photograph(path, pixels, exif, profile, notes, _compression_error(file))
+            return _photograph(path, pixels, exif, profile, notes, file.info.get("xmp"), _compression_error(file))
 
 
 def _photograph(
-    path: Path, pixels: NDArray[Any], exif: Any, icc_profile: bytes | None, notes: list[str], compression_error: float = 0.0
-) -> Photograph:
+    path: Path, pixels: NDArray[Any], exif: Any, icc_profile: bytes | None, notes: list[str], xmp: Any = None,
+    compression_error: float = 0.0,
+) -> Photograph:  # fmt: skip
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     channels = pixels.shape[2]
     colours = as_rgb(pixels[..., :-1] if channels in (2, 4) else pixels, notes)
     alpha = None
     if channels in (2, 4):
-        alpha = as_rgb(pixels[..., -1], [])[..., 0]
+        alpha = np.ascontiguousarray(as_rgb(pixels[..., -1], [])[..., 0])
     found = exif.tobytes() if exif else None
     # What `as_rgb` says of gray is not so here: it stays gray.
     kept = tuple(note for note in notes if not note.startswith("grayscale"))
-    return Photograph(path, colours, channels <= 2, alpha, found, icc_profile, compression_error, kept)
+    packet = xmp if isinstance(xmp, bytes) else None
+    return Photograph(path, colours, channels <= 2, alpha, found, packet, icc_profile, compression_error, kept)
 
 
 def _shallow(file: Any, profile: bytes | None, notes: list[str]) -> tuple[NDArray[np.uint8], bytes | None]:
