@@ -117,17 +117,20 @@ def most_telling(pixels: NDArray[Any]) -> Iterator[Image]:
         yield to_float(ranked[index])
 
 
-def most_textured(pixels: NDArray[Any], max_px: int) -> NDArray[Any]:
-    """The most textured of a few parts (h, w, C) of at most `max_px` pixels, of about the form of the image; all of a small one."""
+def most_textured(pixels: NDArray[Any], max_px: int) -> tuple[slice, slice]:
+    """Rows and columns of the most textured of a few parts of at most `max_px` pixels, of about the form of the image.
+
+    All of an image that is no larger.
+    """
     height, width = pixels.shape[:2]
     share = math.sqrt(max_px / (height * width))
     if share >= 1:
-        return pixels
+        return slice(0, height), slice(0, width)
     rows = int(min(height, max(height * share, max_px / width, 1)))
     columns = min(width, max_px // rows)
     starts = (np.linspace(0, size - side, PLACES).astype(int) for size, side in ((height, rows), (width, columns)))
-    parts = [pixels[row : row + rows, column : column + columns] for row, column in product(*starts)]
-    return max(parts, key=lambda part: _texture(part[:: rows // SAMPLED_ROWS + 1]))
+    places = [(slice(row, row + rows), slice(column, column + columns)) for row, column in product(*starts)]
+    return max(places, key=lambda place: _texture(pixels[place][:: rows // SAMPLED_ROWS + 1]))
 
 
 def _tried(part: Image, kernel: Kernel, super_resolve: SuperResolve) -> Evidence:

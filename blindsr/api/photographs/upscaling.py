@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, repeat
 from pathlib import Path
@@ -22,6 +22,7 @@ from blindsr.api.photographs.noise import noise_of
 from blindsr.api.photographs.places import Place
 from blindsr.api.photographs.qualities import QUALITIES, QualityName, parameters_for
 from blindsr.api.photographs.reading import Photograph, read_photograph
+from blindsr.api.photographs.showing import Preview
 from blindsr.api.photographs.writing import write_photograph
 from blindsr.components.interfaces import KernelEstimator, NonBlindSR, Upscaler
 from blindsr.components.registry import Registry
@@ -63,6 +64,8 @@ class Upscaled:
         All that it took.
     notes
         What the user should know, a sentence each.
+    preview
+        A part of the SR image, where the settings ask for it.
     """
 
     photo: Path
@@ -76,11 +79,12 @@ class Upscaled:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     error: str = ""
+    preview: Preview | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How photographs are upscaled, as `blindsr.upscale` describes it."""
+    """How photographs are upscaled, as `blindsr.upscale` describes it. With `previews`, each result has one, for a page."""
 
     registry: Registry
     scale: int = 2
@@ -91,6 +95,7 @@ class Settings:
     force: bool = False
     seed: int = 0
     device: str = "auto"
+    previews: bool = False
 
     def __post_init__(self) -> None:
         if self.quality not in QUALITIES:
@@ -159,7 +164,7 @@ def _upscaled(place: Place, settings: Settings, progress: Callable[[int, int], N
     noise = noise_of(photo)
     context = Context(resolve_device(settings.device), f"{settings.seed:x}", progress)
     component = settings.component(noise)
-    part = most_textured(photo.pixels, MAX_SEEN_PX)
+    part = photo.pixels[most_textured(photo.pixels, MAX_SEEN_PX)]
     estimated, doubt = _estimated(part, settings, notes)
 
     strength = settings.strength if estimated else 0.0
@@ -175,10 +180,13 @@ def _upscaled(place: Place, settings: Settings, progress: Callable[[int, int], N
     if judgement.reason:
         notes.append(_remark(judgement, strength))
     upscaler = _upscaler(part, judgement.kernel, component, settings, context)
-    write_photograph(place.output, photo, settings.scale, _bands(photo, upscaler, settings.scale, progress))
+    bands = _bands(photo, upscaler, settings.scale, progress)
+    preview = Preview.of(photo, settings.scale) if settings.previews else None
+    write_photograph(place.output, photo, settings.scale, preview.watched(bands) if preview else bands)
     return Upscaled(
         *place, "done", judgement.kernel, Blur.of(estimated) if estimated else None, judgement.strength,
         estimated.expected_error if estimated else None, noise, notes=(*notes, *dict.fromkeys(context.warnings)),
+        preview=preview,
     )  # fmt: skip
 
 
