@@ -4,7 +4,8 @@
     python benchmarks/upscale_memory.py --sizes 2 --sr unfolding            # the network, on fewer pixels
 
 The photographs are mosaics of those in `--photographs` (BSD100), with noise of 2 levels, as an 8-bit JPEG and a 16-bit PNG. Memory
-is the peak of the process's resident memory, as Linux counts it. It fails if 24 megapixels take more than 2.5 GB, or 100 more than 4 GB.
+is the peak of the process's resident memory, as Linux counts it. It fails if 24 megapixels take more than 2.5 GB, or 100 more
+than 4 GB.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _required(requirement: str) -> Finding:
 
 
 def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version.split("+")[0])]
+    return [int(number) for number in re.findall(r"\d+", version.split("+", maxsplit=1)[0])]
 
 
 def _device() -> Iterator[Finding]:
@@ -118,17 +118,25 @@ def _device() -> Iterator[Finding]:
     except Exception:  # told with the versions
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("device", "cpu", "ok", f"{cores} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
-    half = {True: "computed by the CPU itself", False: "only emulated by the CPU", None: "not known of this CPU"}[_computes_bfloat16()]
+    yield Finding(
+        "device", "cpu", "ok", f"{cores} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    )
+    half = {True: "computed by the CPU itself", False: "only emulated by the CPU", None: "not known of this CPU"}[
+        _computes_bfloat16()
+    ]
     yield Finding("device", "bfloat16", "ok", half)
     if not torch.cuda.is_available():
-        yield Finding("device", "cuda", "absent", f"no GPU, or a torch without CUDA ({torch.__version__}); --device auto is the CPU")
+        yield Finding(
+            "device", "cuda", "absent", f"no GPU, or a torch without CUDA ({torch.__version__}); --device auto is the CPU"
+        )
     for number in range(torch.cuda.device_count()):
         try:
             about = torch.cuda.get_device_properties(number)
             float(torch.ones(2, device=f"cuda:{number}").sum())
         except Exception as error:  # a driver that does not fit, a GPU that somebody else holds
-            yield Finding("device", f"cuda:{number}", "broken", f"cannot compute ({described(error).splitlines()[0]}); use --device cpu")
+            yield Finding(
+                "device", f"cuda:{number}", "broken", f"cannot compute ({described(error).splitlines()[0]}); use --device cpu"
+            )
         else:
             half = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16"
             yield Finding("device", f"cuda:{number}", "ok", f"{about.name}, {about.total_memory / 1e9:.0f} GB, {half}")
@@ -164,7 +172,9 @@ def _networks(registry: Registry) -> Iterator[Finding]:
             except Exception:  # it needs parameters, or other plugins
                 break
             if missing:
-                yield Finding("plugins", name, "broken", f"its weights are missing ({', '.join(missing)}); reinstall {entry.source}")
+                yield Finding(
+                    "plugins", name, "broken", f"its weights are missing ({', '.join(missing)}); reinstall {entry.source}"
+                )
 
 
 def _extras() -> Iterator[Finding]:

@@ -48,7 +48,9 @@ def methods(kind: Kind) -> Completer:
         from blindsr.components.registry import Registry
 
         found = {name: entry.component.__doc__ or "" for (of, name), entry in Registry.discover().entries.items() if of == kind}
-        return [CompletionItem(name, help=text.strip().split("\n")[0]) for name, text in found.items() if name.startswith(incomplete)]
+        return [
+            CompletionItem(name, help=text.strip().split("\n")[0]) for name, text in found.items() if name.startswith(incomplete)
+        ]
 
     return complete
 
@@ -76,7 +78,7 @@ def show(path: Path) -> None:
 
 def _opened_on_linux(target: str) -> int:
     """As `click.launch`, but what the programs say is not printed, and that there is none is known."""
-    silent = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+    silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     program = subprocess.Popen(["xdg-open", target], **silent, start_new_session=True)  # noqa: S603, S607  (the user's desktop)
     try:
         return program.wait(PATIENCE_SECONDS)

@@ -43,7 +43,12 @@ class _Command(click.Command):
 @click.option("--out", "-o", metavar="DIR", type=PATH, help="Folder for the results.  [default: beside each photograph]")
 @click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
 @click.option("--quality", type=click.Choice(["fast", "good", "best"]), default="good", show_default=True)
-@click.option("--kernel", metavar="METHOD", shell_complete=methods("kernel"), help="A kernel estimator in place of the quality's; see `blindsr plugins`.")
+@click.option(
+    "--kernel",
+    metavar="METHOD",
+    shell_complete=methods("kernel"),
+    help="A kernel estimator in place of the quality's; see `blindsr plugins`.",
+)
 @click.option("--sr", metavar="METHOD", shell_complete=methods("sr"), help="An SR method in place of the quality's.")
 @click.option(
     "--strength", type=click.FloatRange(0, 1), default=1.0, show_default=True,
@@ -61,7 +66,8 @@ class _Command(click.Command):
 @click.pass_context
 def upscale(
     ctx: click.Context, photos: tuple[Path, ...], out: Path | None, scale: int, quality: QualityName, kernel: str | None,
-    sr: str | None, strength: float, force: bool, as_json: bool, report: str | None, open_it: bool, device: str, threads: int | None,
+    sr: str | None, strength: float, force: bool, as_json: bool, report: str | None, open_it: bool, device: str,
+    threads: int | None,
 ) -> None:  # fmt: skip
     """Upscale photographs (files, folders, or patterns): estimate the blur of each, and undo it.
 

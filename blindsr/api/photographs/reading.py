@@ -105,7 +105,8 @@ def read_photograph(path: Path) -> Photograph:
             if file.format == "TIFF":  # Pillow drops some of what it has turned
                 exif = Image.Exif()
                 exif.load(data)
-            return _photograph(path, pixels, exif, profile, notes, file.info.get("xmp"), _compression_error(file))
+            packet = exif.get(XMP) if file.format == "TIFF" else file.info.get("xmp")
+            return _photograph(path, pixels, exif, profile, notes, packet, _compression_error(file))
 
 
 def _photograph(

@@ -37,7 +37,7 @@ from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import Step
 
 MAX_SEEN_PX = 8_000_000
-"""Of a larger photograph, the kernel estimator sees its most textured part of so many pixels, and the SR method is fitted to that."""
+"""Of a larger photograph, the kernel estimator sees the most textured part of so many pixels; the SR method is fitted to that."""
 
 
 @dataclass(frozen=True)

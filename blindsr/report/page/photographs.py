@@ -1,4 +1,4 @@
-"""A page of photographs without truth: each beside bicubic interpolation, with its kernel, its blur in words, and what was noted."""
+"""A page of photographs without truth: each beside bicubic interpolation, with its kernel, its blur in words, and remarks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.imaging.files import write_whole
@@ -14,7 +15,8 @@ from blindsr.imaging.kernel import Kernel
 from blindsr.report.page.document import framed, toolbar
 from blindsr.report.page.markup import Html, element
 from blindsr.report.page.output import check_free, check_output
-from blindsr.report.page.pictures import LOSSLESS, Pictures, framed as framed_kernels, in_colours, tiny_png
+from blindsr.report.page.pictures import LOSSLESS, Pictures, error_map, in_colours, tiny_png
+from blindsr.report.page.pictures import framed as framed_kernels
 from blindsr.report.page.section import View, compared, strip
 
 MAX_SHOWN_PX = 2_000_000
@@ -112,8 +114,8 @@ class PhotographsPage:
 
 def _help(pictures: Pictures) -> Html:
     text = (
-        "Drag across a photograph to move the divider; click a place to enlarge it. There is no truth to compare with, so no numbers "
-        f"of quality. Of results over {MAX_SHOWN_PX // 10**6} megapixels, the part with the most texture is shown."
+        "Drag across a photograph to move the divider; click a place to enlarge it. There is no truth to compare with, so no "
+        f"numbers of quality. Of results over {MAX_SHOWN_PX // 10**6} megapixels, the part with the most texture is shown."
     )
     exact = f" Pictures are WebP of quality {pictures.quality}; the results are exact."
     return element("p", text, "" if pictures.quality == LOSSLESS else exact, class_="note")
@@ -127,7 +129,19 @@ def _viewer(photo: ShownPhotograph, number: int, pictures: Pictures) -> Html | N
         for title, image in (("Bicubic interpolation", photo.before), ("Result", photo.after))
     ]
     height, width = photo.after.shape[:2]
-    return compared(photo.name, views, (height, width), (0.5, 0.5), number)
+    return compared(photo.name, views, (height, width), _differing(photo.before, photo.after), number)
+
+
+def _differing(before: NDArray[Any], after: NDArray[Any]) -> tuple[float, float]:
+    """Where two images differ most, as parts of the height and the width: the place that is enlarged at first."""
+    from scipy.ndimage import uniform_filter
+
+    differences = error_map(after, before)
+    if differences is None:
+        return 0.5, 0.5
+    blurred = uniform_filter(differences, 9, mode="constant")
+    row, column = np.unravel_index(int(blurred.argmax()), blurred.shape)
+    return (float(row) + 0.5) / blurred.shape[0], (float(column) + 0.5) / blurred.shape[1]
 
 
 def _kernel(kernel: Kernel | None) -> Html | None:

@@ -1,4 +1,4 @@
-"""Writing of an upscaled photograph as it is computed, strip by strip: with its bit depth, transparency, EXIF data, XMP and profile."""
+"""Writing of an upscaled photograph as it is computed: with its bit depth, transparency, EXIF data, XMP and colour profile."""
 
 from __future__ import annotations
 
