@@ -149,9 +149,10 @@ def test_a_constant_transparency_stays_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "library"), [("a.heic", "pillow-heif"), ("a.NEF", "rawpy")])
 def test_formats_that_need_a_library_name_it(name: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"pillow-heif": "heif", "rawpy": "raw"}[library]
     monkeypatch.setitem(sys.modules, library.replace("-", "_"), None)
     (tmp_path / name).write_bytes(b"anything")
-    with pytest.raises(BlindSRError, match=f"{name}: .*pip install {library}"):
+    with pytest.raises(BlindSRError, match=rf"{name}: .*library {library}; pip install 'blindsr\[{extra}\]'"):
         read_photograph(tmp_path / name)
 
 
@@ -159,6 +160,65 @@ def test_formats_that_need_a_library_name_it(name: str, library: str, tmp_path: 
 def test_avif_is_read(tmp_path: Path) -> None:
     Image.fromarray(_quarters(COLOURS)).save(tmp_path / "a.avif", quality=95)
     assert np.abs(_middles(read_photograph(tmp_path / "a.avif").pixels).astype(int) - COLOURS).max() <= 6
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_heic_is_read_upright_with_its_depth(depth: type, tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the package pillow-heif is not installed")
+    values = COLOURS.astype(depth) * (257 if depth is np.uint16 else 1)
+    image = np.ascontiguousarray(values.repeat(32, 0).repeat(48, 1))
+    mode = "RGB;16" if depth is np.uint16 else "RGB"
+    file = heif.from_bytes(mode, (image.shape[1], image.shape[0]), image.tobytes())
+    path = tmp_path / "phone.HEIC"
+    file.save(path, quality=95, exif=_exif(orientation=6).tobytes())
+    photo = read_photograph(path)
+    assert photo.pixels.dtype == depth
+    assert photo.pixels.shape == (96, 64, 3)
+    difference = np.abs(_quarter_means(photo.pixels) - values.swapaxes(0, 1)[:, ::-1])
+    assert difference.max() <= 0.03 * np.iinfo(depth).max
+    output = _upscaled(path)
+    assert output.name == "phone_x2.png"
+    with Image.open(output) as read:
+        assert read.size == (128, 192)
+        assert read.getexif()[0x010F] == "Maker"
+
+
+def _quarter_means(image: np.ndarray) -> np.ndarray:
+    height, width = (size // 2 for size in image.shape[:2])
+    return image.reshape(2, height, 2, width, 3)[:, 4:-4, :, 4:-4].mean((1, 3))
+
+
+def test_a_raw_file_is_developed_upright_with_its_camera(tmp_path: Path) -> None:
+    """A DNG file with the filters of a camera, in the colours of linear sRGB."""
+    pytest.importorskip("rawpy", reason="the package rawpy is not installed")
+    low, high = 8000, 40000
+    values = np.array([[[high, low, low], [low, high, low]], [[low, low, high], [30000] * 3]], np.uint16)
+    image = values.repeat(128, 0).repeat(160, 1)
+    mosaic = image[..., 1].copy()
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = image[::2, ::2, 0], image[1::2, 1::2, 2]
+    # From CIE XYZ (D65) to linear sRGB, IEC 61966-2-1.
+    matrix = [3.2405, -1.5371, -0.4985, -0.9693, 1.8760, 0.0416, 0.0556, -0.2040, 1.0572]
+    numbers = [number for value in matrix for number in (round(value * 10_000), 10_000)]
+    tags = [
+        (271, "s", 0, "Maker", True), (272, "s", 0, "Model", True), (274, "H", 1, 6, True), (33421, "H", 2, (2, 2), True),
+        (33422, "B", 4, bytes((0, 1, 1, 2)), True), (50706, "B", 4, bytes((1, 4, 0, 0)), True), (50708, "s", 0, "Maker Model", True),
+        (50717, "I", 1, 65535, True), (50721, "2i", 9, numbers, True), (50728, "2I", 3, (1, 1) * 3, True), (50778, "H", 1, 21, True),
+    ]  # fmt: skip
+    path = tmp_path / "shot.dng"
+    tifffile.imwrite(path, mosaic, photometric=32803, metadata=None, extratags=tags)
+    photo = read_photograph(path)
+    assert (photo.pixels.shape, photo.pixels.dtype) == ((320, 256, 3), np.uint16)
+    found = _quarter_means(photo.pixels)
+    expected = values.swapaxes(0, 1)[:, ::-1]  # orientation 6: a quarter turn clockwise
+    assert np.array_equal(found.argmax(2)[0], expected.argmax(2)[0])
+    assert np.ptp(found[1, 0]) < 0.02 * 65535  # gray stays gray
+    output = _upscaled(path)
+    assert output.name == "shot_x2.png"
+    with Image.open(output) as read:
+        assert read.size == (512, 640)
+        exif = dict(read.getexif())
+        assert (exif[271], exif[272]) == ("Maker", "Model")
+        assert not {274, 33421, 50706, 50721} & set(exif)
 
 
 def test_too_large_for_jpeg_is_a_line(tmp_path: Path) -> None:
@@ -197,7 +257,9 @@ def test_sixteen_bits_transparency_exif_and_profile_go_together(suffix: str, tmp
     exif = _exif(orientation=8)
     if suffix == "tif":
         more = [(tag, "s", 0, "Maker", True) if tag == 0x010F else (tag, "H", 1, 8, True) for tag in (0x010F, 0x0112)]
-        tifffile.imwrite(path, _quarters(values), photometric="rgb", extrasamples=["unassalpha"], iccprofile=PROFILE, extratags=more)
+        tifffile.imwrite(
+            path, _quarters(values), photometric="rgb", extrasamples=["unassalpha"], iccprofile=PROFILE, extratags=more
+        )
     else:
         plain = imagecodecs.png_encode(_quarters(values))
         head, rest = plain[:33], plain[33:]

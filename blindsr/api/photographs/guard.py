@@ -25,7 +25,7 @@ SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Of the strength that was asked for, in the order in which they are tried."""
 PLACES = 4
 """Along each side, of larger parts."""
-SAMPLED_ROWS = 200
+SAMPLED_ROWS, MIN_SIDE_PX = 200, 8
 RESIDUAL_OF_NOISE = 1.05
 RESIDUAL_LEVELS = 1.0
 MAX_OVERSHOOT = 0.3
@@ -126,10 +126,11 @@ def most_textured(pixels: NDArray[Any], max_px: int) -> tuple[slice, slice]:
     share = math.sqrt(max_px / (height * width))
     if share >= 1:
         return slice(0, height), slice(0, width)
-    rows = int(min(height, max(height * share, max_px / width, 1)))
-    columns = min(width, max_px // rows)
+    rows = min(height, max(int(height * share), MIN_SIDE_PX))
+    columns = min(width, max(max_px // rows, MIN_SIDE_PX))
+    rows = min(height, max(max_px // columns, MIN_SIDE_PX))
     starts = (np.linspace(0, size - side, PLACES).astype(int) for size, side in ((height, rows), (width, columns)))
-    places = [(slice(row, row + rows), slice(column, column + columns)) for row, column in product(*starts)]
+    places = [(slice(row, row + rows), slice(column, column + columns)) for row, column in product(*map(np.ndarray.tolist, starts))]
     return max(places, key=lambda place: _texture(pixels[place][:: rows // SAMPLED_ROWS + 1]))
 
 

@@ -28,6 +28,9 @@ HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
 PHOTO_SUFFIXES = (*SUFFIXES, ".avif", *HEIF_SUFFIXES, *RAW_SUFFIXES)
 ORIENTATION, XMP = 0x0112, 700
+RAW_TAGS = {270, 271, 272, 305, 306, 315, 33432}
+"""Description, maker, model, software, time, artist, copyright: the others are of raw pixels."""
+RAW_DIRECTORIES, MAKER_NOTE = {0x8769, 0x8825}, 37500
 GRAY_MODES = ("1", "L", "LA")
 
 
@@ -84,7 +87,7 @@ def read_photograph(path: Path) -> Photograph:
     suffix = path.suffix.lower()
     with decoding(path):
         if suffix in RAW_SUFFIXES:
-            return _photograph(path, _developed(path), None, None, notes)
+            return _photograph(path, _developed(path), _raw_exif(path.read_bytes()), None, notes)
         if suffix in HEIF_SUFFIXES:
             formats += _heif_formats()
         if suffix == ".avif":
@@ -96,7 +99,10 @@ def read_photograph(path: Path) -> Photograph:
             return _photograph(path, deep.pixels, exif, deep.icc_profile, notes, exif.get(XMP))
         with Image.open(io.BytesIO(data), formats=formats) as file:
             note_frames(getattr(file, "n_frames", 1), notes)
-            pixels, profile = deep_pixels(file, data), file.info.get("icc_profile")
+            pixels, profile = (
+                _deep_heif(file, data) if file.format == "HEIF" else deep_pixels(file, data),
+                file.info.get("icc_profile"),
+            )
             file.load()
             exif = file.getexif()
             if pixels is None:
@@ -154,9 +160,20 @@ def _heif_formats() -> tuple[str, ...]:
     try:
         import pillow_heif
     except ImportError:
-        raise BlindSRError("HEIC photographs need the library pillow-heif; pip install pillow-heif") from None
+        raise BlindSRError("HEIC photographs need the library pillow-heif; pip install 'blindsr[heif]'") from None
     pillow_heif.register_heif_opener()
     return ("HEIF",)
+
+
+def _deep_heif(file: Any, data: bytes) -> NDArray[np.uint16] | None:
+    """The pixels of a HEIC photograph of 10 or 12 bits in 16 bits; None of one of 8."""
+    depth = file.info.get("bit_depth", 8)
+    if depth == 8:
+        return None
+    import pillow_heif
+
+    pixels = np.asarray(pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)).astype(np.uint16)
+    return pixels | (pixels >> depth)  # the highest bits again in the lowest ones: white becomes 65535
 
 
 def _avif_formats() -> tuple[str, ...]:
@@ -172,7 +189,24 @@ def _developed(path: Path) -> NDArray[np.uint16]:
     try:
         import rawpy
     except ImportError:
-        raise BlindSRError("a camera's raw file needs the library rawpy (pip install rawpy), or save it as 16-bit TIFF") from None
+        raise BlindSRError("a camera's raw file needs the library rawpy; pip install 'blindsr[raw]', or save it as TIFF") from None
     with rawpy.imread(str(path)) as raw:
         pixels: NDArray[np.uint16] = raw.postprocess(output_bps=16, use_camera_wb=True)
     return pixels
+
+
+def _raw_exif(data: bytes) -> Any:
+    """Camera, time, place and exposure of a raw file, where it is a TIFF file inside, as most are; else None."""
+    from PIL import Image
+
+    exif, kept = Image.Exif(), Image.Exif()
+    try:
+        exif.load(data)
+        for tag in RAW_TAGS & set(exif):
+            kept[tag] = exif[tag]
+        for directory in RAW_DIRECTORIES & set(exif):
+            kept.get_ifd(directory).update({tag: value for tag, value in exif.get_ifd(directory).items() if tag != MAKER_NOTE})
+        kept.tobytes()
+    except Exception:  # cameras write what they like
+        return None
+    return kept
