@@ -172,8 +172,9 @@ def _deep_heif(file: Any, data: bytes) -> NDArray[np.uint16] | None:
         return None
     import pillow_heif
 
-    pixels = np.asarray(pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)).astype(np.uint16)
-    return pixels | (pixels >> depth)  # the highest bits again in the lowest ones: white becomes 65535
+    pixels: NDArray[np.uint16] = np.asarray(pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)).astype(np.uint16)
+    pixels |= pixels >> depth  # the highest bits again in the lowest ones: white becomes 65535
+    return pixels
 
 
 def _avif_formats() -> tuple[str, ...]:

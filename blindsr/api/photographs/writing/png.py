@@ -37,7 +37,7 @@ def write_png(part: Path, strips: Strips, tags: Tags) -> None:
         if tags.xmp:
             putchunk(file, b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + tags.xmp)  # not compressed, in no language
         for strip in strips.of(strips.usual_rows):
-            if packed := packer.compress(_filtered(strip)):
+            if packed := packer.compress(_filtered(strip).data):
                 putchunk(file, b"IDAT", packed)
         putchunk(file, b"IDAT", packer.flush())
         putchunk(file, b"IEND", b"")

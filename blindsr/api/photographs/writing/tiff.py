@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from blindsr.api.photographs.reading import XMP
 from blindsr.api.photographs.writing.strips import Strips
-from blindsr.api.photographs.writing.tags import EXIF_IFD, GPS_IFD, LAYOUT, XMP, Tags
+from blindsr.api.photographs.writing.tags import EXIF_IFD, GPS_IFD, LAYOUT, Tags
 from blindsr.errors import BlindSRError
 
 MAX_BYTES = 2**32 - 2**20
@@ -33,7 +34,7 @@ def write_tiff(part: Path, strips: Strips, tags: Tags) -> None:
         for number, strip in enumerate(strips.of(rows)):
             differences = np.array(strip, strip.dtype.newbyteorder("<"))
             differences[:, 1:] -= strip[:, :-1]
-            packed = zlib.compress(differences, 1)
+            packed = zlib.compress(differences.data, 1)
             file.write(packed)
             sizes[number] = len(packed)
             if file.tell() > MAX_BYTES:
