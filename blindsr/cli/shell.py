@@ -69,18 +69,19 @@ def show(path: Path) -> None:
     """Open a file or folder with the desktop's program for it; where there is none, say so."""
     target = str(path.resolve())
     try:
-        failed = _opened_on_linux(target) if sys.platform == "linux" else click.launch(target)
+        failed = _failed_on_linux(target) if sys.platform == "linux" else bool(click.launch(target))
     except Exception:  # whatever a desktop does, the result is there
-        failed = 1
+        failed = True
     if failed:
         say(f"note: {path}: no program was found to open it", err=True)
 
 
-def _opened_on_linux(target: str) -> int:
-    """As `click.launch`, but what the programs say is not printed, and that there is none is known."""
-    silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    program = subprocess.Popen(["xdg-open", target], **silent, start_new_session=True)  # noqa: S603, S607  (the user's desktop)
+def _failed_on_linux(target: str) -> bool:
+    """As `click.launch`, but what the programs say is not printed, and it is known where there is none."""
+    nothing = subprocess.DEVNULL
+    command = ["xdg-open", target]  # the user's own desktop
+    program = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)  # noqa: S603
     try:
-        return program.wait(PATIENCE_SECONDS)
+        return program.wait(PATIENCE_SECONDS) != 0
     except subprocess.TimeoutExpired:  # it stays until the user closes it
-        return 0
+        return False
