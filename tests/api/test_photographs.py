@@ -221,6 +221,17 @@ def test_a_raw_file_is_developed_upright_with_its_camera(tmp_path: Path) -> None
         assert not {274, 33421, 50706, 50721} & set(exif)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (40, 1), (7, 7)])
+@pytest.mark.parametrize("method", ["bicubic", "refined"])
+def test_tiny_photographs_are_upscaled(height: int, width: int, method: str, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.png"
+    Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(path)
+    [result] = blindsr.upscale(path, kernel=method, sr="bicubic", report=tmp_path / "page.html")
+    assert not result.error
+    assert "less than 8 pixels a side" in result.notes[0]
+    assert np.array_equal(imagecodecs.png_decode(result.output.read_bytes()), np.full((2 * height, 2 * width, 3), 90, np.uint8))
+
+
 def test_too_large_for_jpeg_is_a_line(tmp_path: Path) -> None:
     path = tmp_path / "long.jpg"
     Image.fromarray(np.zeros((2, 40_000, 3), np.uint8)).save(path)

@@ -70,3 +70,14 @@ def test_a_result_is_opened_and_nothing_fails_without_a_viewer(
     assert (shown.out, shown.err) == ("", "note: a b.png: no program was found to open it\n" if said else "")
     if program and "opened" in program:
         assert (tmp_path / "opened").read_text() == f"{tmp_path}/a b.png\n"
+
+
+def test_a_run_opens_the_folder_of_its_images(small_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Path] = []
+    monkeypatch.setattr("blindsr.cli.run.show", shown.append)
+    (tmp_path / "quick.yaml").write_text("name: quick\nscale: 2\nmethods: {Bicubic: {sr: bicubic}}\n")
+    arguments = ["run", str(tmp_path / "quick.yaml"), "--lr", str(small_photo), "--workers", "0", "--out", str(tmp_path / "runs"), "--open"]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    assert len(shown) == 1
+    assert list(shown[0].rglob("*.png"))

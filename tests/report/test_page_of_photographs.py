@@ -87,3 +87,13 @@ def test_a_page_of_results_is_shown_as_they_are(photo: np.ndarray, tmp_path: Pat
     assert found.about == "160 × 120 pixels"
     assert np.array_equal(found.after, blindsr.read_image(result.output).pixels)
     assert dict(found.facts)["blur"] == str(result.blur)
+
+
+def test_a_page_is_made_from_python_and_results_keep_no_pictures(small_photo: Path, tmp_path: Path) -> None:
+    options = {"kernel": "bicubic", "sr": "bicubic", "device": "cpu", "report": tmp_path / "page.html"}
+    [result] = blindsr.upscale(small_photo, out=tmp_path / "out", **options)
+    assert result.preview is None
+    assert f"<bdi>{small_photo.name}</bdi>" in (tmp_path / "page.html").read_text()
+    with pytest.raises(blindsr.BlindSRError, match=r"page.html: exists already; choose another `report`, or replace it with `force`"):
+        blindsr.upscale(small_photo, out=tmp_path / "other", **options)
+    assert not (tmp_path / "other").exists()

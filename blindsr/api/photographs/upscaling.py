@@ -39,6 +39,9 @@ from blindsr.pipeline.steps import Step
 MAX_SEEN_PX = 8_000_000
 """Of a larger photograph, the kernel estimator sees the most textured part of so many pixels; the SR method is fitted to that."""
 
+MIN_SEEN_PX = 8
+"""A side of a photograph whose blur is estimated."""
+
 
 @dataclass(frozen=True)
 class Upscaled:
@@ -196,6 +199,8 @@ def _estimated(pixels: NDArray[Any], settings: Settings, notes: list[str]) -> tu
         return None, ""
     parameters = parameters_for(settings.estimator, 0)
     try:
+        if min(pixels.shape[:2]) < MIN_SEEN_PX:
+            raise BlindSRError(f"the photograph has less than {MIN_SEEN_PX} pixels a side")
         outcome = apply(
             "estimate", settings.estimator, pixels, settings.scale, settings.seed, parameters, registry=settings.registry,
             device=settings.device,

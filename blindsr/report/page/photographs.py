@@ -137,7 +137,7 @@ def _differing(before: NDArray[Any], after: NDArray[Any]) -> tuple[float, float]
     from scipy.ndimage import uniform_filter
 
     differences = error_map(after, before)
-    if differences is None:
+    if differences is None or not differences.any():
         return 0.5, 0.5
     blurred = uniform_filter(differences, 9, mode="constant")
     row, column = np.unravel_index(int(blurred.argmax()), blurred.shape)
