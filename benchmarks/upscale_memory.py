@@ -28,6 +28,8 @@ from blindsr.imaging.writer import write_png
 
 LIMITS_GB = {24: 2.5, 100: 4.0}
 """By megapixels of the photograph, at x2."""
+SIDE_PX = 320
+"""Of the photographs in a mosaic."""
 NOISE_LEVELS = 2.0
 PROGRAM = """
 import sys
@@ -46,11 +48,12 @@ def mosaic(folder: Path, megapixels: float) -> NDArray[np.uint16]:
     images = itertools.cycle(sorted(path for path in folder.iterdir() if path.suffix == ".png"))
     rng = np.random.default_rng(0)
     whole = np.empty((height, width, 3), np.uint16)
-    for top, left in itertools.product(range(0, height, 320), range(0, width, 320)):
-        tile = read_image(next(images)).pixels[:320, :320].astype(np.float32)
-        tile = np.tile(tile, (2, 2, 1))[:320, :320][: height - top, : width - left]
+    for top, left in itertools.product(range(0, height, SIDE_PX), range(0, width, SIDE_PX)):
+        photograph = read_image(next(images)).pixels
+        repeats = [-(-SIDE_PX // size) for size in photograph.shape[:2]]
+        tile = np.tile(photograph, (*repeats, 1))[:SIDE_PX, :SIDE_PX][: height - top, : width - left].astype(np.float32)
         noisy = tile + rng.normal(0, NOISE_LEVELS, tile.shape).astype(np.float32)
-        whole[top : top + 320, left : left + 320] = np.clip(noisy * 257, 0, 65535)
+        whole[top : top + SIDE_PX, left : left + SIDE_PX] = np.clip(noisy * 257, 0, 65535)
     return whole
 
 
