@@ -42,6 +42,6 @@ class Strips:
             whole = len(rest) // rows * rows
             for start in range(0, whole, rows):
                 yield rest[start : start + rows]
-            rest = rest[whole:]
+            rest = rest[whole:].copy()  # a view would keep the whole band
         if len(rest):
             yield rest
