@@ -76,7 +76,17 @@ def test_a_run_opens_the_folder_of_its_images(small_photo: Path, tmp_path: Path,
     shown: list[Path] = []
     monkeypatch.setattr("blindsr.cli.run.show", shown.append)
     (tmp_path / "quick.yaml").write_text("name: quick\nscale: 2\nmethods: {Bicubic: {sr: bicubic}}\n")
-    arguments = ["run", str(tmp_path / "quick.yaml"), "--lr", str(small_photo), "--workers", "0", "--out", str(tmp_path / "runs"), "--open"]
+    arguments = [
+        "run",
+        str(tmp_path / "quick.yaml"),
+        "--lr",
+        str(small_photo),
+        "--workers",
+        "0",
+        "--out",
+        str(tmp_path / "runs"),
+        "--open",
+    ]
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
     assert len(shown) == 1

@@ -94,6 +94,8 @@ def test_a_page_is_made_from_python_and_results_keep_no_pictures(small_photo: Pa
     [result] = blindsr.upscale(small_photo, out=tmp_path / "out", **options)
     assert result.preview is None
     assert f"<bdi>{small_photo.name}</bdi>" in (tmp_path / "page.html").read_text()
-    with pytest.raises(blindsr.BlindSRError, match=r"page.html: exists already; choose another `report`, or replace it with `force`"):
+    with pytest.raises(
+        blindsr.BlindSRError, match=r"page.html: exists already; choose another `report`, or replace it with `force`"
+    ):
         blindsr.upscale(small_photo, out=tmp_path / "other", **options)
     assert not (tmp_path / "other").exists()

@@ -53,13 +53,14 @@ def document(
         element("a", "Skip to the table", href="#table", class_="skip"),
         element("header", element("p", "blindsr report", class_="brand"), element("h1", title), _facts(colours, scenes)),
         toolbar({f"#{name}": heading for heading, (name, _) in parts.items()}),
-        element("main", [_part(name, heading, content) for heading, (name, content) in parts.items()]),
+        element("main", [part(name, heading, content) for heading, (name, content) in parts.items()]),
         element("noscript", element("p", "The tables and charts need no script; the pictures, sorting and filters do.")),
     ]
     return framed(title, body, pictures, folder)
 
 
-def _part(name: str, heading: str, content: Child) -> Html:
+def part(name: str, heading: str, content: Child) -> Html:
+    """A section of the page under its heading; `name` is its address."""
     return element("section", element("h2", heading, id=f"{name}-heading"), content, id=name, aria_labelledby=f"{name}-heading")
 
 

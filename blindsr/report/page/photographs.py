@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blindsr.imaging.files import write_whole
 from blindsr.imaging.kernel import Kernel
-from blindsr.report.page.document import framed, toolbar
+from blindsr.report.page.document import framed, part, toolbar
 from blindsr.report.page.markup import Html, element
 from blindsr.report.page.output import check_free, check_output
 from blindsr.report.page.pictures import LOSSLESS, Pictures, error_map, in_colours, tiny_png
@@ -104,11 +104,11 @@ class PhotographsPage:
                 element("p", f"{count} photograph{'s' * (count != 1)}", class_="facts"),
             ),
             toolbar({"#images": "Photographs"}, methods=False),
-            element("main", element("section", _help(self._pictures), self._sections, id="images", aria_label="Photographs")),
+            element("main", part("images", "Photographs", [_help(self._pictures), self._sections])),
             element("noscript", element("p", "The texts need no script; the pictures do.")),
         ]
         text = framed("Upscaled photographs", body, self._pictures, folder.name if folder else "")
-        write_whole(self.output, lambda part: part.write_text(text, "utf-8", errors="replace"))
+        write_whole(self.output, lambda file: file.write_text(text, "utf-8", errors="replace"))
         self._pictures.remove_others()
 
 
