@@ -98,3 +98,12 @@ def test_a_wrong_argument_of_a_benchmark_gets_one_line(name: str, arguments: lis
     assert done.stderr.startswith(f"benchmarks/{name}: ")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is as Linux counts it")
+def test_the_memory_benchmark(photographs: Path) -> None:
+    printed = _run("upscale_memory.py", "--sizes", "0.3", "--formats", "png", "--photographs", photographs / "data/bsd100")
+    _, megapixels, photograph, gigabytes, *_ = (cell.strip() for cell in printed.splitlines()[2].split("|"))
+    assert (megapixels, photograph) == ("0.3", "16-bit PNG")
+    assert 0.05 < float(gigabytes) < 1.5

@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from blindsr.api.photographs.places import places
 from blindsr.api.photographs.qualities import QualityName
+from blindsr.api.photographs.showing import shown
 from blindsr.api.photographs.upscaling import Settings, Upscaled, upscale_all
 from blindsr.components.registry import Registry
 from blindsr.execution.events import Listener
+from blindsr.report.page.photographs import PhotographsPage
 from blindsr.report.progress import console
 
 
 def upscale(
     photos: str | Path | Sequence[str | Path], *, out: str | Path | None = None, scale: int = 2, quality: QualityName = "good",
     kernel: str | None = None, sr: str | None = None, strength: float = 1.0, force: bool = False, seed: int = 0,
-    device: str = "auto", threads: int | None = None, progress: bool = False,
+    report: str | Path | None = None, device: str = "auto", threads: int | None = None, progress: bool = False,
 ) -> list[Upscaled]:  # fmt: skip
     """Upscale photographs: estimate the blur of each, undo it, and write an image of the same kind.
 
@@ -38,6 +41,8 @@ def upscale(
         How much of the estimated blur is undone: from 0, which is bicubic downscaling's kernel, to 1, the estimate.
     force
         Replace results that are there.
+    report
+        A page, ``.html``, to make of the results, each beside bicubic interpolation; `force` replaces it.
     seed, device, threads, progress
         As in `blindsr.estimate_kernel`.
 
@@ -48,7 +53,7 @@ def upscale(
     Raises
     ------
     BlindSRError
-        If an argument is wrong, or there are no photographs.
+        If an argument is wrong, there are no photographs, or the page cannot be written.
 
     Examples
     --------
@@ -62,12 +67,20 @@ def upscale(
     """
     registry = Registry.discover()
     chosen = [photos] if isinstance(photos, str | Path) else photos
-    settings = Settings(registry, scale, quality, kernel, sr, strength, force, seed, device)
+    settings = Settings(registry, scale, quality, kernel, sr, strength, force, seed, device, report is not None)
     found = places([Path(photo) for photo in chosen], None if out is None else Path(out), scale)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
+    page = PhotographsPage(Path(report), len(found), force=force, argument="report") if report is not None else None
+    results = []
     with console() if progress else nullcontext(Listener()) as listener:
         listener.begun(len(found))
-        return list(upscale_all(found, settings, listener))
+        for result in upscale_all(found, settings, listener):
+            if page:
+                page.add(shown(result))
+            results.append(replace(result, preview=None))  # or those of many photographs would fill the memory
+    if page:
+        page.write()
+    return results

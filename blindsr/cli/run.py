@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blindsr.cli.app import INTERRUPTED, PATH, cli, device_option, installed, say, settings_option, threads_option, whole_numbers
+from blindsr.cli.shell import pipelines, show
 from blindsr.errors import BlindSRError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @cli.command()
-@click.argument("pipeline")
+@click.argument("pipeline", shell_complete=pipelines)
 @click.argument("photos", nargs=-1, metavar="", type=PATH)
 @click.option("--data", metavar="FOLDER", type=PATH, help="Run on a set in DIV2KRK's layout.")
 @click.option("--hr", metavar="FOLDER", type=PATH, help="Run on a folder of HR images, degraded by the pipeline's degradation.")
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop a step that takes longer.")
 @click.option("--out", type=PATH, default=Path("runs"), show_default=True, help="Folder of results.")
 @click.option("--name", help="Name of the result's folder in it.  [default: PIPELINE-DATA-xSCALE]")
+@click.option("--open", "open_it", is_flag=True, help="Show the folder of the images at the end.")
 @click.option("--dry-run", is_flag=True, help="Say what there is to do and how long it will take, and do nothing.")
 @click.pass_context
 def run(
     ctx: click.Context, /, pipeline: str, out: Path, name: str | None, device: str, workers: int | None, threads: int,
-    timeout: float | None, dask: str | None, dry_run: bool, **chosen: Any,
+    timeout: float | None, dask: str | None, open_it: bool, dry_run: bool, **chosen: Any,
 ) -> None:  # fmt: skip
     """Run a pipeline: a YAML file, or the name of a bundled one.
 
@@ -73,7 +75,10 @@ def run(
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; run the same command to go on", err=True)
         ctx.exit(INTERRUPTED)
-    ctx.exit(_conclude(report))
+    status = _conclude(report)
+    if open_it and not report.interrupted:
+        show(report.images)
+    ctx.exit(status)
 
 
 def _arguments(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import groupby, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from blindsr.components.interfaces import Upscaler
 from blindsr.errors import BlindSRError
-from blindsr.imaging.reader import to_depth
+from blindsr.imaging.reader import to_depth, to_float
 
 TILE_SR_PX = 768
 """Side of a tile in SR pixels, its halo not counted."""
@@ -31,12 +31,37 @@ def tiles(height: int, width: int, *, side: int, halo: int) -> Iterator[Tile]:
 
 
 def upscale(
-    upscaler: Upscaler, lr: NDArray[np.float32], scale: int, dtype: Any = np.uint8,
+    upscaler: Upscaler, lr: NDArray[Any], scale: int, dtype: Any = np.uint8,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> NDArray[Any]:  # fmt: skip
-    """The SR image (scale H, scale W, 3) of an LR image (H, W, 3), each tile clipped and rounded to `dtype` as it comes.
+    """The SR image (scale H, scale W, 3) of an LR image, as `bands` makes it."""
+    sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), dtype)
+    row = 0
+    for band in bands(upscaler, lr, scale, dtype, progress):
+        sr[row : row + len(band)] = band
+        row += len(band)
+    return sr
 
-    A `BlindSRError` says that the upscaler gives a wrong shape, or values that are not finite.
+
+def bands(
+    upscaler: Upscaler, lr: NDArray[Any], scale: int, dtype: Any = np.uint8,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[NDArray[Any]]:  # fmt: skip
+    """The SR image (scale H, scale W, 3) from top to bottom, in bands (rows, scale W, 3) of one row of tiles each.
+
+    Only one band is in memory at a time, clipped and rounded to `dtype`.
+
+    Parameters
+    ----------
+    lr
+        The LR image (H, W, 3): uint8, uint16, or floats in [0, 1].
+    progress
+        Called with the number of tiles that are done, and of all.
+
+    Raises
+    ------
+    BlindSRError
+        If the upscaler has no valid halo, or gives a wrong shape, or values that are not finite.
     """
     height, width = lr.shape[:2]
     halo = getattr(upscaler, "halo", "missing")
@@ -44,23 +69,30 @@ def upscale(
         name = type(upscaler).__name__
         raise BlindSRError(f"the upscaler {name} has a halo of {halo!r}; it must be a number of LR pixels, or None")
     cuts = list(tiles(height, width, side=max(height, width) if halo is None else TILE_SR_PX // scale, halo=halo or 0))
-    sr = np.empty((height * scale, width * scale, 3), dtype)
-    for number, tile in enumerate(cuts, 1):
-        source = lr[tile.seen]
-        result = np.asarray(upscaler(source))
-        expected = (source.shape[0] * scale, source.shape[1] * scale, 3)
-        if result.shape != expected:
-            raise BlindSRError(f"the upscaler made an image of shape {result.shape} out of {source.shape}; expected {expected}")
-        if result.dtype.kind != "f":
-            raise BlindSRError(f"the upscaler gave values of type {result.dtype}; they must be floats in [0, 1]")
-        if not np.isfinite(result).all():
-            raise BlindSRError("the upscaler gave values that are NaN or infinite")
-        starts = [seen.start for seen in tile.seen]
-        inner = tuple(slice(scale * (k.start - at), scale * (k.stop - at)) for k, at in zip(tile.kept, starts, strict=True))
-        outer = tuple(slice(scale * k.start, scale * k.stop) for k in tile.kept)
-        sr[outer] = to_depth(result[inner], dtype)
-        progress(number, len(cuts))
-    return sr
+    done = 0
+    for (top, bottom), row in groupby(cuts, lambda tile: (tile.kept[0].start, tile.kept[0].stop)):
+        band = np.empty(((bottom - top) * scale, width * scale, 3), dtype)
+        for tile in row:
+            columns = tile.kept[1]
+            band[:, scale * columns.start : scale * columns.stop] = to_depth(_kept(upscaler, lr, tile, scale), dtype)
+            done += 1
+            progress(done, len(cuts))
+        yield band
+
+
+def _kept(upscaler: Upscaler, lr: NDArray[Any], tile: Tile, scale: int) -> NDArray[np.floating[Any]]:
+    """What the upscaler makes of a tile, without its halo."""
+    source = np.ascontiguousarray(to_float(lr[tile.seen]))
+    result = np.asarray(upscaler(source))
+    expected = (source.shape[0] * scale, source.shape[1] * scale, 3)
+    if result.shape != expected:
+        raise BlindSRError(f"the upscaler made an image of shape {result.shape} out of {source.shape}; expected {expected}")
+    if result.dtype.kind != "f":
+        raise BlindSRError(f"the upscaler gave values of type {result.dtype}; they must be floats in [0, 1]")
+    if not np.isfinite(result).all():
+        raise BlindSRError("the upscaler gave values that are NaN or infinite")
+    starts = [seen.start for seen in tile.seen]
+    return result[tuple(slice(scale * (k.start - at), scale * (k.stop - at)) for k, at in zip(tile.kept, starts, strict=True))]
 
 
 def _spans(size: int, side: int, halo: int) -> Iterator[tuple[slice, slice]]:

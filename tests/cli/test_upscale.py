@@ -1,6 +1,8 @@
 """The command ``blindsr upscale``: its output and its exit codes."""
 
+import html
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from blindsr.api.photographs import upscaling
 from blindsr.cli import cli
+from blindsr.cli import upscale as command
 from blindsr.imaging.reader import read_image
 
 QUICKLY = ("--kernel", "bicubic", "--sr", "bicubic", "--device", "cpu")
@@ -105,3 +108,117 @@ def test_an_interrupt_loses_nothing_that_is_finished(folder: Path, monkeypatch: 
     again = _upscale("small.png", "second.png", "-o", "out")
     assert again.exit_code == 0
     assert again.stdout.startswith("out/second_x2.png: ")
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What is opened for the user."""
+    found: list[Path] = []
+    monkeypatch.setattr(command, "show", found.append)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "page"),
+    [
+        (("--report", "small.png"), "report.html"),
+        (("small.png", "-o", "out", "--report"), "out/report.html"),
+        (("small.png", "--report", "my page.HTML"), "my page.HTML"),
+        (("--report=page.htm", "small.png"), "page.htm"),
+        (("--report", "--", "small.png"), "report.html"),
+    ],
+)
+def test_a_page_is_made_where_it_is_told(arguments: tuple[str, ...], page: str, folder: Path) -> None:
+    result = CliRunner().invoke(cli, ["upscale", *QUICKLY, *arguments])
+    assert result.exit_code == 0, result.output
+    assert f"report: {page}\n" in result.stderr
+    assert "<h3><bdi>small.png</bdi><small>192 × 160 pixels</small></h3>" in (folder / page).read_text()
+    assert sorted(path.name for path in folder.rglob("*.html")) == ([Path(page).name] if page.endswith("html") else [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_text_in_the_page(name: str, folder: Path) -> None:
+    shutil.move("small.png", name)
+    assert _upscale(name, "--report").exit_code == 0
+    text = (folder / "report.html").read_text()
+    assert f"<bdi>{html.escape(name.replace(chr(10), '?'))}</bdi>" in text
+    assert "<script>.png" not in text
+
+
+def test_photographs_that_fail_or_were_done_before_are_named_in_the_page(folder: Path) -> None:
+    assert _upscale("small.png").exit_code == 0
+    shutil.copy("small.png", "other.png")
+    result = _upscale("missing.png", "small.png", "other.png", "--report")
+    assert result.exit_code == 1
+    text = (folder / "report.html").read_text()
+    assert "<li>missing.png: no such file</li>" in text or "<li>no such file</li>" in text
+    assert "is there already" in text
+    assert text.count('class="viewer"') == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ("gone/page.html", "gone/page.html: there is no folder gone"),
+        ("there.html", "there.html: exists already; choose another --report, or replace it with --force"),
+        ("folder.html", "folder.html: is a folder; name another file"),
+        ("locked/page.html", "permission denied"),
+    ],
+)
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(
+    page: str, line: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "there.html").write_text("mine")
+    (folder / "folder.html").mkdir()
+    (folder / "locked").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path) and access(path, mode))  # root may do all
+    result = _upscale("small.png", "--report", page)
+    assert result.exit_code == 2
+    assert line in result.stderr
+    assert not (folder / "small_x2.png").exists()
+    assert (folder / "there.html").read_text() == "mine"
+
+
+def test_many_photographs_have_their_pictures_in_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blindsr.report.page.photographs.MAX_INSIDE", 1)
+    shutil.copy("small.png", "b.png")
+    (folder / "b.png").write_bytes((folder / "small.png").read_bytes())
+    assert _upscale("small.png", "b.png", "--report", "p.html").exit_code == 0
+    assert len(list((folder / "p_files").glob("*.webp"))) == 1  # equal pictures are kept once
+    refused = _upscale("small.png", "b.png", "--report", "p2.html", "--force")
+    assert refused.exit_code == 0
+    (folder / "p3_files").mkdir()
+    assert "p3_files: exists already" in _upscale("small.png", "b.png", "--report", "p3.html").stderr
+
+
+def test_an_interrupt_leaves_the_page_of_what_is_finished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy("small.png", "second.png")
+    write = upscaling.write_photograph
+
+    def interrupted(path: Path, *rest: object) -> None:
+        if "second" in path.name:
+            raise KeyboardInterrupt
+        write(path, *rest)
+
+    monkeypatch.setattr(upscaling, "write_photograph", interrupted)
+    assert _upscale("small.png", "second.png", "--report").exit_code == 130
+    text = (folder / "report.html").read_text()
+    assert "<bdi>small.png</bdi>" in text
+    assert "second.png" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("small.png", "--open"), ["small_x2.png"]),
+        (("small.png", "--open", "--report"), ["report.html"]),
+        (("small.png", "b.png", "-o", "out", "--open"), ["out"]),
+        (("missing.png", "--open"), []),
+        (("small.png",), []),
+    ],
+)
+def test_the_result_is_opened(arguments: tuple[str, ...], shown: list[str], folder: Path, opened: list[Path]) -> None:
+    shutil.copy("small.png", "b.png")
+    _upscale(*arguments)
+    assert opened == [Path(name) for name in shown]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blindsr.errors import BlindSRError
-from blindsr.execution.tiling import tiles, upscale
+from blindsr.execution.tiling import bands, tiles, upscale
 from blindsr.imaging.reader import to_depth
 from blindsr.imaging.resize import bicubic
 
@@ -53,3 +53,22 @@ def test_what_an_upscaler_must_not_give(result: np.ndarray, message: str) -> Non
 
     with pytest.raises(BlindSRError, match=message):
         upscale(Bad(), np.zeros((10, 10, 3), np.float32), 2)
+
+
+def test_bands_are_the_image_a_row_of_tiles_at_a_time() -> None:
+    lr = np.random.default_rng(0).integers(0, 65536, (901, 300, 3), np.uint16)
+    found = list(bands(_Bicubic(), lr, 2, np.uint16))
+    assert [band.shape[1:] for band in found] == [(600, 3), (600, 3)]
+    assert np.array_equal(np.concatenate(found), to_depth(bicubic(lr.astype(np.float32) / 65535, scale=2), np.uint16))
+
+
+def test_a_tile_that_fails_is_an_error_and_no_band() -> None:
+    class FailsLater(_Bicubic):
+        def __call__(self, tile: np.ndarray) -> np.ndarray:
+            sr = super().__call__(tile)
+            return sr * np.nan if len(self.seen) == 4 else sr
+
+    found = bands(FailsLater(), np.zeros((800, 800, 3), np.float32), 2)
+    assert next(found).shape == (800, 1600, 3)
+    with pytest.raises(BlindSRError, match="NaN"):
+        next(found)

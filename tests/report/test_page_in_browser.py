@@ -14,7 +14,9 @@ import pytest
 from pages import BLUE, GREEN, ITEM, RED, SCRIPT, SIDE, WHITE
 from PIL import Image
 
+from blindsr.imaging.kernel import Kernel
 from blindsr.report import page
+from blindsr.report.page.photographs import PhotographsPage, ShownPhotograph
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the package selenium is not installed")
 
@@ -357,3 +359,33 @@ def test_it_prints(opened: WebDriver) -> None:
     printed = base64.b64decode(opened.print_page())
     assert printed.startswith(b"%PDF")
     assert printed.count(b"/Type /Page\n") >= 2
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_page_of_photographs_has_two_pictures_and_a_divider(
+    folder: bool, browser: WebDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures in the page, and in a folder beside it."""
+    monkeypatch.setattr("blindsr.report.page.photographs.MAX_INSIDE", 1 if folder else 20)
+    made = PhotographsPage(tmp_path / "photographs.html", 3)
+    red, blue = (np.full((SIDE, SIDE, 3), colour, np.uint8) for colour in (RED, BLUE))
+    made.add(ShownPhotograph(ITEM, "96 × 96 pixels", red, blue, None, Kernel.gaussian(1.0, 2), [("blur", SCRIPT)], [ITEM]))
+    made.add(ShownPhotograph("night.jpg", "96 × 96 pixels", blue, red))
+    made.add(ShownPhotograph("broken.png", "failed", remarks=[SCRIPT]))
+    made.write()
+    assert (tmp_path / "photographs_files").is_dir() == folder
+    _open(browser, tmp_path / "photographs.html")
+    scene = _scene(browser)
+    pixels = _pixels(_one(scene, ".stage"))
+    middle = pixels.shape[0] // 4
+    assert _is(pixels[middle, pixels.shape[1] // 4], RED)
+    assert _is(pixels[middle, 3 * pixels.shape[1] // 4], BLUE)
+    assert [tile.text for tile in _all(scene, ".tile .title")] == ["Bicubic interpolation", "Result"]
+    assert SCRIPT in scene.text
+    search = _one(browser, "#items")
+    search.send_keys("night, broken")
+    assert [each.is_displayed() for each in _all(browser, ".scene")] == [False, True, True]
+    assert not _script(browser, "return window.evil ?? null")
+    unnamed = "return [...document.querySelectorAll('select, input, button')].filter((e) => !(e.ariaLabel || e.textContent.trim() || e.closest('label')))"
+    assert _script(browser, unnamed) == []
+    assert browser.get_log("browser") == []

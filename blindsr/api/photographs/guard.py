@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ PARTS = (1.0, 0.9, 0.75, 0.5)
 """The parts that are tried, by their rank in texture: 1 is the most textured one."""
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Of the strength that was asked for, in the order in which they are tried."""
+PLACES = 4
+"""Along each side, of larger parts."""
+SAMPLED_ROWS, MIN_SIDE_PX = 200, 8
 RESIDUAL_OF_NOISE = 1.05
 RESIDUAL_LEVELS = 1.0
 MAX_OVERSHOOT = 0.3
@@ -111,6 +115,23 @@ def most_telling(pixels: NDArray[Any]) -> Iterator[Image]:
     ranked = sorted(parts, key=_texture)
     for index in dict.fromkeys(round(rank * (len(ranked) - 1)) for rank in PARTS):
         yield to_float(ranked[index])
+
+
+def most_textured(pixels: NDArray[Any], max_px: int) -> tuple[slice, slice]:
+    """Rows and columns of the most textured of a few parts of at most `max_px` pixels, of about the form of the image.
+
+    All of an image that is no larger.
+    """
+    height, width = pixels.shape[:2]
+    share = math.sqrt(max_px / (height * width))
+    if share >= 1:
+        return slice(0, height), slice(0, width)
+    rows = min(height, max(int(height * share), MIN_SIDE_PX))
+    columns = min(width, max(max_px // rows, MIN_SIDE_PX))
+    rows = min(height, max(max_px // columns, MIN_SIDE_PX))
+    starts = (np.linspace(0, size - side, PLACES).astype(int) for size, side in ((height, rows), (width, columns)))
+    places = [(slice(row, row + rows), slice(column, column + columns)) for row, column in product(*map(np.ndarray.tolist, starts))]
+    return max(places, key=lambda place: _texture(pixels[place][:: rows // SAMPLED_ROWS + 1]))
 
 
 def _tried(part: Image, kernel: Kernel, super_resolve: SuperResolve) -> Evidence:

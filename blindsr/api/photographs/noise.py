@@ -44,7 +44,7 @@ def noise_level(pixels: NDArray[Any]) -> float:
     vectors = to_float(patches.reshape(patches.shape[0] * patches.shape[1], -1)).astype(np.float64)
     if len(vectors) < 2:
         return 0.0
-    values = np.linalg.eigvalsh(np.cov(vectors, rowvar=False)).clip(0)
+    values = np.linalg.eigvalsh(np.atleast_2d(np.cov(vectors, rowvar=False))).clip(0)
     sizes = np.arange(1, len(values) + 1)
     means = np.cumsum(values) / sizes
     medians = np.array([np.median(values[:size]) for size in sizes])

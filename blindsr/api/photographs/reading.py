@@ -27,7 +27,10 @@ from blindsr.imaging.reader import (
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
 PHOTO_SUFFIXES = (*SUFFIXES, ".avif", *HEIF_SUFFIXES, *RAW_SUFFIXES)
-ORIENTATION = 0x0112
+ORIENTATION, XMP = 0x0112, 700
+RAW_TAGS = {270, 271, 272, 305, 306, 315, 33432}
+"""Description, maker, model, software, time, artist, copyright: the others are of raw pixels."""
+RAW_DIRECTORIES, MAKER_NOTE = {0x8769, 0x8825}, 37500
 GRAY_MODES = ("1", "L", "LA")
 
 
@@ -45,6 +48,8 @@ class Photograph:
         (H, W) transparency of the same type, not multiplied into the colours; None if the file has none.
     exif
         The EXIF data as in a JPEG file, as they were read; None if there are none.
+    xmp
+        The XMP packet, UTF-8; None if there is none.
     icc_profile
         The colour profile that `pixels` are in; None if there is none.
     compression_error
@@ -58,6 +63,7 @@ class Photograph:
     gray: bool
     alpha: NDArray[Any] | None
     exif: bytes | None
+    xmp: bytes | None
     icc_profile: bytes | None
     compression_error: float
     notes: tuple[str, ...]
@@ -81,7 +87,7 @@ def read_photograph(path: Path) -> Photograph:
     suffix = path.suffix.lower()
     with decoding(path):
         if suffix in RAW_SUFFIXES:
-            return _photograph(path, _developed(path), None, None, notes)
+            return _photograph(path, _developed(path), _raw_exif(path.read_bytes()), None, notes)
         if suffix in HEIF_SUFFIXES:
             formats += _heif_formats()
         if suffix == ".avif":
@@ -90,10 +96,13 @@ def read_photograph(path: Path) -> Photograph:
         if deep := deep_tiff(data, notes):
             exif = Image.Exif()
             exif.load(data)
-            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes)
+            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes, exif.get(XMP))
         with Image.open(io.BytesIO(data), formats=formats) as file:
             note_frames(getattr(file, "n_frames", 1), notes)
-            pixels, profile = deep_pixels(file, data), file.info.get("icc_profile")
+            pixels, profile = (
+                _deep_heif(file, data) if file.format == "HEIF" else deep_pixels(file, data),
+                file.info.get("icc_profile"),
+            )
             file.load()
             exif = file.getexif()
             if pixels is None:
@@ -102,22 +111,25 @@ def read_photograph(path: Path) -> Photograph:
             if file.format == "TIFF":  # Pillow drops some of what it has turned
                 exif = Image.Exif()
                 exif.load(data)
-            return _photograph(path, pixels, exif, profile, notes, _compression_error(file))
+            packet = exif.get(XMP) if file.format == "TIFF" else file.info.get("xmp")
+            return _photograph(path, pixels, exif, profile, notes, packet, _compression_error(file))
 
 
 def _photograph(
-    path: Path, pixels: NDArray[Any], exif: Any, icc_profile: bytes | None, notes: list[str], compression_error: float = 0.0
-) -> Photograph:
+    path: Path, pixels: NDArray[Any], exif: Any, icc_profile: bytes | None, notes: list[str], xmp: Any = None,
+    compression_error: float = 0.0,
+) -> Photograph:  # fmt: skip
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     channels = pixels.shape[2]
     colours = as_rgb(pixels[..., :-1] if channels in (2, 4) else pixels, notes)
     alpha = None
     if channels in (2, 4):
-        alpha = as_rgb(pixels[..., -1], [])[..., 0]
+        alpha = np.ascontiguousarray(as_rgb(pixels[..., -1], [])[..., 0])
     found = exif.tobytes() if exif else None
     # What `as_rgb` says of gray is not so here: it stays gray.
     kept = tuple(note for note in notes if not note.startswith("grayscale"))
-    return Photograph(path, colours, channels <= 2, alpha, found, icc_profile, compression_error, kept)
+    packet = xmp if isinstance(xmp, bytes) else None
+    return Photograph(path, colours, channels <= 2, alpha, found, packet, icc_profile, compression_error, kept)
 
 
 def _shallow(file: Any, profile: bytes | None, notes: list[str]) -> tuple[NDArray[np.uint8], bytes | None]:
@@ -148,9 +160,21 @@ def _heif_formats() -> tuple[str, ...]:
     try:
         import pillow_heif
     except ImportError:
-        raise BlindSRError("HEIC photographs need the library pillow-heif; pip install pillow-heif") from None
+        raise BlindSRError("HEIC photographs need the library pillow-heif; pip install 'blindsr[heif]'") from None
     pillow_heif.register_heif_opener()
     return ("HEIF",)
+
+
+def _deep_heif(file: Any, data: bytes) -> NDArray[np.uint16] | None:
+    """The pixels of a HEIC photograph of 10 or 12 bits in 16 bits; None of one of 8."""
+    depth = file.info.get("bit_depth", 8)
+    if depth == 8:
+        return None
+    import pillow_heif
+
+    pixels: NDArray[np.uint16] = np.asarray(pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)).astype(np.uint16)
+    pixels |= pixels >> depth  # the highest bits again in the lowest ones: white becomes 65535
+    return pixels
 
 
 def _avif_formats() -> tuple[str, ...]:
@@ -166,7 +190,24 @@ def _developed(path: Path) -> NDArray[np.uint16]:
     try:
         import rawpy
     except ImportError:
-        raise BlindSRError("a camera's raw file needs the library rawpy (pip install rawpy), or save it as 16-bit TIFF") from None
+        raise BlindSRError("a camera's raw file needs the library rawpy; pip install 'blindsr[raw]', or save it as TIFF") from None
     with rawpy.imread(str(path)) as raw:
         pixels: NDArray[np.uint16] = raw.postprocess(output_bps=16, use_camera_wb=True)
     return pixels
+
+
+def _raw_exif(data: bytes) -> Any:
+    """Camera, time, place and exposure of a raw file, where it is a TIFF file inside, as most are; else None."""
+    from PIL import Image
+
+    exif, kept = Image.Exif(), Image.Exif()
+    try:
+        exif.load(data)
+        for tag in RAW_TAGS & set(exif):
+            kept[tag] = exif[tag]
+        for directory in RAW_DIRECTORIES & set(exif):
+            kept.get_ifd(directory).update({tag: value for tag, value in exif.get_ifd(directory).items() if tag != MAKER_NOTE})
+        kept.tobytes()
+    except Exception:  # cameras write what they like
+        return None
+    return kept

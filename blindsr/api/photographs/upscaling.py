@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,13 +17,14 @@ from numpy.typing import NDArray
 from blindsr.api.functions import apply
 from blindsr.api.photographs.blur import Blur, milder
 from blindsr.api.photographs.ensemble import Ensemble
-from blindsr.api.photographs.guard import Judgement, judged
+from blindsr.api.photographs.guard import Judgement, judged, most_textured
 from blindsr.api.photographs.noise import noise_of
 from blindsr.api.photographs.places import Place
 from blindsr.api.photographs.qualities import QUALITIES, QualityName, parameters_for
 from blindsr.api.photographs.reading import Photograph, read_photograph
+from blindsr.api.photographs.showing import Preview
 from blindsr.api.photographs.writing import write_photograph
-from blindsr.components.interfaces import KernelEstimator, NonBlindSR
+from blindsr.components.interfaces import KernelEstimator, NonBlindSR, Upscaler
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError, alternatives, described
 from blindsr.execution import tiling
@@ -33,6 +35,12 @@ from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.reader import Image, to_float
 from blindsr.pipeline.outcome import Failure, Outcome
 from blindsr.pipeline.steps import Step
+
+MAX_SEEN_PX = 8_000_000
+"""Of a larger photograph, the kernel estimator sees the most textured part of so many pixels; the SR method is fitted to that."""
+
+MIN_SEEN_PX = 8
+"""A side of a photograph whose blur is estimated."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ class Upscaled:
         All that it took.
     notes
         What the user should know, a sentence each.
+    preview
+        A part of the SR image, where the settings ask for it.
     """
 
     photo: Path
@@ -72,11 +82,12 @@ class Upscaled:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     error: str = ""
+    preview: Preview | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How photographs are upscaled, as `blindsr.upscale` describes it."""
+    """How photographs are upscaled, as `blindsr.upscale` describes it. With `previews`, each result has one, for a page."""
 
     registry: Registry
     scale: int = 2
@@ -87,6 +98,7 @@ class Settings:
     force: bool = False
     seed: int = 0
     device: str = "auto"
+    previews: bool = False
 
     def __post_init__(self) -> None:
         if self.quality not in QUALITIES:
@@ -155,7 +167,8 @@ def _upscaled(place: Place, settings: Settings, progress: Callable[[int, int], N
     noise = noise_of(photo)
     context = Context(resolve_device(settings.device), f"{settings.seed:x}", progress)
     component = settings.component(noise)
-    estimated, doubt = _estimated(photo, settings, notes)
+    part = photo.pixels[most_textured(photo.pixels, MAX_SEEN_PX)]
+    estimated, doubt = _estimated(part, settings, notes)
 
     strength = settings.strength if estimated else 0.0
     judgement = Judgement(milder(estimated or Kernel.bicubic(settings.scale), strength), strength, "")
@@ -169,22 +182,27 @@ def _upscaled(place: Place, settings: Settings, progress: Callable[[int, int], N
         )
     if judgement.reason:
         notes.append(_remark(judgement, strength))
-    sr, alpha = _super_resolved(photo, judgement.kernel, component, settings, context)
-    write_photograph(place.output, photo, sr, alpha)
+    upscaler = _upscaler(part, judgement.kernel, component, settings, context)
+    bands = _bands(photo, upscaler, settings.scale, progress)
+    preview = Preview.of(photo, settings.scale) if settings.previews else None
+    write_photograph(place.output, photo, settings.scale, preview.watched(bands) if preview else bands)
     return Upscaled(
         *place, "done", judgement.kernel, Blur.of(estimated) if estimated else None, judgement.strength,
         estimated.expected_error if estimated else None, noise, notes=(*notes, *dict.fromkeys(context.warnings)),
+        preview=preview,
     )  # fmt: skip
 
 
-def _estimated(photo: Photograph, settings: Settings, notes: list[str]) -> tuple[Kernel | None, str]:
+def _estimated(pixels: NDArray[Any], settings: Settings, notes: list[str]) -> tuple[Kernel | None, str]:
     """The estimated kernel, None if there is none; and why it is doubtful."""
     if not settings.strength:
         return None, ""
     parameters = parameters_for(settings.estimator, 0)
     try:
+        if min(pixels.shape[:2]) < MIN_SEEN_PX:
+            raise BlindSRError(f"the photograph has less than {MIN_SEEN_PX} pixels a side")
         outcome = apply(
-            "estimate", settings.estimator, photo.pixels, settings.scale, settings.seed, parameters, registry=settings.registry,
+            "estimate", settings.estimator, pixels, settings.scale, settings.seed, parameters, registry=settings.registry,
             device=settings.device,
         )  # fmt: skip
     except BlindSRError as error:
@@ -201,27 +219,38 @@ def _remark(judgement: Judgement, strength: float) -> str:
     return f"{judgement.reason}; {judgement.strength / strength:.0%} of the estimated blur is undone"
 
 
-def _super_resolved(
-    photo: Photograph, kernel: Kernel | None, component: NonBlindSR, settings: Settings, context: Context
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """The SR image and its transparency, in the type of the photograph's pixels."""
-    scale, dtype, alpha = settings.scale, photo.pixels.dtype, photo.alpha
-    lr = to_float(photo.pixels)
+def _upscaler(
+    part: NDArray[Any], kernel: Kernel | None, component: NonBlindSR, settings: Settings, context: Context
+) -> Upscaler:  # fmt: skip
+    """The SR method, fitted to the part of the photograph that is looked at."""
     if kernel is None:
-        plain = settings.registry.build("sr", "bicubic", scale=scale)
+        plain = settings.registry.build("sr", "bicubic", scale=settings.scale)
         assert isinstance(plain, NonBlindSR)
-        component = plain
-    target = kernel or Kernel.bicubic(scale)
-    ensemble = QUALITIES[settings.quality].ensemble and kernel is not None and settings.sr is None
-    upscaler = Ensemble.fit(component, lr, target, context) if ensemble else component.fit(lr, target, context)
-    varies = alpha is not None and alpha.min() < alpha.max()
+        return plain.fit(to_float(part), Kernel.bicubic(settings.scale), context)
+    if QUALITIES[settings.quality].ensemble and settings.sr is None:
+        return Ensemble.fit(component, to_float(part), kernel, context)
+    return component.fit(to_float(part), kernel, context)
+
+
+def _bands(
+    photo: Photograph, upscaler: Upscaler, scale: int, progress: Callable[[int, int], None]
+) -> Iterator[NDArray[Any]]:  # fmt: skip
+    """The SR image from top to bottom, with as many channels as the file of the photograph, and of the same type."""
+    alpha, dtype = photo.alpha, photo.pixels.dtype
+    varies = alpha is not None and bool(alpha.min() < alpha.max())
     images = 2 if varies else 1
-    sr = tiling.upscale(upscaler, lr, scale, dtype, lambda n, of: context.progress(n, images * of))
-    if alpha is None:
-        return sr, None
-    del lr
-    if not varies:
-        return sr, np.full(sr.shape[:2], alpha.flat[0], dtype)
-    gray = to_float(np.repeat(alpha[..., None], 3, axis=2))
-    transparency = tiling.upscale(upscaler, gray, scale, dtype, lambda n, of: context.progress(n + of, images * of))
-    return sr, transparency[..., 0]
+    done = count(1)
+
+    def progressed(_: int, total: int) -> None:
+        progress(next(done), images * total)
+
+    if alpha is None or not varies:
+        transparency: Iterable[NDArray[Any] | None] = repeat(None)
+    else:
+        gray = np.broadcast_to(alpha[..., None], (*alpha.shape, 3))
+        transparency = tiling.bands(upscaler, gray, scale, dtype, progressed)
+    for sr, band in zip(tiling.bands(upscaler, photo.pixels, scale, dtype, progressed), transparency, strict=False):
+        channels = [sr[..., :1] if photo.gray else sr]
+        if alpha is not None:
+            channels.append(np.full((*sr.shape[:2], 1), alpha.flat[0], dtype) if band is None else band[..., :1])
+        yield np.concatenate(channels, axis=2) if len(channels) > 1 else channels[0]

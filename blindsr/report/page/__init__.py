@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,11 +10,11 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.files import write_whole
 from blindsr.report.page.data import making, scenes
 from blindsr.report.page.document import document
+from blindsr.report.page.output import check_free, check_output
 from blindsr.report.page.pictures import MAX_PIXELS, Pictures
 from blindsr.report.summary import summarise
 from blindsr.storage.result import Result, open_result
 
-SUFFIXES = (".html", ".htm")
 MAX_ITEMS_INSIDE = 20
 """With more images, or too many pixels, the pictures are in a folder beside the page, and are loaded as they come into sight."""
 
@@ -46,7 +45,7 @@ def write_page(
         If one of `paths` is no result or has no images, or the page cannot be written there.
     """
     folder = output.with_name(f"{output.stem}_files")
-    _check_output(output, force=force)
+    check_output(output, force=force)
     with contextlib.ExitStack() as stack:
         results: dict[Path, Result] = {}
         for path in paths:
@@ -59,7 +58,7 @@ def write_page(
         pixels = sum(scene.pixels for scene in found)
         inside = len({(scene.data, scene.item) for scene in found}) <= MAX_ITEMS_INSIDE and pixels <= max(MAX_PIXELS.values())
         if not inside:
-            _check_free(folder, force=force)
+            check_free(folder, force=force)
         pictures = Pictures(pixels, None if inside else folder)
         makings = [making(result) for result in results.values()]
         text = document(
@@ -68,21 +67,3 @@ def write_page(
     write_whole(output, lambda part: part.write_text(text, "utf-8", errors="replace"))
     pictures.remove_others()
     return pictures.folder
-
-
-def _check_output(output: Path, *, force: bool) -> None:
-    """Before the work, not after it."""
-    if output.suffix.lower() not in SUFFIXES:
-        raise BlindSRError(f"{output}: a page is written as {' or '.join(SUFFIXES)}; name a file such as report.html")
-    if not output.parent.is_dir():
-        raise BlindSRError(f"{output}: there is no folder {output.parent}")
-    if output.is_dir():
-        raise BlindSRError(f"{output}: is a folder; name another file")
-    _check_free(output, force=force)
-    if not os.access(output.parent, os.W_OK):
-        raise BlindSRError(f"{output}: permission denied; choose another folder, or change its permissions")
-
-
-def _check_free(path: Path, *, force: bool) -> None:
-    if path.exists() and not force:
-        raise BlindSRError(f"{path}: exists already; choose another `output`, or replace it with `force`")

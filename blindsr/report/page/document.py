@@ -52,18 +52,20 @@ def document(
     body = [
         element("a", "Skip to the table", href="#table", class_="skip"),
         element("header", element("p", "blindsr report", class_="brand"), element("h1", title), _facts(colours, scenes)),
-        _toolbar({f"#{name}": heading for heading, (name, _) in parts.items()}),
-        element("main", [_part(name, heading, content) for heading, (name, content) in parts.items()]),
+        toolbar({f"#{name}": heading for heading, (name, _) in parts.items()}),
+        element("main", [part(name, heading, content) for heading, (name, content) in parts.items()]),
         element("noscript", element("p", "The tables and charts need no script; the pictures, sorting and filters do.")),
     ]
-    return _framed(title, body, pictures, folder)
+    return framed(title, body, pictures, folder)
 
 
-def _part(name: str, heading: str, content: Child) -> Html:
+def part(name: str, heading: str, content: Child) -> Html:
+    """A section of the page under its heading; `name` is its address."""
     return element("section", element("h2", heading, id=f"{name}-heading"), content, id=name, aria_labelledby=f"{name}-heading")
 
 
-def _framed(title: str, body: Sequence[Html], pictures: Pictures, folder: str) -> str:
+def framed(title: str, body: Sequence[Html], pictures: Pictures, folder: str) -> str:
+    """The whole file around a body, with the page's style, script and policy."""
     own = files("blindsr.report.page")
     style, script = (own.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
     images = "data: blob: 'self' file:" if folder else "data: blob:"
@@ -103,7 +105,9 @@ def _facts(colours: dict[str, int], scenes: Sequence[Scene]) -> Html:
     return element("p", " · ".join(texts), class_="facts")
 
 
-def _toolbar(links: Mapping[str, str]) -> Html:
+def toolbar(links: Mapping[str, str], *, methods: bool = True) -> Html:
+    """Links to the sections, by their addresses, and the filters: those of methods only where there are `methods`."""
+
     def field(label: str, control: Html) -> Html:
         return element("label", element("span", label), control)
 
@@ -116,7 +120,7 @@ def _toolbar(links: Mapping[str, str]) -> Html:
         element("nav", [element("a", text, href=address) for address, text in links.items()], aria_label="Sections"),
         element(
             "div",
-            field("Methods", search("methods", "srmd, zssr")),
+            field("Methods", search("methods", "srmd, zssr")) if methods else None,
             field("Images", search("items", "all")),
             field("Colours", themes),
             class_="filters", role="search", aria_label="Filters",

@@ -40,7 +40,7 @@ function sort(table, heading) {
 }
 
 function wanted(field) {
-  const parts = field.value.toLowerCase().split(",").map((part) => part.trim()).filter(Boolean);
+  const parts = (field?.value ?? "").toLowerCase().split(",").map((part) => part.trim()).filter(Boolean);
   return (name) => !parts.length || parts.some((part) => name.toLowerCase().includes(part));
 }
 
@@ -65,7 +65,7 @@ for (const table of all("table")) {
   all("th[aria-sort]", table).forEach((heading) => heading.firstChild.addEventListener("click", () => sort(table, heading)));
 }
 for (const radio of all(".sheet input")) radio.addEventListener("change", filter);
-fields.methods.addEventListener("input", filter);
+fields.methods?.addEventListener("input", filter); // a page of photographs has none
 fields.items.addEventListener("input", () => {
   for (const radio of all(".sheet input")) radio.checked = Boolean(radio.value) === Boolean(fields.items.value.trim());
   filter();

@@ -47,14 +47,15 @@ class Pictures:
         self.folder = folder
         self._found: dict[str, bytes] = {}
 
-    def add(self, image: NDArray[Any]) -> str:
-        """The name of an image (H, W, 3), uint8 or uint16, in the page."""
+    def add(self, image: NDArray[Any], icc_profile: bytes | None = None) -> str:
+        """The name of an image (H, W, 3), uint8 or uint16, in the page; a colour profile goes with it."""
         from PIL import Image
 
         pixels = image if image.dtype == np.uint8 else (image / (peak_of(image.dtype) / 255) + 0.5).astype(np.uint8)
         picture, data = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
         picture.thumbnail((MAX_SIDE, MAX_SIDE))
-        picture.save(data, "WEBP", quality=self.quality, method=4, lossless=self.quality == LOSSLESS)
+        profile = {"icc_profile": icc_profile} if icc_profile else {}
+        picture.save(data, "WEBP", quality=self.quality, method=4, lossless=self.quality == LOSSLESS, **profile)
         name = hashlib.sha256(data.getbuffer()).hexdigest()[:16]
         if name not in self._found:
             self._found[name] = b"" if self.folder else data.getvalue()

@@ -23,8 +23,8 @@ FIRST_ZOOM = 4
 
 
 @dataclass(frozen=True)
-class _View:
-    """One picture of an image: what it is, its numbers, and its name in the page."""
+class View:
+    """One picture of an image: what it is, its numbers, and its name in the page (`Pictures.add`)."""
 
     title: str
     numbers: str
@@ -44,17 +44,17 @@ def section(scene: Scene, number: int, pictures: Pictures, colours: Mapping[str,
             size = sr.shape[:2]
             taken.append(plain is not None and _equal(sr, plain))
             rank = 0.0 if shown.summary.knows_kernel else np.nan_to_num(shown.number("psnr"))
-            views.append(_View(shown.title, " / ".join(shown.scores), pictures.add(sr), shown.title, rank))
+            views.append(View(shown.title, " / ".join(shown.scores), pictures.add(sr), shown.title, rank))
             if hr is not None and (errors := error_map(sr, hr)) is not None:
                 maps[shown.title] = errors
     if plain is not None and not any(taken):
-        views.insert(0, _View("Bicubic interpolation of the LR image", "", pictures.add(plain)))
+        views.insert(0, View("Bicubic interpolation of the LR image", "", pictures.add(plain)))
         size = size if any(size) else plain.shape[:2]
     if hr is not None:
-        views.append(_View("Truth", "", pictures.add(hr)))
+        views.append(View("Truth", "", pictures.add(hr)))
     name = f"{scene.item} ×{scene.scale}"
     parts = [
-        _compared(name, views, size, _place(maps), number) if views else None,
+        compared(name, views, size, _place(maps), number) if views else None,
         _kernels(scene),
         _errors(maps, pictures),
         _curves(scene, colours),
@@ -84,7 +84,20 @@ def _place(maps: Mapping[str, Map]) -> tuple[float, float]:
     return (float(row) + 0.5) / spread.shape[0], (float(column) + 0.5) / spread.shape[1]
 
 
-def _compared(name: str, views: Sequence[_View], size: tuple[int, int], place: tuple[float, float], number: int) -> Html:
+def compared(name: str, views: Sequence[View], size: tuple[int, int], place: tuple[float, float], number: int) -> Html:
+    """Two of an image's pictures beside a divider, and one place enlarged in all of them.
+
+    Parameters
+    ----------
+    name
+        Of the image.
+    size
+        Height and width of the pictures.
+    place
+        What is enlarged at first, as parts of the height and the width.
+    number
+        Of the image in the page.
+    """
     height, width = size
     last = len(views) - 1
     first = {"left": 0, "right": max(range(min(1, last), last + 1), key=lambda n: (views[n].rank, n))}
@@ -152,7 +165,7 @@ def _kernels(scene: Scene) -> Html | None:
         for kernel, array in zip(found, arrays, strict=True)
     ]  # fmt: skip
     note = f"{columns} × {rows} HR pixels, one colour scale: black 0, light yellow {top:.3f} and more."
-    return _strip("Kernels", note, figures, "kernels")
+    return strip("Kernels", note, figures, "kernels")
 
 
 def _errors(maps: Mapping[str, Map], pictures: Pictures) -> Html | None:
@@ -167,10 +180,11 @@ def _errors(maps: Mapping[str, Map], pictures: Pictures) -> Html | None:
         texts = (element("bdi", title), element("small", f"RMS {rms:.1f}"))
         figures.append(element("figure", image, element("figcaption", texts), data_method=title))
     note = f"RMS of SR − truth on Y in levels of 255, one colour scale: black 0, light yellow {top:.0f} and more."
-    return _strip("Errors", note, figures, "maps")
+    return strip("Errors", note, figures, "maps")
 
 
-def _strip(title: str, note: str, figures: Sequence[Html], kind: str) -> Html:
+def strip(title: str, note: str, figures: Sequence[Html], kind: str) -> Html:
+    """Figures side by side, under a heading and a note."""
     return element("div", element("h4", title), element("p", note, class_="note"), element("div", figures, class_=f"strip {kind}"))
 
 

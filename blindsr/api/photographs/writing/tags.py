@@ -1,0 +1,69 @@
+"""EXIF data, XMP and colour profile of a photograph, as they are after upscaling."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple, Self
+
+from blindsr.api.photographs.reading import ORIENTATION, XMP, Photograph
+
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+EXIF_SIZE = {0xA002: 0, 0xA003: 1}
+"""PixelXDimension and PixelYDimension, of the EXIF directory: width and height."""
+IFD_SIZE = {0x0100: 0, 0x0101: 1}
+LAYOUT = {
+    254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 284, 317, 318, 319, 320, 322, 323, 324, 325, 330,
+    338, 339, 340, 341, 347, 512, 513, 514, 529, 530, 531, 532, 34675,
+}  # fmt: skip
+"""Tags that say how a TIFF's pixels are laid out in it, and its colour profile: those of the new file are others."""
+DESCRIPTION, TIFFFILE_MARK = 270, '{"shape": '
+"""tifffile keeps the old size in the description."""
+PACKET_TAGS = {XMP, 33723, 34377}
+"""XMP, which is kept on its own; IPTC and Photoshop's data, which name the old size and orientation in ways of their own."""
+
+STALE = rb"(?:tiff:(?:Orientation|ImageWidth|ImageLength)|exif:Pixel[XY]Dimension|xmp:Thumbnails)"
+STALE_XMP = re.compile(rb"\s+" + STALE + rb"\s*=\s*(?:\"[^\"]*\"|'[^']*')|<(" + STALE + rb")(?:\s[^>]*)?>.*?</\1\s*>", re.DOTALL)
+"""Properties of an XMP packet that would be wrong of the new image, as attributes and as elements."""
+MAX_XMP_BYTES = 65_502
+"""What a segment of a JPEG file holds; longer packets are dropped from all formats."""
+
+
+class Tags(NamedTuple):
+    """What belongs to an image: Pillow's `Exif`, an XMP packet, and a colour profile, each None if there is none."""
+
+    exif: Any
+    xmp: bytes | None
+    icc_profile: bytes | None
+
+    @classmethod
+    def of(cls, photograph: Photograph, size: tuple[int, int]) -> Self:
+        """Those of a photograph whose SR image has this width and height, upright, without a thumbnail."""
+        return cls(_renewed_exif(photograph.exif, size), _renewed_xmp(photograph.xmp), photograph.icc_profile)
+
+
+def _renewed_exif(exif: bytes | None, size: tuple[int, int]) -> Any:
+    from PIL import Image
+
+    if not exif:
+        return None
+    renewed = Image.Exif()
+    renewed.load(exif)
+    for tag in (LAYOUT | PACKET_TAGS) & set(renewed) - set(IFD_SIZE):
+        del renewed[tag]
+    if str(renewed.get(DESCRIPTION, "")).startswith(TIFFFILE_MARK):
+        del renewed[DESCRIPTION]
+    directory = renewed.get_ifd(EXIF_IFD)
+    for tags, holder in ((IFD_SIZE, renewed), (EXIF_SIZE, directory)):
+        for tag, axis in tags.items():
+            if tag in holder:
+                holder[tag] = size[axis]
+    if ORIENTATION in renewed:
+        renewed[ORIENTATION] = 1
+    return renewed
+
+
+def _renewed_xmp(xmp: bytes | None) -> bytes | None:
+    if not xmp:
+        return None
+    renewed = STALE_XMP.sub(b"", xmp)
+    return renewed if len(renewed) <= MAX_XMP_BYTES else None
