@@ -32,7 +32,8 @@ class ZSSR(NonBlindSR):
 
     init: Literal["random", "pretrained"] = "random"
     """Where the training starts. random: as in the paper; pretrained: from a network that was trained on many images and kernels,
-    which takes the image as the kernel restores it in closed form, and needs far fewer steps. x4 is then reached directly, unless it is `cascade`."""
+    which takes the image as the kernel restores it in closed form, and needs far fewer steps. x4 is then reached directly, unless
+    it is `cascade`."""
     iterations: int = Field(default=2000, ge=1, le=1_000_000)
     """Training steps, for each scale that is trained for; by default 120 with `init: pretrained`."""
     noise: float = Field(default=0.0, ge=0, le=0.5)
