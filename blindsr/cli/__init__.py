@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from blindsr.cli import images, plugins, report, results, run, upscale  # noqa: F401  (they add their commands)
+from blindsr.cli import images, kernel, plugins, report, results, run, upscale  # noqa: F401  (they add their commands)
 from blindsr.cli.app import cli
 
 

@@ -58,7 +58,8 @@ class _Group(click.Group):
 
 def with_options(command: click.Command | None, line: str) -> str:
     """`line` with arguments as options of the command: `per_item` becomes --per-item, and workers=0 --workers 0."""
-    options = {option.name: max(option.opts, key=len) for option in command.params if option.name} if command else {}
+    commands = command.commands.values() if isinstance(command, click.Group) else [command] if command else []
+    options = {option.name: max(option.opts, key=len) for each in commands for option in each.params if option.name}
 
     def option(match: re.Match[str]) -> str:
         quoted, assigned = match.groups()

@@ -1,0 +1,210 @@
+"""What may be wrong with a kernel file: orientation, convention, place, scale; told by its LR image, best with the HR image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsr.api.functions import apply
+from blindsr.api.kernels.conversion import SCALES, Array, Conversion, known_scale, read_tidied
+from blindsr.api.kernels.pairs import MIN_GAIN, Pair, pair_scale, simplest, variants
+from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Kernel
+from blindsr.imaging.kernel_files import scale_in_name
+from blindsr.imaging.metrics import kernel_errors
+from blindsr.imaging.reader import read_image, to_float
+
+ROUNDING = 0.35
+"""What rounding to 8 bit leaves of a residual, with some room: 1 / sqrt(12) is 0.29."""
+MIN_RATIO = 0.6
+"""Without HR image: another reading is called better if its distance from the estimate is smaller by this factor."""
+AGREES = 0.35
+"""Distance from the estimated kernel, as relative L2 error, up to which a kernel agrees with it."""
+SYMMETRIC = 0.1
+"""Relative L2 difference to the kernel turned by 180 degrees, up to which they are called the same."""
+X4_WIDTH = 5**0.5
+"""A x2 kernel that is composed for x4 becomes wider by this factor."""
+
+
+@dataclass(frozen=True)
+class KernelCheck:
+    """What was found.
+
+    Attributes
+    ----------
+    scale
+        What the kernel is for, after `mend`.
+    right
+        Whether the kernel is right as it is, as far as can be told.
+    before, after
+        With an HR image: the residual of ``downscale(hr, kernel) - lr`` as it is, and after `mend` (RMS in levels of 255).
+    mend, mend_scale
+        What would mend it, and the scale to read the kernel for; None where nothing is known to.
+    words
+        All of it in plain sentences.
+    """
+
+    scale: int
+    right: bool
+    words: tuple[str, ...]
+    before: float | None = None
+    after: float | None = None
+    mend: Conversion | None = None
+    mend_scale: int = 0
+
+
+def check_kernel(
+    kernel: str | Path, *, lr: str | Path, hr: str | Path | None = None, scale: int | None = None, device: str = "auto"
+) -> KernelCheck:
+    """Compare a kernel file with its LR image, and with the HR image if there is one.
+
+    With `hr`, all eight flips and turns, the conventions, shifts, and a x2 kernel in place of a x4 one are tried; the simplest that
+    explains the LR image as well as the best one is reported. Without, the kernel is compared with `kernelnet`'s estimate.
+
+    Parameters
+    ----------
+    kernel
+        A ``.mat`` or ``.npy`` file.
+    lr, hr
+        Image files; `hr` is the very image that `lr` was made of.
+    scale
+        What the kernel is for; by default what the images or its name say.
+    device
+        Where the estimate is computed.
+
+    Raises
+    ------
+    BlindSRError
+        If a file cannot be read, the images are no pair, or the scale is not known.
+    """
+    path = Path(kernel)
+    array, remarks = read_tidied(path)
+    small = _green(lr)
+    if hr is not None:
+        return _with_hr(path, array, small, _green(hr), scale, remarks)
+    return _without_hr(path, array, Path(lr), known_scale(path, scale), remarks, device)
+
+
+def _with_hr(
+    path: Path, array: Array, lr: NDArray[np.float32], hr: NDArray[np.float32], scale: int | None, words: list[str]
+) -> KernelCheck:
+    pair = Pair(hr, lr, max(array.shape) // 2 * (3 if pair_scale(hr.shape, lr.shape) == 4 else 1) + 1)
+    said = scale or scale_in_name(path)
+    if said not in (None, pair.scale):
+        words = [*words, f"it is said to be for x{said}, but the images are a pair for x{pair.scale}"]
+    found = variants(array, pair)
+    best, before = simplest(found), found[0].residual
+    words = [*words, f"residual as it is: {before:.2f} of 255 (RMS of the HR image downscaled by it, less the LR image)"]
+    change = best.conversion
+    if change == Conversion():
+        words += ["no flip, turn, shift, convention or other scale explains the LR image better", _judged(before)]
+        widest = Kernel(array, pair.scale)
+        if pair.scale == 2 and before > ROUNDING and (narrow := _narrowed(widest)) and pair.residual(narrow) < MIN_RATIO * before:
+            words += ["it is about as wide as a kernel for x4 of these images would be: use one for x2"]
+            return KernelCheck(pair.scale, False, tuple(words), before, before)
+        return KernelCheck(pair.scale, True, tuple(words), before, before, change, pair.scale)
+    words += [*told(change), f"residual after that: {best.residual:.2f} of 255", _judged(best.residual)]
+    fkp = next(variant.residual for variant in found if variant.conversion == Conversion("fkp"))
+    if change == Conversion("usrnet") and fkp * (1 - MIN_GAIN) <= best.residual:
+        words += ["the kernel is symmetric: fkp as its convention explains it as well"]
+    return KernelCheck(pair.scale, False, tuple(words), before, best.residual, change, 2 if change.compose else pair.scale)
+
+
+def _judged(residual: float) -> str:
+    if residual <= ROUNDING:
+        return "that is the rounding of the LR image to 8 bit: the kernel is exact"
+    return "rounding to 8 bit alone would leave 0.29: the rest is noise or compression, or the kernel is not quite the LR image's"
+
+
+def _narrowed(kernel: Kernel) -> Kernel | None:
+    """A Gaussian as the x2 kernel would be whose composition for x4 this is."""
+    rows, columns = np.indices(kernel.shape).reshape(2, -1)
+    covariance = np.cov(np.stack([rows, columns]), aweights=np.clip(kernel.array, 0, None).ravel(), ddof=0) / X4_WIDTH**2
+    return Kernel.gaussian(covariance, kernel.scale) if np.linalg.eigvalsh(covariance).min() > 0.05 else None
+
+
+def told(change: Conversion) -> list[str]:
+    """A conversion in plain words."""
+    words = []
+    if change.compose:
+        words.append("it is a kernel for x2: applied twice it is the one for x4")
+    if change.convention == "usrnet":
+        words.append("it is turned by 180 degrees: made for convolution, as USRNet's and KAIR's kernels are")
+    if change.convention == "fkp":
+        words.append("it is moved towards the upper left by scale - 1 pixels: FKP's convention")
+    if change.transpose:
+        words.append("its rows and columns are exchanged")
+    if change.flip_rows:
+        words.append("it is upside down")
+    if change.flip_columns:
+        words.append("it is mirrored left to right")
+    if any(change.shift_px):
+        down, right = (-round(each, 2) for each in change.shift_px)
+        words.append(f"it is off its place by ({down:+.2f}, {right:+.2f}) pixels (down, to the right)")
+    if change.align:
+        words.append("its centre of mass is not where blindsr and KernelGAN have it")
+    return words
+
+
+def _without_hr(path: Path, array: Array, lr: Path, scale: int, words: list[str], device: str) -> KernelCheck:
+    words = [*words, "without the HR image, only the shape can be compared with an estimate, and the place with the conventions"]
+    change, place = _place(Kernel(array, scale))
+    own = Kernel(array, scale)
+    estimates = {each: _estimate(lr, each, device) for each in SCALES}
+    distances = {each: kernel_errors(Kernel(array, each), estimate)["kernel_l2"] for each, estimate in estimates.items()}
+    turned = {each: kernel_errors(each(array, scale), estimates[scale])["kernel_l2"] for each in _orientations()}
+    distance = distances[scale]
+    expected = estimates[scale].expected_error or 0.0
+    own_error = f"{expected:.2f} is expected of the estimate itself"
+    words.append(f"distance from the estimated kernel: {distance:.2f} (relative L2 error; {own_error})")
+    better = min(turned, key=lambda each: turned[each])
+    nearest = min(distances, key=lambda each: distances[each])
+    agrees = distance <= max(AGREES, 2 * expected)
+    right = place == "" and agrees
+    if agrees:
+        words.append("its shape agrees with the estimate")
+    elif turned[better] < MIN_RATIO * distance and turned[better] <= distances[nearest]:
+        change, right = better, False
+        words += [*told(better), f"distance after that: {turned[better]:.2f}"]
+    elif distances[nearest] < MIN_RATIO * distance:
+        words.append(f"it looks like a kernel for x{nearest}: its distance from the estimate for that is {distances[nearest]:.2f}")
+        return KernelCheck(scale, False, tuple(words))
+    else:
+        words.append("its shape does not agree with the estimate, turned or not: it may be of another image")
+    words.append(place or f"its centre of mass is where blindsr and KernelGAN have it (within {ALIGNED_WITHIN_PX} px)")
+    symmetric = np.linalg.norm(own.array - own.array[::-1, ::-1]) <= SYMMETRIC * np.linalg.norm(own.array)
+    if not symmetric:
+        words.append("whether it is turned by 180 degrees can be told with the HR image only")
+    return KernelCheck(scale, right, tuple(words), mend=change if change != Conversion() else None, mend_scale=scale)
+
+
+def _orientations() -> list[Conversion]:
+    """Those that an estimate can tell apart: turned by 180 degrees, most kernels are nearly the same."""
+    return [Conversion(flip_rows=True), Conversion(transpose=True), Conversion(transpose=True, flip_rows=True)]
+
+
+def _place(kernel: Kernel) -> tuple[Conversion, str]:
+    """What the place of the centre of mass says: what mends it, and words; empty if it is right."""
+    if kernel.aligned:
+        return Conversion(), ""
+    off = np.array(kernel.misalignment_px)
+    told_off = f"({off[0]:+.2f}, {off[1]:+.2f}) pixels (down, to the right)"
+    if np.abs(off + kernel.scale - 1).max() <= ALIGNED_WITHIN_PX:
+        both = "its centre of mass is where USRNet's, KAIR's and FKP's kernels have it, not blindsr's and KernelGAN's"
+        return Conversion("usrnet"), f"{both}; if it is FKP's, read it with the convention fkp instead"
+    if np.abs(off + (kernel.scale - 1) / 2).max() <= ALIGNED_WITHIN_PX:
+        return Conversion(align=True), f"its mass is in the middle of the array: it shifts the SR image by {-off[0]:.2f} pixels"
+    return Conversion(align=True), f"its centre of mass is off by {told_off}: it shifts the SR image by as much"
+
+
+def _estimate(lr: Path, scale: int, device: str) -> Kernel:
+    kernel = apply("estimate", "kernelnet", lr, scale, 0, {}, device=device).kernel
+    assert kernel is not None
+    return kernel
+
+
+def _green(image: str | Path) -> NDArray[np.float32]:
+    """One channel, whose rounding is not averaged out."""
+    return to_float(read_image(image).pixels[..., 1])
