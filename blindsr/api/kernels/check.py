@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blindsr.api.functions import apply
 from blindsr.api.kernels.conversion import SCALES, Array, Conversion, known_scale, read_tidied
-from blindsr.api.kernels.pairs import MIN_GAIN, Pair, pair_scale, simplest, variants
+from blindsr.api.kernels.pairs import MAX_FITTED_SIDE, Pair, beyond, pair_scale, simplest, variants
 from blindsr.imaging.kernel import ALIGNED_WITHIN_PX, Kernel
 from blindsr.imaging.kernel_files import scale_in_name
 from blindsr.imaging.metrics import kernel_errors
@@ -22,6 +22,8 @@ MIN_RATIO = 0.6
 """Without HR image: another reading is called better if its distance from the estimate is smaller by this factor."""
 AGREES = 0.35
 """Distance from the estimated kernel, as relative L2 error, up to which a kernel agrees with it."""
+TURNED_RATIO = 1.5
+"""It must also be as many times farther from the estimate as that is expected to be from the truth."""
 SYMMETRIC = 0.1
 """Relative L2 difference to the kernel turned by 180 degrees, up to which they are called the same."""
 X4_WIDTH = 5**0.5
@@ -95,27 +97,31 @@ def _with_hr(
     if said not in (None, pair.scale):
         words = [*words, f"it is said to be for x{said}, but the images are a pair for x{pair.scale}"]
     found = variants(array, pair)
-    best, before = simplest(found), found[0].residual
+    floor = pair.floor(min(MAX_FITTED_SIDE, max(array.shape) + 2 * pair.scale) | 1)
+    best, before = simplest(found, floor), found[0].residual
     words = [*words, f"residual as it is: {before:.2f} of 255 (RMS of the HR image downscaled by it, less the LR image)"]
+    narrow = _narrowed(Kernel(array, 2)) if pair.scale == 2 and best.residual > ROUNDING else None
+    if narrow and pair.residual(narrow) < MIN_RATIO * best.residual:
+        words += ["it is about as wide as the kernel for x4 of these images would be: use one for x2"]
+        return KernelCheck(pair.scale, False, tuple(words), before, before)
     change = best.conversion
     if change == Conversion():
-        words += ["no flip, turn, shift, convention or other scale explains the LR image better", _judged(before)]
-        widest = Kernel(array, pair.scale)
-        if pair.scale == 2 and before > ROUNDING and (narrow := _narrowed(widest)) and pair.residual(narrow) < MIN_RATIO * before:
-            words += ["it is about as wide as a kernel for x4 of these images would be: use one for x2"]
-            return KernelCheck(pair.scale, False, tuple(words), before, before)
-        return KernelCheck(pair.scale, True, tuple(words), before, before, change, pair.scale)
-    words += [*told(change), f"residual after that: {best.residual:.2f} of 255", _judged(best.residual)]
-    fkp = next(variant.residual for variant in found if variant.conversion == Conversion("fkp"))
-    if change == Conversion("usrnet") and fkp * (1 - MIN_GAIN) <= best.residual:
+        words += ["no flip, turn, shift, convention or other scale explains the LR image better", _judged(before, floor)]
+        return KernelCheck(pair.scale, True, tuple(words), before, before)
+    words += [*told(change), f"residual after that: {best.residual:.2f} of 255", _judged(best.residual, floor)]
+    fkp = next(variant for variant in found if variant.conversion == Conversion("fkp"))
+    if change == Conversion("usrnet") and simplest([fkp, best], floor) is fkp:
         words += ["the kernel is symmetric: fkp as its convention explains it as well"]
     return KernelCheck(pair.scale, False, tuple(words), before, best.residual, change, 2 if change.compose else pair.scale)
 
 
-def _judged(residual: float) -> str:
+def _judged(residual: float, floor: float) -> str:
+    """How good a kernel with this residual is."""
     if residual <= ROUNDING:
         return "that is the rounding of the LR image to 8 bit: the kernel is exact"
-    return "rounding to 8 bit alone would leave 0.29: the rest is noise or compression, or the kernel is not quite the LR image's"
+    if beyond(residual, floor) <= floor:
+        return f"a kernel that is fitted to the two images leaves {floor:.2f}: the rest is noise or compression"
+    return f"a kernel that is fitted to the two images leaves {floor:.2f}: its shape is not quite that of the LR image's kernel"
 
 
 def _narrowed(kernel: Kernel) -> Kernel | None:
@@ -150,39 +156,47 @@ def told(change: Conversion) -> list[str]:
 
 def _without_hr(path: Path, array: Array, lr: Path, scale: int, words: list[str], device: str) -> KernelCheck:
     words = [*words, "without the HR image, only the shape can be compared with an estimate, and the place with the conventions"]
-    change, place = _place(Kernel(array, scale))
-    own = Kernel(array, scale)
-    estimates = {each: _estimate(lr, each, device) for each in SCALES}
-    distances = {each: kernel_errors(Kernel(array, each), estimate)["kernel_l2"] for each, estimate in estimates.items()}
-    turned = {each: kernel_errors(each(array, scale), estimates[scale])["kernel_l2"] for each in _orientations()}
-    distance = distances[scale]
-    expected = estimates[scale].expected_error or 0.0
-    own_error = f"{expected:.2f} is expected of the estimate itself"
-    words.append(f"distance from the estimated kernel: {distance:.2f} (relative L2 error; {own_error})")
-    better = min(turned, key=lambda each: turned[each])
-    nearest = min(distances, key=lambda each: distances[each])
-    agrees = distance <= max(AGREES, 2 * expected)
-    right = place == "" and agrees
-    if agrees:
-        words.append("its shape agrees with the estimate")
-    elif turned[better] < MIN_RATIO * distance and turned[better] <= distances[nearest]:
-        change, right = better, False
-        words += [*told(better), f"distance after that: {turned[better]:.2f}"]
-    elif distances[nearest] < MIN_RATIO * distance:
-        words.append(f"it looks like a kernel for x{nearest}: its distance from the estimate for that is {distances[nearest]:.2f}")
+    own, estimate = Kernel(array, scale), _estimate(lr, scale, device)
+    distance, expected = _distance(own, estimate), estimate.expected_error or 0.0
+    about = f"relative L2 error; {expected:.2f} is expected of the estimate itself"
+    words.append(f"distance from the estimated kernel: {distance:.2f} ({about})")
+    change, place = _place(own)
+    turned, after = _turned(array, estimate)
+    scales = {each: _distance(Kernel(array, each), _estimate(lr, each, device)) for each in SCALES if each != scale}
+    nearest = min(scales, key=lambda each: scales[each])
+    if scales[nearest] < MIN_RATIO * min(distance, after):
+        words.append(f"it looks like a kernel for x{nearest}: its distance from the estimate for that is {scales[nearest]:.2f}")
         return KernelCheck(scale, False, tuple(words))
-    else:
-        words.append("its shape does not agree with the estimate, turned or not: it may be of another image")
-    words.append(place or f"its centre of mass is where blindsr and KernelGAN have it (within {ALIGNED_WITHIN_PX} px)")
-    symmetric = np.linalg.norm(own.array - own.array[::-1, ::-1]) <= SYMMETRIC * np.linalg.norm(own.array)
-    if not symmetric:
+    if after < MIN_RATIO * distance and distance > TURNED_RATIO * expected:
+        words += [*told(turned), f"distance after that: {after:.2f}"]
+        return KernelCheck(scale, False, tuple(words), mend=turned, mend_scale=scale)
+    agrees = distance <= max(AGREES, 2 * expected)
+    shape = "agrees with the estimate" if agrees else "does not agree with the estimate, turned or not: it may be of another image"
+    words += [f"its shape {shape}", place or f"its centre of mass is where blindsr has it (within {ALIGNED_WITHIN_PX} px)"]
+    if np.linalg.norm(array - array[::-1, ::-1]) > SYMMETRIC * np.linalg.norm(array):
         words.append("whether it is turned by 180 degrees can be told with the HR image only")
-    return KernelCheck(scale, right, tuple(words), mend=change if change != Conversion() else None, mend_scale=scale)
+    return KernelCheck(scale, agrees and not place, tuple(words), mend=change if place else None, mend_scale=scale)
 
 
-def _orientations() -> list[Conversion]:
-    """Those that an estimate can tell apart: turned by 180 degrees, most kernels are nearly the same."""
-    return [Conversion(flip_rows=True), Conversion(transpose=True), Conversion(transpose=True, flip_rows=True)]
+def _turned(array: Array, estimate: Kernel) -> tuple[Conversion, float]:
+    """What turns or mirrors a kernel to fit the estimate best, and its distance after that.
+
+    Most kernels are nearly the same when they are turned by 180 degrees: of two that differ by that, the one that is aligned is
+    taken, or the first one, aligned.
+    """
+    pairs = [
+        (Conversion(flip_rows=True), Conversion(flip_columns=True)),
+        (Conversion(transpose=True), Conversion(transpose=True, flip_rows=True, flip_columns=True)),
+        (Conversion(transpose=True, flip_columns=True), Conversion(transpose=True, flip_rows=True)),
+    ]
+    distances = [_distance(first(array, estimate.scale), estimate) for first, _ in pairs]
+    pair = pairs[int(np.argmin(distances))]
+    chosen = next((each for each in pair if each(array, estimate.scale).aligned), replace(pair[0], align=True))
+    return chosen, min(distances)
+
+
+def _distance(kernel: Kernel, estimate: Kernel) -> float:
+    return kernel_errors(kernel, estimate)["kernel_l2"]
 
 
 def _place(kernel: Kernel) -> tuple[Conversion, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -19,8 +20,12 @@ MAX_REGION_PX = 256
 """Side of the LR region that is compared, the most textured one of the image."""
 MIN_REGION_PX = 16
 MIN_GAIN = 0.01
-"""A variant counts as better only if its residual is lower by more than this fraction."""
-MIN_SHIFT_PX = 0.05
+"""A variant counts as better only if its residual is lower by more than this fraction,"""
+MIN_SHARE = 0.3
+"""and what is left of it beyond what no kernel explains by more than this one."""
+MAX_EQUATIONS = 12_000
+RIDGE = 1e-7
+MAX_FITTED_SIDE = 27
 ITERATIONS = 4
 DIFFERENCE_PX = 0.25
 
@@ -81,6 +86,20 @@ class Pair:
             y, x = y + float(step[0]), x + float(step[1])
         return y, x
 
+    def floor(self, side: int) -> float:
+        """The residual of the kernel of this odd side, of any values, that fits best: what no kernel explains, such as noise."""
+        half, s = side // 2, self.scale
+        start = s * self._margin - half
+        target = self._lr[self._inner]
+        rows, columns = target.shape
+        area = self._hr[start : start + s * (rows - 1) + side, start : start + s * (columns - 1) + side]
+        step = max(1, target.size // MAX_EQUATIONS)
+        windows = sliding_window_view(area, (side, side))[::s, ::s].reshape(rows * columns, -1)[::step]
+        values = target.ravel()[::step]
+        products = windows.T @ windows
+        taps = np.linalg.solve(products + RIDGE * np.trace(products) / len(products) * np.eye(len(products)), windows.T @ values)
+        return _rms(windows @ taps - values) * float(np.sqrt(len(values) / max(1, len(values) - len(taps))))
+
     def _difference(self, kernel: Kernel) -> Array:
         difference: Array = (downscale(self._hr, kernel) - self._lr)[self._inner]
         return difference
@@ -111,10 +130,16 @@ def variants(array: Array, pair: Pair) -> list[Variant]:
     return [*found, *sorted(moved, key=lambda each: _changes(each.conversion))]
 
 
-def simplest(found: list[Variant]) -> Variant:
-    """The first variant that is about as good as the best one."""
+def simplest(found: list[Variant], floor: float) -> Variant:
+    """The first variant that is about as good as the best one; `floor` is the residual that no kernel explains."""
     least = min(variant.residual for variant in found)
-    return next(variant for variant in found if variant.residual * (1 - MIN_GAIN) <= least)
+    enough = max(least / (1 - MIN_GAIN), float(np.hypot(floor, beyond(least, floor) / (1 - MIN_SHARE))))
+    return next(variant for variant in found if variant.residual <= enough)
+
+
+def beyond(residual: float, floor: float) -> float:
+    """What is left of a residual without what no kernel explains."""
+    return math.sqrt(max(residual**2 - floor**2, 0.0))
 
 
 def _readings(scale: int) -> Iterator[Conversion]:
