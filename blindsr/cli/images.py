@@ -23,7 +23,7 @@ from blindsr.cli.app import (
 from blindsr.errors import BlindSRError
 
 if TYPE_CHECKING:
-    from blindsr.api.kernels.layouts import PoolFormat
+    from blindsr.api.kernels.layouts import PoolLayout
     from blindsr.components.registry import Registry
     from blindsr.imaging.kernel import Convention
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     "-o",
+    "out",
     type=PATH,
     help="Kernel file: .mat, .npy, or .png.  [default: IMAGE_kernel_xN.mat]  For a pool of many photographs: its folder.",
 )
@@ -69,8 +70,8 @@ if TYPE_CHECKING:
 @threads_option
 @click.pass_context
 def estimate(
-    ctx: click.Context, images: tuple[Path, ...], method: str, output: Path | None, scale: int, seed: int,
-    settings: tuple[str, ...], convention: Convention, cells: int, layout: PoolFormat, max_error: float, noise_patches: int,
+    ctx: click.Context, images: tuple[Path, ...], method: str, out: Path | None, scale: int, seed: int,
+    settings: tuple[str, ...], convention: Convention, cells: int, layout: PoolLayout, max_error: float, noise_patches: int,
     workers: int | None, device: str, threads: int,
 ) -> None:  # fmt: skip
     """Estimate the SR kernel of an image and write it to a file, or those of many photographs to a folder: a kernel pool.
@@ -83,30 +84,30 @@ def estimate(
     from blindsr.pipeline.yaml_source import parsed_settings
 
     registry = installed()
-    if len(images) == 1 and not images[0].is_dir() and cells == 1 and not _is_folder(output):
+    if len(images) == 1 and not images[0].is_dir() and cells == 1 and not _is_folder(out):
         _estimate_one(
-            images[0], output, convention, method=method, scale=scale, seed=seed, settings=settings, registry=registry,
+            images[0], out, convention, method=method, scale=scale, seed=seed, settings=settings, registry=registry,
             device=device, threads=threads,
         )  # fmt: skip
         return
-    if output is None:
+    if out is None:
         raise BlindSRError("--output is needed for the kernels of several photographs: a folder")
-    if not output.is_dir() and not _is_folder(output):
-        raise BlindSRError(f"--output {output}: the kernels of several photographs need a folder, not a file")
+    if not out.is_dir() and not _is_folder(out):
+        raise BlindSRError(f"--output {out}: the kernels of several photographs need a folder, not a file")
     from blindsr.api.kernels.pool import estimate_pool
 
     try:
         with console_of(ctx) as listener:
             done = estimate_pool(
-                images, output, method=method, scale=scale, seed=seed, parameters=parsed_settings(settings), cells=cells,
-                format=layout, convention=convention, max_error=max_error, noise_patches=noise_patches, device=device,
+                images, out, method=method, scale=scale, seed=seed, parameters=parsed_settings(settings), cells=cells,
+                layout=layout, convention=convention, max_error=max_error, noise_patches=noise_patches, device=device,
                 workers=workers, threads=threads, registry=registry, listener=listener,
             )  # fmt: skip
     except KeyboardInterrupt:
         say("interrupted: what is finished is kept; the same command does the others", err=True)
         ctx.exit(INTERRUPTED)
     counts = f"{done.computed} estimated, {done.cached} done before, {len(done.pool.left_out)} left out, {done.failed} failed"
-    say(f"{output}: {len(done.pool.kernels)} kernels for x{scale} ({counts})")
+    say(f"{out}: {len(done.pool.kernels)} kernels for x{scale} ({counts})")
     ctx.exit(1 if done.failed else 0)
 
 

@@ -111,7 +111,7 @@ def read_kernel_pool(path: Path, *, scale: int = 2) -> KernelPool:
     if path.is_dir() and not (path / POOL_FILE).is_file():
         return _read_folder(path, scale)
     file = path / POOL_FILE if path.is_dir() else path
-    pool = _read_file(file)
+    pool = read_pool_file(file)
     files = [entry.file for entry in pool.kernels if entry.file]
     gone = [name for name in files if not (file.parent / name).is_file()]
     if 0 < len(gone) < len(files):  # the file alone may have been moved elsewhere
@@ -122,7 +122,8 @@ def read_kernel_pool(path: Path, *, scale: int = 2) -> KernelPool:
     return pool
 
 
-def _read_file(path: Path) -> KernelPool:
+def read_pool_file(path: Path) -> KernelPool:
+    """Read ``kernels.h5`` by itself, whatever lies beside it; a `BlindSRError` if it cannot be read."""
     if not path.is_file():
         raise BlindSRError(f"{path}: no such file or folder")
     try:

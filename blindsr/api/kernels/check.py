@@ -96,8 +96,8 @@ def _with_hr(
     said = scale or scale_in_name(path)
     if said not in (None, pair.scale):
         words = [*words, f"it is said to be for x{said}, but the images are a pair for x{pair.scale}"]
-    found = variants(array, pair)
     floor = pair.floor(min(MAX_FITTED_SIDE, max(array.shape) + 2 * pair.scale) | 1)
+    found = variants(array, pair, floor)
     best, before = simplest(found, floor), found[0].residual
     words = [*words, f"residual as it is: {before:.2f} of 255 (RMS of the HR image downscaled by it, less the LR image)"]
     narrow = _narrowed(Kernel(array, 2)) if pair.scale == 2 and best.residual > ROUNDING else None

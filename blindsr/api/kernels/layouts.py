@@ -7,7 +7,7 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.files import file_name
 from blindsr.imaging.kernel import Convention
 
-PoolFormat = Literal["mat", "npy", "png", "realsr", "trainner", "h5"]
+PoolLayout = Literal["mat", "npy", "png", "realsr", "trainner", "h5"]
 
 
 class Layout(NamedTuple):
@@ -35,11 +35,11 @@ LAYOUTS: Mapping[str, Layout | None] = {
 """By their names; None: kernels.h5 only."""
 
 
-def layout(name: str, convention: Convention) -> Layout | None:
+def layout_for(name: str, convention: Convention) -> Layout | None:
     """The layout of this name; a `BlindSRError` if there is none, or it does not go with the convention."""
     if name not in LAYOUTS:
-        raise BlindSRError(f"`format` {name}: unknown; there are {', '.join(LAYOUTS)}")
+        raise BlindSRError(f"`layout` {name}: unknown; there are {', '.join(LAYOUTS)}")
     found = LAYOUTS[name]
     if convention != "kernelgan" and (found is None or found.correlates):
-        raise BlindSRError(f"`convention` {convention}: kernels of `format` {name} are correlated with; leave the convention out")
+        raise BlindSRError(f"`convention` {convention}: kernels of `layout` {name} are correlated with; leave the convention out")
     return found

@@ -33,7 +33,7 @@ def noise_patches(pixels: NDArray[Any], count: int) -> NDArray[np.float32]:
         return np.zeros((0, NOISE_PX, NOISE_PX, 3), np.float32)
     chosen = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int))
     patches = np.stack([_patch(*places[number]) for number in chosen])
-    patches -= patches.mean(axis=(1, 2), keepdims=True)
+    patches -= patches.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
     return patches
 
 

@@ -23,6 +23,8 @@ MIN_GAIN = 0.01
 """A variant counts as better only if its residual is lower by more than this fraction,"""
 MIN_SHARE = 0.3
 """and what is left of it beyond what no kernel explains by more than this one."""
+EXACT = 0.29
+"""The residual of rounding to 8 bit, 1 / sqrt(12)."""
 MAX_EQUATIONS = 12_000
 RIDGE = 1e-7
 MAX_FITTED_SIDE = 27
@@ -114,10 +116,15 @@ def pair_scale(hr: tuple[int, ...], lr: tuple[int, ...]) -> int:
     raise BlindSRError(f"`hr` and `lr`, of {sizes} pixels: no pair for x2, x3 or x4; give the LR image of this very HR image")
 
 
-def variants(array: Array, pair: Pair) -> list[Variant]:
-    """The array as it is, then other readings of it, the simplest first; the last ones are moved by a fitted shift."""
+def variants(array: Array, pair: Pair, floor: float) -> list[Variant]:
+    """The array as it is, then other readings of it, the simplest first; the last ones are moved by a fitted shift.
+
+    Shifts are fitted only if no reading comes near `floor`, the residual that no kernel explains.
+    """
     s = pair.scale
     found = [Variant(change, pair.residual(change(array, 2 if change.compose else s))) for change in _readings(s)]
+    if min(variant.residual for variant in found) * (1 - MIN_GAIN) <= max(floor, EXACT):
+        return found
     moved = []
     for variant in sorted(_unnamed(found), key=lambda each: _moved_residual(array, pair, each.conversion))[:3]:
         change = variant.conversion

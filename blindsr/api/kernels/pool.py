@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blindsr.api.kernels.layouts import PoolFormat, layout
+from blindsr.api.kernels.layouts import PoolLayout, layout_for
 from blindsr.api.kernels.writing import Part, PoolWriter
 from blindsr.components.interfaces import KernelEstimator
 from blindsr.components.registry import Registry
@@ -47,7 +47,7 @@ class Estimated:
 
 def estimate_pool(
     photos: str | Path | Sequence[str | Path], out: str | Path, *, method: str = "kernelnet", scale: int = 2, seed: int = 0,
-    parameters: Mapping[str, Any] | None = None, cells: int = 1, format: PoolFormat = "mat",  # noqa: A002
+    parameters: Mapping[str, Any] | None = None, cells: int = 1, layout: PoolLayout = "mat",
     convention: Convention = "kernelgan", max_error: float = MAX_EXPECTED_ERROR, noise_patches: int = 0, device: str = "auto",
     workers: int | None = None, threads: int = 1, registry: Registry | None = None, listener: Listener | None = None,
     progress: bool = False,
@@ -66,7 +66,7 @@ def estimate_pool(
         A kernel estimator (see ``blindsr plugins``), its parameters, the scale of the kernels, and the seed.
     cells
         A kernel for each cell of a grid of so many times so many over each photograph, since blur differs over the field.
-    format
+    layout
         ``mat``, ``npy`` or ``png``: ``NAME_kernel_xSCALE.SUFFIX``; ``realsr``: ``NAME/NAME_kernel_xSCALE.mat``; ``trainner``:
         ``NAME/kernel_xSCALE.npy``; ``h5``: only ``kernels.h5``.
     convention
@@ -96,7 +96,7 @@ def estimate_pool(
         raise BlindSRError(f"`cells` {cells}: must be from 1 to {MAX_CELLS}")
     if not max_error >= 0 or noise_patches < 0:
         raise BlindSRError(f"`max_error` {max_error} and `noise_patches` {noise_patches}: must be 0 or more")
-    place = layout(format, convention)
+    files = layout_for(layout, convention)
     if out.exists() and not out.is_dir():
         raise BlindSRError(f"{out}: is a file, not a folder to write kernels to; name another for `out`")
     chosen = [photos] if isinstance(photos, str | Path) else photos
@@ -107,10 +107,10 @@ def estimate_pool(
     settings: dict[str, str | float] = {
         "estimator": component.full_name, "estimator_version": component.version, "scale": scale, "seed": seed, "cells": cells,
         "parameters": json.dumps(component.model_dump(mode="json"), sort_keys=True), "max_error": float(max_error),
-        "noise_patches": noise_patches, "format": format, "convention": convention,
+        "noise_patches": noise_patches, "layout": layout, "convention": convention,
     }  # fmt: skip
     with console() if progress else nullcontext(listener or Listener()) as heard:
-        writer = PoolWriter(out, place, convention, parts, settings, heard)
+        writer = PoolWriter(out, files, convention, parts, settings, heard)
         report = run_steps(
             plan, registry, Resources(device, workers, threads), folder=folder, listener=heard, conclude=writer.conclude
         )

@@ -25,7 +25,7 @@ from blindsr.imaging.files import explained
 from blindsr.imaging.kernel import Convention
 from blindsr.imaging.kernel_files import KERNEL_SUFFIXES
 from blindsr.pipeline.steps import ImageFile, Input
-from blindsr.storage.kernel_pool import CAMERAS, POOL_FILE, KernelPool, PooledKernel, pool_digest, read_kernel_pool, write_pool
+from blindsr.storage.kernel_pool import CAMERAS, POOL_FILE, KernelPool, PooledKernel, pool_digest, read_pool_file, write_pool
 from blindsr.storage.step_store import StepStore
 
 SHEET = "contact_sheet.png"
@@ -78,7 +78,7 @@ class PoolWriter:
                 "raise `max_error`, or take other photographs"
             )
         if pool_digest(file) == self._digest(report) and self._all_there(file):
-            self.pool = read_kernel_pool(self._out)
+            self.pool = read_pool_file(file)
             return
         cameras = [self._camera_file(entry) for entry in camera_kernels(kept)]
         left_out = tuple(replace(entry, file="") for entry in doubtful)
@@ -145,7 +145,7 @@ class PoolWriter:
 def _files_of(file: Path) -> list[str]:
     """The kernel files that a pool names, as far as it may name them: within its folder, and no other files."""
     try:
-        pool = read_kernel_pool(file)
+        pool = read_pool_file(file)
     except BlindSRError:
         return []
     names = [PurePath(entry.file) for entry in (*pool.kernels, *pool.cameras) if entry.file]
