@@ -196,6 +196,9 @@ def test_noise_is_taken_from_flat_regions_only(photo: np.ndarray) -> None:
     patches = noise_patches(image, 100)
     assert 10 <= len(patches) <= 25  # of the flat quarter, which has 25
     assert 255 * patches.std() == pytest.approx(np.hypot(5, 12**-0.5), rel=0.03)
+    noisy_slope = slope * 0.2 + 100 + rng.normal(0, 3, slope.shape)
+    level = noise_patches(noisy_slope.round().astype(np.uint8), 100)
+    assert 255 * level.std() == pytest.approx(np.hypot(3, 12**-0.5), rel=0.03)
     assert np.abs(patches.mean(axis=(1, 2))).max() < 1e-5
     assert len(noise_patches(image, 4)) == 4
     assert len(noise_patches(photo[:40, :20], 4)) == 0

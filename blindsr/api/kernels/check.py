@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ AGREES = 0.35
 """Distance from the estimated kernel, as relative L2 error, up to which a kernel agrees with it."""
 TURNED_RATIO = 1.5
 """It must also be as many times farther from the estimate as that is expected to be from the truth."""
+MIN_BETTER = 0.9
+"""Of turned kernels, those count as equally near that are farther by no more than this factor."""
 SYMMETRIC = 0.1
 """Relative L2 difference to the kernel turned by 180 degrees, up to which they are called the same."""
 X4_WIDTH = 5**0.5
@@ -181,18 +184,16 @@ def _without_hr(path: Path, array: Array, lr: Path, scale: int, words: list[str]
 def _turned(array: Array, estimate: Kernel) -> tuple[Conversion, float]:
     """What turns or mirrors a kernel to fit the estimate best, and its distance after that.
 
-    Most kernels are nearly the same when they are turned by 180 degrees: of two that differ by that, the one that is aligned is
-    taken, or the first one, aligned.
+    Turned by 180 degrees, most kernels are nearly the same: of what fits about as well, an aligned kernel is taken.
     """
-    pairs = [
-        (Conversion(flip_rows=True), Conversion(flip_columns=True)),
-        (Conversion(transpose=True), Conversion(transpose=True, flip_rows=True, flip_columns=True)),
-        (Conversion(transpose=True, flip_columns=True), Conversion(transpose=True, flip_rows=True)),
-    ]
-    distances = [_distance(first(array, estimate.scale), estimate) for first, _ in pairs]
-    pair = pairs[int(np.argmin(distances))]
-    chosen = next((each for each in pair if each(array, estimate.scale).aligned), replace(pair[0], align=True))
-    return chosen, min(distances)
+    changes = [
+        Conversion(transpose=t, flip_rows=r, flip_columns=c) for t, r, c in product((False, True), repeat=3) if t or r != c
+    ]  # the others are no turn, and one by 180 degrees
+    turned = {change: change(array, estimate.scale) for change in changes}
+    distances = {change: _distance(kernel, estimate) for change, kernel in turned.items()}
+    good = [change for change in changes if distances[change] <= min(distances.values()) / MIN_BETTER]
+    chosen = min(good, key=lambda change: (not turned[change].aligned, len(told(change)), distances[change]))
+    return (chosen if turned[chosen].aligned else replace(chosen, align=True)), distances[chosen]
 
 
 def _distance(kernel: Kernel, estimate: Kernel) -> float:

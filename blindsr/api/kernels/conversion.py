@@ -131,4 +131,5 @@ def read_tidied(path: Path) -> tuple[Array, list[str]]:
         array = np.pad(array, [(0, 1 - size % 2) for size in array.shape])
     if abs(array.sum() - 1) > SUM_TOLERANCE:
         remarks.append(f"it sums to {array.sum():.4g}; it is divided by that")
-    return array / array.sum(), remarks
+        array = array / array.sum()
+    return array, remarks

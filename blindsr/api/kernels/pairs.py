@@ -110,7 +110,7 @@ class Pair:
 def pair_scale(hr: tuple[int, ...], lr: tuple[int, ...]) -> int:
     """The scale of an HR and an LR image by their sizes; a `BlindSRError` if they are no pair."""
     for scale in (2, 3, 4):
-        if all(0 <= large - scale * small < scale for large, small in zip(hr[:2], lr[:2], strict=True)):
+        if all(-scale < large - scale * small < scale for large, small in zip(hr[:2], lr[:2], strict=True)):
             return scale
     sizes = f"{hr[1]} x {hr[0]} and {lr[1]} x {lr[0]}"
     raise BlindSRError(f"`hr` and `lr`, of {sizes} pixels: no pair for x2, x3 or x4; give the LR image of this very HR image")
