@@ -51,7 +51,7 @@ def _level(patches: Array) -> Array:
     steps = np.arange(side, dtype=np.float32) - (side - 1) / 2
     norm = side * np.square(steps).sum()
     down, right = (np.expand_dims((patches * axis).sum((-2, -1)) / norm, (-2, -1)) for axis in (steps[:, None], steps))
-    left = patches - down * steps[:, None] - right * steps
+    left: Array = patches - down * steps[:, None] - right * steps
     left -= left.mean((-2, -1), keepdims=True)
     left -= left.mean((-2, -1), keepdims=True)  # once more: float32 leaves a little
     return left

@@ -14,6 +14,8 @@ from blindsr.storage.kernel_pool import KernelPool
 
 SIDE_PX, TEXT_PX, GAP_PX, LINE_PX = 128, 44, 8, 14
 MAX_COLUMNS = 10
+MIN_SEEN = 0.01
+"""Values below this share of the largest one need no room."""
 NAME_CHARACTERS = 20
 Colour = tuple[int, int, int]
 WHITE, GRAY, RED = (255, 255, 255), (170, 170, 170), (255, 120, 120)
@@ -26,7 +28,7 @@ def write_sheet(path: Path, pool: KernelPool) -> None:
     cell, row = SIDE_PX + GAP_PX, SIDE_PX + TEXT_PX + GAP_PX
     sheet = Image.new("RGB", (columns * cell + GAP_PX, math.ceil(len(entries) / columns) * row + GAP_PX), (24, 24, 24))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
-    side = max(size for kernel, *_ in entries for size in kernel.shape)
+    side = 2 * max(_reach(kernel) for kernel, *_ in entries) + 1
     for number, (kernel, lines, colour) in enumerate(entries):
         left, top = GAP_PX + number % columns * cell, GAP_PX + number // columns * row
         sheet.paste(_picture(kernel, side), (left, top))
@@ -51,10 +53,16 @@ def _captions(pool: KernelPool) -> Iterator[tuple[Kernel, list[str], Colour]]:
             yield entry.kernel, [name, f"{widths} px", ", ".join(filter(None, about))], colour
 
 
+def _reach(kernel: Kernel) -> int:
+    """How far from the array's middle there is something to see."""
+    seen = np.argwhere(kernel.array > MIN_SEEN * kernel.array.max())
+    return int(np.abs(seen - np.array(kernel.shape) // 2).max()) + 1
+
+
 def _picture(kernel: Kernel, side: int) -> Image.Image:
-    """The kernel in a frame of `side` kernel pixels, its largest value white."""
-    frame = np.zeros((side, side))
-    top, left = ((side - size) // 2 for size in kernel.shape)
-    frame[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel.array
+    """The `side` x `side` values around the array's middle, the largest one white."""
+    padded = np.pad(kernel.array, side // 2)
+    top, left = (size // 2 for size in kernel.shape)
+    frame = padded[top : top + side, left : left + side]
     gray = np.round(255 * np.clip(frame / frame.max(), 0, 1)).astype(np.uint8)
     return Image.fromarray(gray).resize((SIDE_PX, SIDE_PX), Image.Resampling.NEAREST).convert("RGB")
