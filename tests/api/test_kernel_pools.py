@@ -129,6 +129,14 @@ def test_conventions_and_formats_as_numpy_reads_them(photos: Path, tmp_path: Pat
         assert picture.mode == "L"
 
 
+def test_one_image_still_goes_to_one_file_in_any_convention(photos: Path, tmp_path: Path) -> None:
+    for convention, expected in (("blindsr", Kernel.bicubic(2).array), ("usrnet", Kernel.bicubic(2).array[::-1, ::-1])):
+        result = _blindsr(photos / "a.png", "-o", tmp_path / "k.npy", "--method", "bicubic", "--convention", convention)
+        assert result.exit_code == 0, result.output
+        assert np.array_equal(np.load(tmp_path / "k.npy"), expected)
+    assert not (tmp_path / ".blindsr").exists()
+
+
 def test_cells_of_a_grid_are_estimated_from_their_own_pixels(tmp_path: Path, photo: np.ndarray) -> None:
     write_png(tmp_path / "photo.png", photo[:201, :302])
     pool = _pool(tmp_path / "photo.png", tmp_path / "kernels", cells=2).pool

@@ -176,6 +176,14 @@ def test_check_leaves_a_right_kernel_alone_with_noise_or_a_poor_shape(pair: tupl
     assert "its shape is not quite that of the LR image's kernel" in result.stdout
 
 
+def test_check_tells_the_kernel_of_another_image(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    np.save(tmp_path / "k.npy", Kernel.gaussian([[9, 0], [0, 6]], 2).array)
+    result = _blindsr("check", tmp_path / "k.npy", "--lr", pair[1], "--hr", pair[0])
+    assert result.exit_code == 1, result.output
+    assert "bicubic downscaling leaves" in result.stdout or "it is about as wide as the kernel for x4" in result.stdout
+    assert "mend it" not in result.stdout
+
+
 def test_check_finds_a_kernel_of_another_scale(pair: tuple[Path, Path], tmp_path: Path, photo: np.ndarray) -> None:
     k2 = Kernel.gaussian([[2, 0], [0, 1]], 2, size=13)
     np.save(tmp_path / "k.npy", k2.composed().array)

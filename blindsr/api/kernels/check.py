@@ -110,7 +110,11 @@ def _with_hr(
     change = best.conversion
     if change == Conversion():
         words += ["no flip, turn, shift, convention or other scale explains the LR image better", _judged(before, floor)]
-        return KernelCheck(pair.scale, True, tuple(words), before, before)
+        plain = pair.residual(Kernel.bicubic(pair.scale))
+        right = before <= ROUNDING or beyond(before, floor) <= beyond(plain, floor)
+        if not right:
+            words += [f"bicubic downscaling leaves {plain:.2f}, which is less: it is the kernel of another image"]
+        return KernelCheck(pair.scale, right, tuple(words), before, before)
     words += [*told(change), f"residual after that: {best.residual:.2f} of 255", _judged(best.residual, floor)]
     fkp = next(variant for variant in found if variant.conversion == Conversion("fkp"))
     if change == Conversion("usrnet") and simplest([fkp, best], floor) is fkp:

@@ -25,6 +25,8 @@ MIN_SHARE = 0.3
 """and what is left of it beyond what no kernel explains by more than this one."""
 EXACT = 0.29
 """The residual of rounding to 8 bit, 1 / sqrt(12)."""
+MAX_FITTED = 3
+"""Shifts are fitted to so many orientations, those that are best after a shift by whole pixels."""
 MAX_EQUATIONS = 12_000
 RIDGE = 1e-7
 MAX_FITTED_SIDE = 27
@@ -121,20 +123,26 @@ def variants(array: Array, pair: Pair, floor: float) -> list[Variant]:
 
     Shifts are fitted only if no reading comes near `floor`, the residual that no kernel explains.
     """
-    s = pair.scale
-    found = [Variant(change, pair.residual(change(array, 2 if change.compose else s))) for change in _readings(s)]
+
+    def kernel_of(change: Conversion) -> Kernel:
+        return change(array, 2 if change.compose else pair.scale)
+
+    def tried(change: Conversion) -> Variant:
+        return Variant(change, pair.residual(kernel_of(change)))
+
+    def residual_if_moved(change: Conversion) -> float:
+        return float(pair.residuals_by_shift(kernel_of(change), pair.scale + 2).min())
+
+    found = [tried(change) for change in _readings(pair.scale)]
     if min(variant.residual for variant in found) * (1 - MIN_GAIN) <= max(floor, EXACT):
         return found
-    moved = []
-    for variant in sorted(_unnamed(found), key=lambda each: _moved_residual(array, pair, each.conversion))[:3]:
-        change = variant.conversion
-        kernel = change(array, 2 if change.compose else s)
-        shift_px = pair.best_shift(kernel)
-        if change.compose:  # a shift of the x2 kernel moves the x4 kernel by three times as much
-            shift_px = (shift_px[0] / 3, shift_px[1] / 3)
-        change = replace(change, shift_px=(round(shift_px[0], 2), round(shift_px[1], 2)))
-        moved.append(Variant(change, pair.residual(change(array, 2 if change.compose else s))))
-    return [*found, *sorted(moved, key=lambda each: _changes(each.conversion))]
+    fitted = []
+    oriented = [variant.conversion for variant in found if variant.conversion.convention != "fkp"]  # which is a shift itself
+    for change in sorted(oriented, key=residual_if_moved)[:MAX_FITTED]:
+        down, right = pair.best_shift(kernel_of(change))
+        steps = 3 if change.compose else 1  # a shift of the x2 kernel moves the x4 kernel by three times as much
+        fitted.append(tried(replace(change, shift_px=(round(down / steps, 2), round(right / steps, 2)))))
+    return [*found, *sorted(fitted, key=lambda each: _changes(each.conversion))]
 
 
 def simplest(found: list[Variant], floor: float) -> Variant:
@@ -158,15 +166,6 @@ def _readings(scale: int) -> Iterator[Conversion]:
         yield from (Conversion(convention, compose=True) for convention in ("kernelgan", "usrnet", "fkp"))
     turned = [Conversion(transpose=t, flip_rows=r, flip_columns=c) for t, r, c in product((False, True), repeat=3)]
     yield from sorted((each for each in turned if each not in (turned[0], turned[3])), key=_changes)  # 3: usrnet
-
-
-def _unnamed(found: list[Variant]) -> list[Variant]:
-    """One variant of each orientation and scale, for the shift to be fitted to."""
-    return [variant for variant in found if variant.conversion.convention != "fkp"]
-
-
-def _moved_residual(array: Array, pair: Pair, change: Conversion) -> float:
-    return float(pair.residuals_by_shift(change(array, 2 if change.compose else pair.scale), pair.scale + 2).min())
 
 
 def _changes(change: Conversion) -> int:
