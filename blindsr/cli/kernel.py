@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blindsr.imaging.kernel import Convention
 
 scale_option = click.option(
-    "--scale", type=click.IntRange(2, 4), help="What the kernel is for.  [default: as its name ends, such as _x2]"
+    "--scale", type=click.IntRange(2, 4), help="What the kernel is for.  [default: as its name or its folder's ends, such as _x2]"
 )
 
 

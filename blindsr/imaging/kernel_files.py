@@ -60,15 +60,15 @@ def write_kernel_array(path: Path, array: Array) -> None:
 
 
 def scale_in_name(path: Path) -> int | None:
-    """The scale at the end of a kernel file's name, as in ``photo_kernel_x4.mat``; None if there is none.
+    """The scale at the end of a kernel file's name or its folder's, as in ``photo_kernel_x4.mat``; None if there is none.
 
     Examples
     --------
-    >>> scale_in_name(Path("photo_kernel_x4.mat")), scale_in_name(Path("max2.npy"))
-    (4, None)
+    >>> [scale_in_name(Path(name)) for name in ("photo_kernel_x4.mat", "gt_k_x2/kernel_1.mat", "max2.npy")]
+    [4, 2, None]
     """
-    found = re.search(r"(?:^|_)x([234])$", path.stem)
-    return int(found[1]) if found else None
+    found = (re.search(r"(?:^|_)x([234])$", name, re.IGNORECASE) for name in (path.stem, path.parent.name))
+    return next((int(match[1]) for match in found if match), None)
 
 
 def kernel_picture(array: Array) -> bytes:

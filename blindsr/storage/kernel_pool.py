@@ -101,7 +101,7 @@ def read_kernel_pool(path: Path, *, scale: int = 2) -> KernelPool:
     path
         The file or the folder. Of a folder with ``kernels.h5`` that file is read.
     scale
-        What the kernel files are for whose names do not end in ``_x2``, ``_x3`` or ``_x4``.
+        What the kernel files are for whose names (or their folder's) do not end in ``_x2``, ``_x3`` or ``_x4``.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class KernelPoolDegradation(Degradation):
     pool: Annotated[InputPath, AfterValidator(_file_of)]
     """The pool: its folder, kernels.h5, or a folder of .mat and .npy files."""
     pool_scale: int = Field(2, ge=2, le=4)
-    """What kernel files are for whose names do not end in _x2, _x3 or _x4. Kernels for x2 serve x4, too."""
+    """What kernel files are for whose names, or their folder's, do not end in _x2, _x3 or _x4. Kernels for x2 serve x4, too."""
     noise: float = Field(0.0, ge=0, le=4)
     """Strength of the noise: 0 adds none, 1 what the photographs have. The pool must hold noise patches."""
     _pool: KernelPool | None = PrivateAttr(None)

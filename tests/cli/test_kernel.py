@@ -88,7 +88,10 @@ def test_turns_shifts_scale_and_untidy_arrays(kernel_file: Path, tmp_path: Path)
         (["convert", "k_x2.npy", "k_x2.npy"], "k_x2.npy: exists already; choose another name, or replace it with --force"),
         (["convert", "k_x2.npy", "out.txt"], "written as .mat, .npy, .png, not as '.txt'"),
         (["convert", "k_x2.npy", "no/out.npy"], "there is no folder no"),
-        (["convert", "noname.npy", "out.npy"], "its name does not tell for which scale it is; give 2, 3 or 4 as --scale"),
+        (
+            ["convert", "noname.npy", "out.npy"],
+            "noname.npy: neither its name nor its folder's tells for which scale it is; give 2, 3 or 4 as --scale",
+        ),
         (["convert", "k_x2.npy", "out.npy", "--scale", "3", "--to-scale", "4"], "only a kernel for x2 can be made one for x4"),
         (["convert", "cube.npy", "out.npy"], "cube.npy: holds no kernel: an array (3, 3, 3)"),
         (["convert", "zeros.npy", "out.npy"], "zeros.npy: holds no kernel"),

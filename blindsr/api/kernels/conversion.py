@@ -75,7 +75,7 @@ def convert_kernel(
     target
         The file to write: ``.mat``, ``.npy`` or ``.png``.
     scale
-        What the kernel in `source` is for; by default what its name says (``_x2``).
+        What the kernel in `source` is for; by default what its name or its folder's says (``_x2``).
     conversion
         What makes it blindsr's.
     to_convention
@@ -94,8 +94,9 @@ def convert_kernel(
     if not target.parent.is_dir():
         raise BlindSRError(f"{target}: there is no folder {target.parent}")
     array, remarks = read_tidied(source)
+    scale = known_scale(source, scale)
     try:
-        kernel = conversion(array, known_scale(source, scale))
+        kernel = conversion(array, scale)
     except BlindSRError as error:
         raise BlindSRError(f"{source}: {error}") from None
     kernel.save(target, convention=to_convention)
@@ -106,7 +107,7 @@ def known_scale(path: Path, scale: int | None) -> int:
     """The scale that was given, or that a kernel file's name tells; a `BlindSRError` if there is none."""
     found = scale_in_name(path) if scale is None else scale
     if found is None:
-        raise BlindSRError(f"{path}: its name does not tell for which scale it is; give 2, 3 or 4 as `scale`")
+        raise BlindSRError(f"{path}: neither its name nor its folder's tells for which scale it is; give 2, 3 or 4 as `scale`")
     if found not in SCALES:
         raise BlindSRError(f"`scale` {found}: must be 2, 3 or 4")
     return found
