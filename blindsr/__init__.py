@@ -1,7 +1,7 @@
 """blindsr: estimate the blur of a low-resolution image from the image alone, and super-resolve it with that blur.
 
-For scripts and notebooks: `upscale`, `run`, `estimate_kernel`, `super_resolve`, `degrade`, `open_result`. Names are loaded when
-they are first used, so that ``import blindsr`` costs nothing. Plugins import from `blindsr.api`.
+For scripts and notebooks: `upscale`, `run`, `estimate_kernel`, `estimate_pool`, `super_resolve`, `degrade`, `open_result`.
+Names are loaded when they are first used, so that ``import blindsr`` costs nothing. Plugins import from `blindsr.api`.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from blindsr.api.functions import degrade as degrade
     from blindsr.api.functions import estimate_kernel as estimate_kernel
     from blindsr.api.functions import super_resolve as super_resolve
+    from blindsr.api.kernels.pool import estimate_pool as estimate_pool
     from blindsr.api.running import run as run
     from blindsr.api.upscaling import upscale as upscale
     from blindsr.errors import BlindSRError as BlindSRError
@@ -32,6 +33,7 @@ _MODULES = {
     "degrade": "api.functions",
     "downscale": "imaging.downscaling",
     "estimate_kernel": "api.functions",
+    "estimate_pool": "api.kernels.pool",
     "kernel_errors": "imaging.metrics",
     "open_result": "storage.result",
     "psnr_y": "imaging.metrics",

@@ -84,6 +84,8 @@ def _commands(document: Path, program: str = "blindsr") -> list[Command]:
 
 
 def _options(command: click.Command) -> set[str]:
+    if isinstance(command, click.Group) and command is not cli:
+        return set().union(*(_options(inner) for inner in command.commands.values()))
     return {"--help", *(name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts))}
 
 

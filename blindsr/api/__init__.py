@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from blindsr.components.hookspecs import blindsr_degradations, blindsr_kernel_estimators, blindsr_nonblind_sr, hookimpl
 from blindsr.components.interfaces import API_VERSION, Component, Degradation, KernelEstimator, NonBlindSR, RunContext, Upscaler
 from blindsr.components.nested import AnyKernelEstimator, AnyNonBlindSR
-from blindsr.components.parameters import InputFile, InputFolder
+from blindsr.components.parameters import InputFile, InputFolder, InputPath
 from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from blindsr.imaging.reader import Image, read_image, to_depth, to_float
     from blindsr.imaging.resize import CUBIC_RADIUS, bicubic, cubic
     from blindsr.imaging.symmetries import IDENTITY, SYMMETRIES, Symmetry, symmetries_of
+    from blindsr.storage.kernel_pool import KernelPool, PooledKernel, read_kernel_pool
 
 _LAZY = {
     "api.data_step": ("DataStep", "periodic_border", "transfer_function"),
@@ -36,16 +37,18 @@ _LAZY = {
     "imaging.reader": ("Image", "read_image", "to_depth", "to_float"),
     "imaging.resize": ("CUBIC_RADIUS", "bicubic", "cubic"),
     "imaging.symmetries": ("IDENTITY", "SYMMETRIES", "Symmetry", "symmetries_of"),
+    "storage.kernel_pool": ("KernelPool", "PooledKernel", "read_kernel_pool"),
 }
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
     "API_VERSION", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR", "BlindSRError", "Component",
-    "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "Kernel", "KernelEstimator", "NonBlindSR", "RunContext",
-    "State", "Symmetry", "Upscaler", "Weights", "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations",
-    "blindsr_kernel_estimators", "blindsr_nonblind_sr", "compose", "cubic", "downscale", "fast_dtype", "gaussian_array",
-    "hookimpl", "kernel_errors", "nonnegative_kernel", "periodic_border", "precision_of", "printable", "psnr_y", "read_image",
-    "read_weights", "ssim_y", "symmetries_of", "to_depth", "to_float", "transfer_function", "write_whole",
+    "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "InputPath", "Kernel", "KernelEstimator", "KernelPool",
+    "NonBlindSR", "PooledKernel", "RunContext", "State", "Symmetry", "Upscaler", "Weights", "back_project",
+    "back_projection_reach_px", "bicubic", "blindsr_degradations", "blindsr_kernel_estimators", "blindsr_nonblind_sr", "compose",
+    "cubic", "downscale", "fast_dtype", "gaussian_array", "hookimpl", "kernel_errors", "nonnegative_kernel", "periodic_border",
+    "precision_of", "printable", "psnr_y", "read_image", "read_kernel_pool", "read_weights", "ssim_y", "symmetries_of",
+    "to_depth", "to_float", "transfer_function", "write_whole",
 ]  # fmt: skip
 
 

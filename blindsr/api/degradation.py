@@ -1,21 +1,21 @@
-"""A folder of HR images to a set in DIV2KRK's layout."""
+"""A folder of HR images to a set of LR/HR pairs: in DIV2KRK's layout, or in those that BasicSR and KAIR read."""
 
 import json
 import math
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from blindsr import __version__
 from blindsr.api.functions import Pixels
 from blindsr.components.registry import Registry
-from blindsr.errors import BlindSRError
+from blindsr.errors import BlindSRError, alternatives
 from blindsr.execution.events import Listener
 from blindsr.execution.perform import perform
 from blindsr.execution.tasks import Task
 from blindsr.imaging.files import explained, write_whole
-from blindsr.imaging.reader import crop_to_multiple
+from blindsr.imaging.reader import crop_to_multiple, read_image
 from blindsr.imaging.writer import write_png
 from blindsr.pipeline import datasets
 from blindsr.pipeline.hashes import Hashes
@@ -26,17 +26,37 @@ from blindsr.pipeline.steps import ImageFile, Step
 MANIFEST = "degradation.json"
 
 
+class Layout(NamedTuple):
+    """Where the files of a set lie: names with ``{n}``, the image's number, and ``{scale}``."""
+
+    hr: str
+    lr: str
+    kernel: str
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "div2krk": Layout("gt/img_{n}_gt.png", "lr_x{scale}/im_{n}.png", "gt_k_x{scale}/kernel_{n}.mat"),
+    # PairedImageDataset pairs files of one name in dataroot_gt and dataroot_lq.
+    "basicsr": Layout("hr/{n:05}.png", "lr_x{scale}/{n:05}.png", "kernels_x{scale}/{n:05}.mat"),
+    # DatasetSR pairs the sorted paths below dataroot_H and dataroot_L: names of one length keep one order.
+    "kair": Layout("trainH/{n:05}.png", "trainL/X{scale}/{n:05}x{scale}.png", "kernels/X{scale}/{n:05}x{scale}.mat"),
+}
+META_INFO = "meta_info.txt"
+
+
 def degrade_folder(
     hr_folder: Path, out: Path, method: str, settings: Mapping[str, Any], *, registry: Registry, scales: Sequence[int], seed: int,
-    listener: Listener,
+    listener: Listener, layout: str = "div2krk",
 ) -> tuple[int, int]:  # fmt: skip
     """Degrade every image of a folder, and write the set; how many images were made, and how many failed.
 
-    ``gt/img_N_gt.png`` (cropped to a multiple of all scales), ``lr_xS/im_N.png``, ``gt_k_xS/kernel_N.mat``, N counting the files in
-    the order of their names, and ``degradation.json`` with the settings and the names behind the numbers. An image's kernel depends
+    HR images (cropped to a multiple of all scales), LR images and kernels lie where `LAYOUTS` says, numbered in the order of their
+    names; ``degradation.json`` has the settings and the names behind the numbers. An image's kernel depends
     on its bytes and the seed, not on its name or number, and is the same for all scales: the same images, settings and seed give
     the same bytes.
     """
+    if layout not in LAYOUTS:
+        raise BlindSRError(f"`layout` {layout}: unknown{alternatives(layout, LAYOUTS)}")
     components = {scale: registry.build("degradation", method, settings, scale=scale) for scale in scales}
     component = components[scales[0]]
     hashes = Hashes()
@@ -49,6 +69,8 @@ def degrade_folder(
         "images": {str(n): {"name": source.path.name, "sha256": source.sha256} for n, source in enumerate(sources, 1)},
         "blindsr": __version__,
     }
+    if layout != "div2krk":
+        about["layout"] = layout
     _claim(out, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     listener.begun(len(sources) * len(scales))
     failed = 0
@@ -61,10 +83,12 @@ def degrade_folder(
         except Exception as error:  # a defect of the degradation: the other images may do well
             failure = Failure(f"{source.path}: {type(error).__name__}: {error}", traceback.format_exc())
         else:
-            _write(out, number, *made)
+            _write(out, LAYOUTS[layout], number, *made)
             continue
         failed += 1
         listener.ended(steps[0], failure)
+    if layout == "basicsr":
+        _write_meta_info(out)
     return len(sources) - failed, failed
 
 
@@ -93,11 +117,18 @@ def _degraded(source: ImageFile, steps: Sequence[Step], multiple: int, listener:
     return hr, made
 
 
-def _write(out: Path, number: int, hr: Pixels, made: Mapping[int, Outcome]) -> None:
+def _write(out: Path, layout: Layout, number: int, hr: Pixels, made: Mapping[int, Outcome]) -> None:
     """The files of an image; the LR images last, since a set has the images that it has LR images of."""
-    write_png(out / "gt" / f"img_{number}_gt.png", hr)
+    write_png(out / layout.hr.format(n=number), hr)
     for scale, outcome in made.items():
         assert outcome.kernel is not None
-        outcome.kernel.save(out / f"gt_k_x{scale}" / f"kernel_{number}.mat")
+        outcome.kernel.save(out / layout.kernel.format(n=number, scale=scale))
     for scale, outcome in made.items():
-        write_png(out / f"lr_x{scale}" / f"im_{number}.png", outcome.arrays["lr"])
+        write_png(out / layout.lr.format(n=number, scale=scale), outcome.arrays["lr"])
+
+
+def _write_meta_info(out: Path) -> None:
+    """BasicSR's list of the HR images: a line ``NAME (HEIGHT,WIDTH,CHANNELS)`` for each."""
+    files = sorted((out / LAYOUTS["basicsr"].hr).parent.glob("*.png"))
+    lines = [f"{file.name} ({','.join(map(str, read_image(file).pixels.shape))})\n" for file in files]
+    write_whole(out / META_INFO, lambda part: part.write_text("".join(lines)))

@@ -3,7 +3,17 @@
 import sys
 from pathlib import Path
 
-from blindsr.cli import doctor, images, plugins, report, results, run, shell, upscale  # noqa: F401  (they add their commands)
+from blindsr.cli import (  # noqa: F401  (they add their commands)
+    doctor,
+    images,
+    kernel,
+    plugins,
+    report,
+    results,
+    run,
+    shell,
+    upscale,
+)
 from blindsr.cli.app import cli
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -57,7 +58,8 @@ class _Group(click.Group):
 
 def with_options(command: click.Command | None, line: str) -> str:
     """`line` with arguments as options of the command: `per_item` becomes --per-item, and workers=0 --workers 0."""
-    options = {option.name: max(option.opts, key=len) for option in command.params if option.name} if command else {}
+    commands = command.commands.values() if isinstance(command, click.Group) else [command] if command else []
+    options = {option.name: max(option.opts, key=len) for each in commands for option in each.params if option.name}
 
     def option(match: re.Match[str]) -> str:
         quoted, assigned = match.groups()
@@ -100,6 +102,18 @@ threads_option = click.option(
     "--threads", type=click.IntRange(1, 1024), default=1, show_default=True,
     help="Threads of each worker; results are bit-equal for equal numbers.",
 )  # fmt: skip
+
+
+def convention_option(name: str, text: str) -> Callable[[Any], Any]:
+    """An option for a convention of kernel files; ``blindsr`` is what the library calls ``kernelgan``."""
+    choices = click.Choice(["blindsr", "kernelgan", "usrnet", "fkp"])
+
+    def named(ctx: click.Context, param: click.Parameter, value: str) -> str:
+        return "kernelgan" if value == "blindsr" else value
+
+    return click.option(name, type=choices, default="blindsr", show_default=True, callback=named, help=text)
+
+
 settings_option = click.option(
     "--set", "settings", metavar="PATH=VALUE", multiple=True, help="Change one setting; may be repeated."
 )

@@ -34,7 +34,7 @@ def _resolved(value: Any, info: ValidationInfo) -> Path:
 
 
 def _existing(path: Path, kind: str) -> Path:
-    if not (path.is_file() if kind == "file" else path.is_dir()):
+    if not {"file": path.is_file, "folder": path.is_dir}.get(kind, path.exists)():
         raise PydanticCustomError(MISSING, "no such {kind}: {path}", {"kind": kind, "path": str(path)})
     return path
 
@@ -42,6 +42,9 @@ def _existing(path: Path, kind: str) -> Path:
 InputFile = Annotated[Path, BeforeValidator(_resolved), AfterValidator(partial(_existing, kind="file"))]
 """A parameter that is a file. Relative paths start at the pipeline's folder; the file's bytes, not its name, are part of
 the step's key."""
+
+InputPath = Annotated[Path, BeforeValidator(_resolved), AfterValidator(partial(_existing, kind="file or folder"))]
+"""A parameter that is either of them."""
 
 InputFolder = Annotated[Path, BeforeValidator(_resolved), AfterValidator(partial(_existing, kind="folder"))]
 """A parameter that is a folder, likewise relative to the pipeline's."""

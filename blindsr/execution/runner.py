@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from blindsr.components.registry import Registry
@@ -17,7 +17,8 @@ from blindsr.pipeline.plan import Plan
 from blindsr.storage.images import remove_pictures, write_pictures
 from blindsr.storage.output_folder import OutputFolder
 from blindsr.storage.result_writer import provenance, up_to_date, write_result
-from blindsr.storage.step_store import DamagedStepError
+from blindsr.storage.step_store import DamagedStepError, StepStore
+from blindsr.storage.timings import Timings
 
 
 def run_plan(
@@ -43,19 +44,51 @@ def run_plan(
             for e in registry.entries.values()
         ]
         about = provenance(plan, plugins, resources.device, resources.threads)
-        while True:
-            missing = [key for key in plan.steps if key not in steps and key not in report.failures]
-            if missing and not report.interrupted:
-                scheduler = Scheduler(report, missing, steps, resources, timings, listener, interrupts)
-                scheduler.run(open_executor(resources, plan, registry, len(missing), listener, interrupts))
-                steps.sync()
-            try:
-                _conclude(report, steps, listener, interrupts, about)
-            except DamagedStepError as error:
-                listener.note(str(error))
-                report.damaged(error)
-            else:
-                return report
+
+        def conclude() -> None:
+            _conclude(report, steps, listener, interrupts, about)
+
+        _complete(report, steps, registry, resources, timings, listener, interrupts, conclude)
+        return report
+
+
+def run_steps(
+    plan: Plan, registry: Registry, resources: Resources, *, folder: OutputFolder, listener: Listener,
+    conclude: Callable[[Report, StepStore], None],
+) -> Report:  # fmt: skip
+    """Compute all that is not yet done of a plan without rows; `conclude` then writes what is finished to where people look.
+
+    What `conclude` raises is that of `run_plan`; a `DamagedStepError` has the step computed again.
+    """
+    resources = resources.resolved()
+    with folder.locked(), Interrupts() as interrupts:
+        steps = RecentSteps(folder.steps.folder)
+        report = Report(plan, folder.path)
+        report.cached = dict.fromkeys(key for key in plan.steps if key in steps)
+        timings = folder.timings()
+        _complete(report, steps, registry, resources, timings, listener, interrupts, lambda: conclude(report, steps))
+        return report
+
+
+def _complete(
+    report: Report, steps: RecentSteps, registry: Registry, resources: Resources, timings: Timings, listener: Listener,
+    interrupts: Interrupts, conclude: Callable[[], None],
+) -> None:  # fmt: skip
+    """Compute what is missing and conclude, until no step that was done turns out to be damaged."""
+    plan = report.plan
+    while True:
+        missing = [key for key in plan.steps if key not in steps and key not in report.failures]
+        if missing and not report.interrupted:
+            scheduler = Scheduler(report, missing, steps, resources, timings, listener, interrupts)
+            scheduler.run(open_executor(resources, plan, registry, len(missing), listener, interrupts))
+            steps.sync()
+        try:
+            conclude()
+        except DamagedStepError as error:
+            listener.note(str(error))
+            report.damaged(error)
+        else:
+            return
 
 
 def _conclude(report: Report, steps: RecentSteps, listener: Listener, interrupts: Interrupts, about: Mapping[str, Any]) -> None:

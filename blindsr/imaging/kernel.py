@@ -178,16 +178,17 @@ class Kernel:
         """
         path = Path(path)
         try:
-            return cls(_converted(read_kernel_array(path), convention, scale - 1), scale)
+            return cls(converted(read_kernel_array(path), convention, scale - 1), scale)
         except BlindSRError as error:
             raise BlindSRError(f"{path}: {error}") from None
 
     def save(self, path: str | Path, *, convention: Convention = "kernelgan") -> None:
         """Write ``.mat`` (variable ``Kernel``), ``.npy``, or ``.png`` (a picture of it, for people; it cannot be read back)."""
-        write_kernel_array(Path(path), _converted(self.array, convention, 1 - self.scale))
+        write_kernel_array(Path(path), converted(self.array, convention, 1 - self.scale))
 
 
-def _converted(array: Array, convention: Convention, shift_px: int) -> Array:
+def converted(array: Array, convention: Convention, shift_px: int) -> Array:
+    """An array in blindsr's convention where it has that of another tool, with `shift_px` scale - 1; 1 - scale: the reverse."""
     if convention == "usrnet":
         return array[::-1, ::-1]
     return shift(array, (shift_px, shift_px)) if convention == "fkp" else array

@@ -1,6 +1,7 @@
 """Kernel arrays in files: ``.mat`` and ``.npy``, and ``.png`` as a picture to look at."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,18 @@ def write_kernel_array(path: Path, array: Array) -> None:
     else:
         raise BlindSRError(f"{path}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{path.suffix}'")
     write_whole(path, lambda part: part.write_bytes(out.getbuffer()))
+
+
+def scale_in_name(path: Path) -> int | None:
+    """The scale at the end of a kernel file's name or its folder's, as in ``photo_kernel_x4.mat``; None if there is none.
+
+    Examples
+    --------
+    >>> [scale_in_name(Path(name)) for name in ("photo_kernel_x4.mat", "gt_k_x2/kernel_1.mat", "max2.npy")]
+    [4, 2, None]
+    """
+    found = (re.search(r"(?:^|_)x([234])$", name, re.IGNORECASE) for name in (path.stem, path.parent.name))
+    return next((int(match[1]) for match in found if match), None)
 
 
 def kernel_picture(array: Array) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from blindsr.components.interfaces import Component
 from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Convention, Kernel
@@ -57,6 +59,28 @@ class ImageFile(HashedFile):
         """The image, from `cache` if it is there; an error if its bytes are not those that the run was planned with."""
         self.check()
         return cache.get(self.sha256, lambda: read_image(self.path)) if cache else read_image(self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCell(ImageFile):
+    """An input that is one cell of a grid of `cells` x `cells` over an image file: in this `row` and `column`, from 0."""
+
+    cells: int
+    row: int
+    column: int
+
+    @property
+    def key(self) -> str:
+        return f"{super().key}:{self.row},{self.column} of {self.cells}"
+
+    def read(self, cache: ImageCache | None = None) -> Picture:
+        """The cell; its sides are those of the image divided by `cells`, the last cells have what is left over."""
+        pixels, notes = super().read(cache)
+        rows, columns = (
+            slice(n * size // self.cells, (n + 1) * size // self.cells)
+            for n, size in zip((self.row, self.column), pixels.shape[:2], strict=True)
+        )
+        return Picture(np.ascontiguousarray(pixels[rows, columns]), notes)
 
 
 @dataclass(frozen=True)
