@@ -194,6 +194,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         Image.fromarray(photograph[60:220, 100:300]).save(folder / name)
     for name, rows in (("a", 0), ("b", 100)):
         Image.fromarray(photograph[rows : rows + 192, 80:336]).save(folder / "PHOTOS" / f"{name}.png")
+    shutil.copytree(folder / "PHOTOS", folder / "SHARP")
     blindsr.Kernel.bicubic(2).save(folder / "kernels" / "astronaut.mat")
     for name in ("my", "table1", "kernelgan_zssr"):
         (folder / f"{name}.yaml").write_text(QUICK.format(name=name))
