@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 760, 480
-LEFT, RIGHT, TOP, BOTTOM = 60, 160, 40, 50
+WIDTH, HEIGHT = 820, 480
+LEFT, RIGHT, TOP, BOTTOM = 60, 220, 40, 50
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#8c564b")
 """Okabe and Ito's, which colour-blind readers can tell apart, and two more."""
 
