@@ -35,7 +35,7 @@ class SRMDSettings(Settings):
     """What a training of an SRMD network is."""
 
     scale: int = Field(ge=2, le=4, description="Scale: 2, 3 or 4.")
-    coefficients: int = Field(15, ge=1, le=100, description="Numbers that describe a kernel to the network: more for exact kernels.")
+    coefficients: int = Field(15, ge=1, le=100, description="Numbers that tell the network a kernel: more suit exact ones.")
     patch: int = Field(32, ge=8, description="Side of a patch in LR pixels.")
     batch: int = Field(16, ge=1, description="Patches in a step.")
     rate: PositiveFloat = Field(MUON_RATE, description="Muon's peak learning rate; Adam's is in proportion.")
