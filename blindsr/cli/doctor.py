@@ -117,14 +117,12 @@ def _device() -> Iterator[Finding]:
         import torch
     except Exception:  # told with the versions
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding(
-        "device", "cpu", "ok", f"{cores} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    )
-    half = {True: "computed by the CPU itself", False: "only emulated by the CPU", None: "not known of this CPU"}[
-        _computes_bfloat16()
-    ]
-    yield Finding("device", "bfloat16", "ok", half)
+    from blindsr.execution.resources import available_cores, fast_dtype
+
+    threads, capability = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
+    yield Finding("device", "cpu", "ok", f"{available_cores()} cores, {threads} threads, {capability}")
+    native = fast_dtype("cpu") == torch.bfloat16
+    yield Finding("device", "bfloat16", "ok", "computed by the CPU itself" if native else "only emulated by the CPU")
     if not torch.cuda.is_available():
         yield Finding(
             "device", "cuda", "absent", f"no GPU, or a torch without CUDA ({torch.__version__}); --device auto is the CPU"
@@ -142,16 +140,6 @@ def _device() -> Iterator[Finding]:
             yield Finding("device", f"cuda:{number}", "ok", f"{about.name}, {about.total_memory / 1e9:.0f} GB, {half}")
 
 
-def _computes_bfloat16() -> bool | None:
-    """Whether the CPU has instructions for bfloat16; None where this torch does not tell."""
-    import torch
-
-    try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and bool(torch.cpu._is_avx512_bf16_supported())
-    except AttributeError:  # neither is documented
-        return None
-
-
 def _plugins(registry: Registry) -> Iterator[Finding]:
     offered: dict[str, set[str]] = {}
     for (_, name), entry in registry.entries.items():
@@ -165,16 +153,14 @@ def _plugins(registry: Registry) -> Iterator[Finding]:
 def _networks(registry: Registry) -> Iterator[Finding]:
     """Whether the weights that come with plugins are there."""
     for (_, name), entry in registry.entries.items():
-        for scale in entry.component.scales:
-            try:
-                component = entry.component()
-                missing = [str(file) for file in component.shipped_weights(scale) if not file.is_file()]
-            except Exception:  # it needs parameters, or other plugins
-                break
-            if missing:
-                yield Finding(
-                    "plugins", name, "broken", f"its weights are missing ({', '.join(missing)}); reinstall {entry.source}"
-                )
+        try:
+            component = entry.component()
+            files = {file for scale in component.scales for file in component.shipped_weights(scale)}
+        except Exception:  # it needs parameters, or other plugins  # noqa: S112
+            continue
+        if missing := sorted(str(file) for file in files if not file.is_file()):
+            text = f"its weights are missing ({', '.join(missing)}); reinstall {entry.source}"
+            yield Finding("plugins", name, "broken", text)
 
 
 def _extras() -> Iterator[Finding]:

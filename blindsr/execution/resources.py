@@ -52,8 +52,12 @@ class Resources:
             import torch
 
             return max(1, min(torch.cuda.device_count(), steps))
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, min(cores // self.threads, steps))
+        return max(1, min(available_cores() // self.threads, steps))
+
+
+def available_cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve_device(device: str) -> str:

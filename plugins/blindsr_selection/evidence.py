@@ -83,8 +83,8 @@ def best(of: Sequence[KernelEstimator], sr: NonBlindSR, lr: Image, scale: int, r
         try:
             kernels.append(estimate_with(estimator, lr, scale, run))
         except BlindSRError as error:
+            run.warn(f"best_of: {estimator.full_name} is left out: {error}")
             failures.append(f"{estimator.full_name}: {error}")
-            run.warn(f"best_of: left out is {failures[-1]}")
     if not kernels:
         raise BlindSRError(f"best_of: none of the estimators gave a kernel ({'; '.join(failures)})")
     kernels.sort(key=lambda kernel: UNKNOWN_ERROR if kernel.expected_error is None else kernel.expected_error)

@@ -95,7 +95,7 @@ def test_an_estimator_that_fails_is_left_out() -> None:
     context = run_context()
     kernel = BestOf(of=[Fixed(fails=True), Fixed(variance=0.5)]).estimate(lr, 2, context)
     assert kernel.expected_error == 0.4
-    assert context.warnings == ["best_of: left out is fixed: the image is of no use"]
+    assert context.warnings == ["best_of: fixed is left out: the image is of no use"]
     with pytest.raises(BlindSRError, match=r"none of the estimators gave a kernel \(fixed: the image is of no use; "):
         BestOf(of=[Fixed(fails=True), Fixed(fails=True)]).estimate(lr, 2, context)
 
