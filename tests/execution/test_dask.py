@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,19 +65,21 @@ def _watched(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def test_one_worker_killed_and_one_joining_change_nothing(folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = _watched(monkeypatch)
     victim, _ = cluster.worker(), cluster.worker()
+    cluster.wait_for_workers(2)
     late: list[subprocess.Popen[bytes]] = []
 
     class Saboteur(Quiet):
-        """Starts a worker while the first kernels are computed, and kills another once it has joined."""
+        """Starts a worker while the first kernels are computed, and kills another once the new one has a task."""
 
         def started(self, step: object) -> None:
             if getattr(step, "label", "") == "kernelgan" and not late:
                 late.append(cluster.worker())
                 cluster.wait_for_workers(3)
-                threading.Timer(1.5, lambda: victim.send_signal(signal.SIGKILL)).start()
+            elif len(sent) == 3:
+                victim.send_signal(signal.SIGKILL)
 
-    sent = _watched(monkeypatch)
     listener = Saboteur()
     report = _run(folder, "cluster", listener, dask=cluster.address)
     assert victim.wait(30) == -signal.SIGKILL

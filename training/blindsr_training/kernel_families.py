@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.signal import fftconvolve
+from scipy import ndimage, signal
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
@@ -87,7 +86,7 @@ def noisy_gaussian(rng: Generator, scale: int, of: Array) -> Array:
         dilated = np.zeros((2 * half - 1, 2 * half - 1))
         dilated[::2, ::2] = kernel
         start = 3 * (half // 2) - side // 2
-        kernel = np.clip(fftconvolve(kernel, dilated), 0, None)[start : start + side, start : start + side]
+        kernel = np.clip(signal.fftconvolve(kernel, dilated), 0, None)[start : start + side, start : start + side]
         return np.asarray(kernel / kernel.sum())
     return gaussian(side, scale, of * growth(scale), 1 + amplitude * rng.uniform(-1, 1, (side, side)), radius)
 
@@ -134,6 +133,22 @@ def motion(rng: Generator, side: int, scale: int, length_px: float) -> Array:
     return kernel
 
 
+def shake(rng: Generator, side: int, scale: int, extent_px: float) -> Array:
+    """The path of a hand: it has inertia, turns by jerks, dwells at places, and reaches over so many pixels.
+
+    In the manner of Boracchi and Foi, Modeling the performance of image restoration from motion blur (TIP 2012).
+    """
+    points = 300
+    inertia = 1 - 10 ** rng.uniform(-2.3, -0.7)
+    jerks = rng.normal(size=(2, points)) * np.where(rng.random(points) < 0.02, rng.uniform(0, 12), 1)
+    velocity = signal.lfilter([1], [1, -inertia], jerks)
+    path = np.cumsum(velocity, 1)
+    path *= extent_px / np.ptp(path, axis=1).max()
+    path += middle_px(side, scale) - path.mean(1, keepdims=True)
+    edges = np.arange(side + 1) - 0.5
+    return np.asarray(np.histogram2d(*path, bins=[edges, edges])[0])
+
+
 def aligned(kernel: Array, scale: int) -> Array:
     """The kernel moved so that its centre of mass is where `middle_px` says, non-negative, of sum 1."""
     grid, target = np.arange(len(kernel)), middle_px(len(kernel), scale)
@@ -154,11 +169,20 @@ def _blurred_motion(rng: Generator, side: int, scale: int) -> Array:
     return blurred
 
 
+def _measured(rng: Generator, side: int, scale: int) -> Array:
+    """A hand's shake as it is measured: blurred a little, the taps uneven, the faintest lost."""
+    size = growth(scale) ** 0.5
+    taps: Array = ndimage.gaussian_filter(shake(rng, side, scale, size * rng.uniform(2, 11)), size * rng.uniform(0.35, 0.9))
+    amplitude = rng.uniform(0, MAX_NOISE)
+    taps *= 1 + amplitude * rng.uniform(-1, 1, taps.shape)
+    return np.where(taps > rng.uniform(0, 0.04) * taps.max(), taps, 0)
+
+
 def _composed(rng: Generator, side: int, scale: int) -> Array:
     """A Gaussian and a motion, one after the other."""
     size = growth(scale)
     lens = gaussian(side, scale, covariance(size * rng.uniform(0.2, 3, 2), rng.uniform(-np.pi, np.pi)))
-    return np.asarray(fftconvolve(lens, motion(rng, side, scale, size**0.5 * rng.uniform(1, 8)), mode="same"))
+    return np.asarray(signal.fftconvolve(lens, motion(rng, side, scale, size**0.5 * rng.uniform(1, 8)), mode="same"))
 
 
 def _heavy_tailed(rng: Generator, side: int, scale: int) -> Array:
@@ -183,6 +207,7 @@ FAMILIES: dict[str, tuple[float, Callable[[Generator, int, int], Array]]] = {
     "disk": (0.05, _disk),
     "box": (0.04, _box),
     "motion": (0.08, _blurred_motion),
+    "measured": (0.07, _measured),
     "composed": (0.05, _composed),
     "heavy-tailed": (0.04, _heavy_tailed),
 }
