@@ -8,6 +8,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from blindsr.api import BlindSRError
+from blindsr_training.drawings import write_drawings
 from blindsr_training.harness import AnyTraining, train
 from blindsr_training.kernelnet.training import KernelNetTraining
 from blindsr_training.settings import CONFIGS, read_settings
@@ -43,8 +44,20 @@ def _command(name: str, kind: type[AnyTraining]) -> click.Command:
     return click.Command(name, params=[*options], callback=run, help=kind.__doc__)
 
 
+@click.command
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the images, PNG.")
+@click.option("--count", type=click.IntRange(1), default=50, show_default=True, help="How many.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same images.")
+def drawings(out: Path, count: int, seed: int) -> None:
+    """Make images of text, screens, charts and facades, to train on beside photographs."""
+    try:
+        write_drawings(out, count, seed)
+    except BlindSRError as error:
+        raise click.ClickException(str(error)) from error
+
+
 main = click.Group(
-    "blindsr_training", {name: _command(name, kind) for name, kind in TRAININGS.items()},
+    "blindsr_training", {name: _command(name, kind) for name, kind in TRAININGS.items()} | {"drawings": drawings},
     help="Train the networks of blindsr's plugins. Run a command again to go on after a stop.",
 )  # fmt: skip
 

@@ -142,11 +142,13 @@ def write_drawings(folder: Path, count: int, seed: int) -> None:
     Raises
     ------
     BlindSRError
-        If they cannot be written.
+        If matplotlib is missing, or the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(count):
             drawing(np.random.default_rng((seed, number))).save(folder / f"drawing_{number:04}.png")
+    except ImportError:
+        raise BlindSRError("drawings need the fonts of matplotlib: install blindsr[plot]") from None
     except OSError as error:
         raise BlindSRError(f"{folder}: {error.strerror or error}; choose a folder that can be written to") from None
