@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -81,6 +82,14 @@ def test_the_set_of_the_kernel_benchmark_and_the_sr_benchmark(photographs: Path,
     assert float(rows[0][4]) > float(rows[0][5]) > 0
     circles = ElementTree.fromstring((tmp_path / "out/sr.svg").read_text()).iter("{http://www.w3.org/2000/svg}circle")
     assert len(list(circles)) == 3  # two points and the legend's
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_zssrs_optimizer(photographs: Path) -> None:
+    _run("kernels", "nongaussian", "--limit", "1", "--shared", photographs, "--write", photographs / "data")
+    options = ("--images", "nongaussian/1", "--iterations", "20", "--steps", "1", "--shared", photographs)
+    own, of_torch = (float(value) for value in re.findall(r"(?:own|torch) ([0-9.]+) dB", _run("zssr_optimizer.py", *options)))
+    assert own == pytest.approx(of_torch, abs=0.05)
 
 
 @pytest.mark.slow
