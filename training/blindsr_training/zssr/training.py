@@ -16,7 +16,7 @@ from torch import nn
 
 from blindsr_training.files import save_network
 from blindsr_training.harness import Training
-from blindsr_training.optimizer import MUON_RATE, Muon
+from blindsr_training.optimizer import MUON_RATE, Muon, log_l1
 from blindsr_training.photographs import Photographs
 from blindsr_training.settings import Settings
 from blindsr_training.unfolding.examples import Batch, degraded, random_example
@@ -26,8 +26,6 @@ SCALES = (2, 2, 2, 2, 3, 4, 4)
 """Drawn evenly, one for a batch."""
 FOLD = 2
 INITIAL_LOG_ALPHA = (-5.0, 4.0, 3.0)
-LOSS_FLOOR = 0.01
-"""Added to a patch's mean absolute error before its logarithm, so that flat patches do not count for more than detail."""
 
 
 class ZSSRSettings(Settings):
@@ -87,7 +85,7 @@ class ZSSRTraining(Training[ZSSRSettings, Batch]):
     def loss(self, network: Callable[..., Any], batch: Batch) -> torch.Tensor:
         with self.autocast():
             sr: torch.Tensor = network(*batch[1:])
-        return ((sr - batch.hr).abs().mean((1, 2, 3)) + LOSS_FLOOR).log().mean()
+        return log_l1(sr, batch.hr)
 
     def scores(self, network: nn.Module) -> dict[str, float]:
         with self.autocast():
