@@ -14,7 +14,7 @@ from blindsr_unfolding.network import CORRECTION_GAIN, ERROR_UNIT, NOISE_UNIT
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from blindsr.api import Kernel, back_project, periodic_border, transfer_function
+from blindsr.api import Kernel, back_project, with_border
 
 Image = NDArray[np.float32]
 
@@ -56,23 +56,12 @@ class PlainUnfolding:
     def fit(self, lr: Image, kernel: Kernel, run: Any) -> Whole:
         upscaler: Any = Unfolding().fit(lr, kernel, run)
         network = upscaler.network.to(memory_format=torch.contiguous_format)
-        border, scale = upscaler.border_px, kernel.scale
-
-        def call(tile: Image) -> Image:
-            bordered = np.pad(tile, ((border, border), (border, border), (0, 0)), mode="symmetric")
-            with torch.inference_mode():
-                image = _tensor(bordered, run.device)
-                array = torch.from_numpy(kernel.array.copy()).to(image)[None]
-                transfer = transfer_function(array, (scale * image.shape[2], scale * image.shape[3]))
-                sr = _array(unfolded(network, periodic_border(image, transfer, border, scale), kernel))
-            return sr[scale * border : -scale * border, scale * border : -scale * border]
-
-        return Whole(call)
+        return Whole(lambda tile: with_border(lambda lr, _: unfolded(network, lr, kernel), tile, kernel, device=run.device))
 
 
 def unfolded(network: Any, lr: torch.Tensor, kernel: Kernel) -> torch.Tensor:
     """What the network makes of an LR image (1, 3, h, w) with periodic borders."""
-    fold, scale = network.fold, kernel.scale
+    lr, fold, scale = lr.contiguous(), network.fold, kernel.scale
     height, width = (scale * side for side in lr.shape[2:])
     placed = np.zeros((height, width))
     rows, columns = kernel.shape
