@@ -75,10 +75,10 @@ def upscale(
     A photograph that fails is named, and the others go on.
     """
     from blindsr.api.photographs.places import places
-    from blindsr.api.photographs.upscaling import Settings, upscale_all
+    from blindsr.api.photographs.upscaling import UpscaleSettings, upscale_all
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    settings = Settings(installed(), scale, quality, kernel, sr, strength, force, device=device, previews=report is not None)
+    settings = UpscaleSettings(installed(), scale, quality, kernel, sr, strength, force, device=device, previews=report is not None)
     found = places(photos, out, scale)
     page = _page(report, found, force=force)
     if threads is not None:

@@ -15,7 +15,7 @@ from blindsr_kernelgan.crops import crop_probability, draw_corners, draw_crops, 
 from blindsr_kernelgan.discriminator import HIDDEN_LAYERS, Discriminator
 from blindsr_kernelgan.generator import SIDES, LinearGenerator, windows
 from blindsr_kernelgan.losses import BicubicSchedule, KernelLosses, bicubic_kernel, finished
-from blindsr_kernelgan.robust import GaussianGenerators, PatchDiscriminators, PatchPlaces, gaussian, most_textured
+from blindsr_kernelgan.robust import GaussianGenerators, PatchDiscriminators, PatchPlaces, gaussian, textured_area
 from blindsr_kernelgan.train import Game
 from scipy import ndimage, stats
 from scipy.signal import convolve2d
@@ -476,8 +476,8 @@ def test_patches_lie_where_gradients_are():
 def test_large_images_are_looked_at_where_they_have_texture():
     image = np.full((1100, 600, 3), 0.5, np.float32)
     image[512:1024, :512] = np.random.default_rng(0).random((512, 512, 3))
-    assert np.array_equal(most_textured(image), image[512:1024, :512])
-    assert most_textured(image[:500, :300]).shape == (500, 300, 3)
+    assert np.array_equal(textured_area(image), image[512:1024, :512])
+    assert textured_area(image[:500, :300]).shape == (500, 300, 3)
 
 
 @pytest.mark.slow
