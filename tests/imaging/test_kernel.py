@@ -244,3 +244,10 @@ def test_gaussians_wrong_by_a_factor_are_as_wrong_once_they_are_composed() -> No
     expected = np.sqrt(1 + 1 / 1.5 - 4 / 2.5)
     assert kernel_errors(wide, true)["kernel_l2"] == pytest.approx(expected, abs=2e-3)
     assert kernel_errors(wide.composed(), true.composed())["kernel_l2"] == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_file_name_in_capitals_names_the_same_formats(tmp_path: Path) -> None:
+    kernel = Kernel.gaussian(2.0, 2)
+    for name in ("K.MAT", "K.NPY"):
+        kernel.save(tmp_path / name)
+        np.testing.assert_array_equal(Kernel.load(tmp_path / name, scale=2).array, kernel.array)
