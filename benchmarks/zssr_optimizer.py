@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from blindsr_zssr import ZSSR, training
 from blindsr_zssr.network import Network
+from blindsr_zssr.scales import RATES
 from zssr_quality import Run, item, numbers
 
 from blindsr.imaging.metrics import psnr_y
@@ -28,11 +29,11 @@ WARM_UP = 5
 class TorchMuon(training.Optimizer):
     """The plugin's optimiser with torch's Muon for the hidden layers."""
 
-    def __init__(self, network: Network, muon_rate: float) -> None:
-        super().__init__(network, muon_rate)
+    def __init__(self, network: Network, rates: training.Rates) -> None:
+        super().__init__(network, rates)
         self.matrices = [torch.nn.Parameter(weight.flatten(1).clone()) for weight in network.hidden]
         self.muon = torch.optim.Muon(
-            self.matrices, lr=muon_rate, weight_decay=0.0, momentum=training.MUON_MOMENTUM, adjust_lr_fn="match_rms_adamw"
+            self.matrices, lr=rates.muon, weight_decay=0.0, momentum=training.MUON_MOMENTUM, adjust_lr_fn="match_rms_adamw"
         )
 
     def _muon(self, gradient: torch.Tensor, rate: float) -> None:
@@ -52,7 +53,7 @@ def step_ms(kind: type[training.Optimizer], steps: int) -> float:
     rng = torch.Generator().manual_seed(0)
     network = Network(torch.randn(64, 3, 3, 3), torch.randn(6, 64, 3, 3, 64) / math.sqrt(576), torch.randn(3, 64, 3, 3))
     gradient = Network(*(torch.randn(weight.shape, generator=rng) for weight in network))
-    made = kind(network, 1e-3)
+    made = kind(network, RATES)
     seconds = []
     for _ in range(WARM_UP + steps):
         start = time.perf_counter()

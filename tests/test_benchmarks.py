@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -10,11 +11,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from blindsr_unfolding import Unfolding
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.io import loadmat
 
-from blindsr.imaging.reader import read_image
+from blindsr.api import Kernel, read_image, to_float
+from blindsr.api.testing import run_context
 from blindsr.imaging.writer import write_png
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
@@ -81,6 +84,25 @@ def test_the_set_of_the_kernel_benchmark_and_the_sr_benchmark(photographs: Path,
     assert float(rows[0][4]) > float(rows[0][5]) > 0
     circles = ElementTree.fromstring((tmp_path / "out/sr.svg").read_text()).iter("{http://www.w3.org/2000/svg}circle")
     assert len(list(circles)) == 3  # two points and the legend's
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_plain_form_of_the_unfolding_network_is_the_plugins(
+    scale: int, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks/sr")
+    plain = import_module("plain")
+    lr, kernel = to_float(photo[:31, :27]), Kernel.gaussian([[3, 0.5], [0.5, 1.2]], scale)
+    found, expected = (component.fit(lr, kernel, run_context())(lr) for component in (plain.PlainUnfolding(), Unfolding()))
+    np.testing.assert_allclose(found, expected, atol=1e-3)  # in float64 2e-6, in float32 2e-4: it divides by the small alpha
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_zssrs_optimizer(photographs: Path) -> None:
+    _run("kernels", "nongaussian", "--limit", "1", "--shared", photographs, "--write", photographs / "data")
+    options = ("--images", "nongaussian/1", "--iterations", "20", "--steps", "1", "--shared", photographs)
+    own, of_torch = (float(value) for value in re.findall(r"(?:own|torch) ([0-9.]+) dB", _run("zssr_optimizer.py", *options)))
+    assert own == pytest.approx(of_torch, abs=0.05)
 
 
 @pytest.mark.slow

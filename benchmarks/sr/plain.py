@@ -14,7 +14,7 @@ from blindsr_unfolding.network import CORRECTION_GAIN, ERROR_UNIT, NOISE_UNIT
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from blindsr.api import Kernel, back_project
+from blindsr.api import Kernel, back_project, with_border
 
 Image = NDArray[np.float32]
 
@@ -48,40 +48,37 @@ class PlainSRMD:
 
 
 class PlainUnfolding:
-    """The unfolding network, told an exact kernel and no noise."""
+    """The unfolding network, told an exact kernel and no noise.
+
+    Its results are the plugin's, to 2e-6 in float64 and to 2e-4 in float32, for images from 0 to 1: it divides by a small alpha.
+    """
 
     def fit(self, lr: Image, kernel: Kernel, run: Any) -> Whole:
         upscaler: Any = Unfolding().fit(lr, kernel, run)
         network = upscaler.network.to(memory_format=torch.contiguous_format)
-        border, scale = upscaler.border_px, kernel.scale
-
-        def call(tile: Image) -> Image:
-            bordered = np.pad(tile, ((border, border), (border, border), (0, 0)), mode="symmetric")
-            with torch.inference_mode():
-                sr = _array(unfolded(network, _tensor(bordered, run.device), kernel, scale))
-            return sr[scale * border : -scale * border, scale * border : -scale * border]
-
-        return Whole(call)
+        return Whole(lambda tile: with_border(lambda lr, _: unfolded(network, lr, kernel), tile, kernel, device=run.device))
 
 
-def unfolded(network: Any, lr: torch.Tensor, kernel: Kernel, scale: int) -> torch.Tensor:
+def unfolded(network: Any, lr: torch.Tensor, kernel: Kernel) -> torch.Tensor:
     """What the network makes of an LR image (1, 3, h, w) with periodic borders."""
-    height, width = lr.shape[2:]
-    placed = np.zeros((scale * height, scale * width))
+    lr, fold, scale = lr.contiguous(), network.fold, kernel.scale
+    height, width = (scale * side for side in lr.shape[2:])
+    placed = np.zeros((height, width))
     rows, columns = kernel.shape
     placed[:rows, :columns] = kernel.array
     placed = np.roll(placed, (-(rows // 2), -(columns // 2)), (0, 1))
     transfer = torch.fft.fft2(torch.from_numpy(placed).to(lr)[None, None]).conj()
     x = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
-    features = lr.new_zeros(1, network.width, height, width)
-    told = torch.tensor([0 / NOISE_UNIT, 0 / ERROR_UNIT, 1], device=lr.device)[None, :, None, None].expand(-1, -1, height, width)
+    size = [-(-side // fold) for side in (height, width)]
+    features = lr.new_zeros(1, network.width, *size)
+    told = torch.tensor([0 / NOISE_UNIT, 0 / ERROR_UNIT, 1], device=lr.device)[None, :, None, None].expand(-1, -1, *size)
     for prior, weights in zip(network.priors, network.log_alpha, strict=True):
         z = _data_step(lr, transfer, x, torch.exp(weights[0]), scale)
-        correction = CORRECTION_GAIN * F.pixel_unshuffle(z - x, scale)
-        features = F.relu(prior.head(torch.cat([F.pixel_unshuffle(z, scale), correction, features, told], 1)))
+        planes = F.pad(torch.cat([z, CORRECTION_GAIN * (z - x)], 1), (0, -width % fold, 0, -height % fold), mode="replicate")
+        features = F.relu(prior.head(torch.cat([F.pixel_unshuffle(planes, fold), features, told], 1)))
         for block in prior.blocks:
             features = block(features)
-        x = z + F.pixel_shuffle(prior.tail(features), scale)
+        x = z + F.pixel_shuffle(prior.tail(features), fold)[:, :, :height, :width]
     return x
 
 

@@ -14,12 +14,12 @@ from blindsr.components.parameters import InputFile, InputFolder, InputPath
 from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:
-    from blindsr.api.data_step import DataStep, periodic_border, transfer_function
+    from blindsr.api.data_step import BORDER_DECAY_PX, DataStep, transfer_function, with_border
     from blindsr.components.weights import State, Weights, read_weights
     from blindsr.execution.resources import fast_dtype
     from blindsr.imaging.downscaling import back_project, back_projection_reach_px, downscale
     from blindsr.imaging.files import write_whole
-    from blindsr.imaging.kernel import Kernel, compose, gaussian_array, nonnegative_kernel, precision_of
+    from blindsr.imaging.kernel import Kernel, compose, gaussian_array, in_one_frame, nonnegative_kernel, precision_of
     from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
     from blindsr.imaging.reader import Image, read_image, to_depth, to_float
     from blindsr.imaging.resize import CUBIC_RADIUS, bicubic, cubic
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from blindsr.storage.kernel_pool import KernelPool, PooledKernel, read_kernel_pool
 
 _LAZY = {
-    "api.data_step": ("DataStep", "periodic_border", "transfer_function"),
+    "api.data_step": ("BORDER_DECAY_PX", "DataStep", "transfer_function", "with_border"),
     "components.weights": ("State", "Weights", "read_weights"),
     "execution.resources": ("fast_dtype",),
     "imaging.downscaling": ("back_project", "back_projection_reach_px", "downscale"),
     "imaging.files": ("write_whole",),
-    "imaging.kernel": ("Kernel", "compose", "gaussian_array", "nonnegative_kernel", "precision_of"),
+    "imaging.kernel": ("Kernel", "compose", "gaussian_array", "in_one_frame", "nonnegative_kernel", "precision_of"),
     "imaging.metrics": ("kernel_errors", "psnr_y", "ssim_y"),
     "imaging.reader": ("Image", "read_image", "to_depth", "to_float"),
     "imaging.resize": ("CUBIC_RADIUS", "bicubic", "cubic"),
@@ -42,13 +42,13 @@ _LAZY = {
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
-    "API_VERSION", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR", "BlindSRError", "Component",
-    "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "InputPath", "Kernel", "KernelEstimator", "KernelPool",
-    "NonBlindSR", "PooledKernel", "RunContext", "State", "Symmetry", "Upscaler", "Weights", "back_project",
-    "back_projection_reach_px", "bicubic", "blindsr_degradations", "blindsr_kernel_estimators", "blindsr_nonblind_sr", "compose",
-    "cubic", "downscale", "fast_dtype", "gaussian_array", "hookimpl", "kernel_errors", "nonnegative_kernel", "periodic_border",
-    "precision_of", "printable", "psnr_y", "read_image", "read_kernel_pool", "read_weights", "ssim_y", "symmetries_of",
-    "to_depth", "to_float", "transfer_function", "write_whole",
+    "API_VERSION", "BORDER_DECAY_PX", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR",
+    "BlindSRError", "Component", "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "InputPath", "Kernel",
+    "KernelEstimator", "KernelPool", "NonBlindSR", "PooledKernel", "RunContext", "State", "Symmetry", "Upscaler", "Weights",
+    "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations", "blindsr_kernel_estimators",
+    "blindsr_nonblind_sr", "compose", "cubic", "downscale", "fast_dtype", "gaussian_array", "hookimpl", "in_one_frame",
+    "kernel_errors", "nonnegative_kernel", "precision_of", "printable", "psnr_y", "read_image", "read_kernel_pool", "read_weights",
+    "ssim_y", "symmetries_of", "to_depth", "to_float", "transfer_function", "with_border", "write_whole",
 ]  # fmt: skip
 
 

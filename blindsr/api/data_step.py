@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from blindsr.imaging.kernel import Kernel
+    from blindsr.imaging.reader import Image
 
 UNMASKED_STEPS, MASKED_STEPS = 4, 20
 STEP_ALPHA = 0.01
 """Of the iteration that changes an image's border; chosen on images with Gaussian kernels and streaks."""
+MIN_PERIODIC_PX, MIN_MIRRORED_PX = 24, 16
+"""LR pixels that are added beyond each side, at least, for the border to become periodic, or where it stays a mirror image."""
+BORDER_DECAY_PX = 8
+"""LR pixels over which what a data step makes of the border of an image, or of a tile of one, dies away."""
 
 
 def transfer_function(kernels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -81,3 +93,30 @@ def periodic_border(lr: torch.Tensor, transfer: torch.Tensor, border: int, scale
         residual = lr - explained if step < UNMASKED_STEPS else inside * (lr - explained)
         explained = explained + torch.fft.irfft2(power / (power + STEP_ALPHA) * torch.fft.rfft2(residual), s=lr_shape)
     return torch.where(inside > 0, lr, explained)
+
+
+def with_border(
+    restore: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], lr: Image, kernel: Kernel, *, device: str, periodic: bool = True
+) -> Image:
+    """What data steps make of an image that has borders like any other, (s h, s w, C) of (h, w, 3).
+
+    Parameters
+    ----------
+    restore
+        Makes an HR image (1, C, s h', s w') of an LR image (1, 3, h', w') with periodic borders and of the transfer function.
+    lr
+        The image. For the computation it is continued by its mirror image, by as much as the kernel is large, or more.
+    periodic
+        Whether `periodic_border` changes the outermost pixels of that.
+    """
+    height, width = lr.shape[:2]
+    scale = kernel.scale
+    border = max(MIN_PERIODIC_PX if periodic else MIN_MIRRORED_PX, -(-max(kernel.shape) // scale))
+    bordered = np.pad(lr, ((border, border), (border, border), (0, 0)), mode="symmetric")
+    with torch.inference_mode():
+        image = torch.from_numpy(bordered).to(device).permute(2, 0, 1)[None]
+        array = torch.from_numpy(kernel.array.astype(np.float32))[None].to(device)
+        transfer = transfer_function(array, (scale * image.shape[2], scale * image.shape[3]))
+        image = periodic_border(image, transfer, border, scale) if periodic else image
+        hr: Image = restore(image, transfer)[0].permute(1, 2, 0).cpu().numpy()
+    return hr[scale * border : scale * (border + height), scale * border : scale * (border + width)]

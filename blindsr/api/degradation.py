@@ -26,7 +26,7 @@ from blindsr.pipeline.steps import ImageFile, Step
 MANIFEST = "degradation.json"
 
 
-class Layout(NamedTuple):
+class SetLayout(NamedTuple):
     """Where the files of a set lie: names with ``{n}``, the image's number, and ``{scale}``."""
 
     hr: str
@@ -34,12 +34,12 @@ class Layout(NamedTuple):
     kernel: str
 
 
-LAYOUTS: Mapping[str, Layout] = {
-    "div2krk": Layout("gt/img_{n}_gt.png", "lr_x{scale}/im_{n}.png", "gt_k_x{scale}/kernel_{n}.mat"),
+SET_LAYOUTS: Mapping[str, SetLayout] = {
+    "div2krk": SetLayout("gt/img_{n}_gt.png", "lr_x{scale}/im_{n}.png", "gt_k_x{scale}/kernel_{n}.mat"),
     # PairedImageDataset pairs files of one name in dataroot_gt and dataroot_lq.
-    "basicsr": Layout("hr/{n:05}.png", "lr_x{scale}/{n:05}.png", "kernels_x{scale}/{n:05}.mat"),
+    "basicsr": SetLayout("hr/{n:05}.png", "lr_x{scale}/{n:05}.png", "kernels_x{scale}/{n:05}.mat"),
     # DatasetSR pairs the sorted paths below dataroot_H and dataroot_L: names of one length keep one order.
-    "kair": Layout("trainH/{n:05}.png", "trainL/X{scale}/{n:05}x{scale}.png", "kernels/X{scale}/{n:05}x{scale}.mat"),
+    "kair": SetLayout("trainH/{n:05}.png", "trainL/X{scale}/{n:05}x{scale}.png", "kernels/X{scale}/{n:05}x{scale}.mat"),
 }
 META_INFO = "meta_info.txt"
 
@@ -50,13 +50,13 @@ def degrade_folder(
 ) -> tuple[int, int]:  # fmt: skip
     """Degrade every image of a folder, and write the set; how many images were made, and how many failed.
 
-    HR images (cropped to a multiple of all scales), LR images and kernels lie where `LAYOUTS` says, numbered in the order of their
-    names; ``degradation.json`` has the settings and the names behind the numbers. An image's kernel depends
+    HR images (cropped to a multiple of all scales), LR images and kernels lie where `SET_LAYOUTS` says, numbered in the order of
+    their names; ``degradation.json`` has the settings and the names behind the numbers. An image's kernel depends
     on its bytes and the seed, not on its name or number, and is the same for all scales: the same images, settings and seed give
     the same bytes.
     """
-    if layout not in LAYOUTS:
-        raise BlindSRError(f"`layout` {layout}: unknown{alternatives(layout, LAYOUTS)}")
+    if layout not in SET_LAYOUTS:
+        raise BlindSRError(f"`layout` {layout}: unknown{alternatives(layout, SET_LAYOUTS)}")
     components = {scale: registry.build("degradation", method, settings, scale=scale) for scale in scales}
     component = components[scales[0]]
     hashes = Hashes()
@@ -83,7 +83,7 @@ def degrade_folder(
         except Exception as error:  # a defect of the degradation: the other images may do well
             failure = Failure(f"{source.path}: {type(error).__name__}: {error}", traceback.format_exc())
         else:
-            _write(out, LAYOUTS[layout], number, *made)
+            _write(out, SET_LAYOUTS[layout], number, *made)
             continue
         failed += 1
         listener.ended(steps[0], failure)
@@ -117,7 +117,7 @@ def _degraded(source: ImageFile, steps: Sequence[Step], multiple: int, listener:
     return hr, made
 
 
-def _write(out: Path, layout: Layout, number: int, hr: Pixels, made: Mapping[int, Outcome]) -> None:
+def _write(out: Path, layout: SetLayout, number: int, hr: Pixels, made: Mapping[int, Outcome]) -> None:
     """The files of an image; the LR images last, since a set has the images that it has LR images of."""
     write_png(out / layout.hr.format(n=number), hr)
     for scale, outcome in made.items():
@@ -129,6 +129,6 @@ def _write(out: Path, layout: Layout, number: int, hr: Pixels, made: Mapping[int
 
 def _write_meta_info(out: Path) -> None:
     """BasicSR's list of the HR images: a line ``NAME (HEIGHT,WIDTH,CHANNELS)`` for each."""
-    files = sorted((out / LAYOUTS["basicsr"].hr).parent.glob("*.png"))
+    files = sorted((out / SET_LAYOUTS["basicsr"].hr).parent.glob("*.png"))
     lines = [f"{file.name} ({','.join(map(str, read_image(file).pixels.shape))})\n" for file in files]
     write_whole(out / META_INFO, lambda part: part.write_text("".join(lines)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from blindsr.api.photographs.places import places
 from blindsr.api.photographs.qualities import QualityName
 from blindsr.api.photographs.showing import shown
-from blindsr.api.photographs.upscaling import Settings, Upscaled, upscale_all
+from blindsr.api.photographs.upscaling import Upscaled, UpscaleSettings, upscale_all
 from blindsr.components.registry import Registry
 from blindsr.execution.events import Listener
 from blindsr.report.page.photographs import PhotographsPage
@@ -67,7 +67,7 @@ def upscale(
     """
     registry = Registry.discover()
     chosen = [photos] if isinstance(photos, str | Path) else photos
-    settings = Settings(registry, scale, quality, kernel, sr, strength, force, seed, device, report is not None)
+    settings = UpscaleSettings(registry, scale, quality, kernel, sr, strength, force, seed, device, report is not None)
     found = places([Path(photo) for photo in chosen], None if out is None else Path(out), scale)
     if threads is not None:
         import torch

@@ -121,14 +121,12 @@ def _estimate_one(
     registry: Registry, device: str, threads: int,
 ) -> None:  # fmt: skip
     from blindsr.api.functions import apply
+    from blindsr.imaging.files import check_output
     from blindsr.imaging.kernel_files import KERNEL_SUFFIXES
     from blindsr.pipeline.yaml_source import parsed_settings
 
     output = output or image.with_name(f"{image.stem}_kernel_x{scale}.mat")
-    if output.suffix not in KERNEL_SUFFIXES:
-        raise BlindSRError(f"{output}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{output.suffix}'")
-    if not output.parent.is_dir():
-        raise BlindSRError(f"{output}: there is no folder {output.parent}")
+    check_output(output, "kernel", KERNEL_SUFFIXES, force=True)
     kernel = apply(
         "estimate", method, image, scale, seed, parsed_settings(settings), registry=registry, device=device, threads=threads,
         progress=True,

@@ -46,9 +46,7 @@ def convert(
     from blindsr.api.kernels.conversion import Conversion, convert_kernel
 
     conversion = Conversion(from_convention, transpose, flip_rows, flip_columns, shift, align, to_scale is not None)
-    made, remarks = convert_kernel(
-        source, target, scale=scale, conversion=conversion, to_convention=to_convention, force=force
-    )  # fmt: skip
+    made, remarks = convert_kernel(source, target, scale=scale, conversion=conversion, to_convention=to_convention, force=force)
     for remark in remarks:
         say(f"note: {source}: {remark}", err=True)
     if not made.aligned:

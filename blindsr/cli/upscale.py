@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blindsr.report.page.photographs import PhotographsPage
 
 
-PAGE, PAGE_SUFFIXES = "report.html", (".html", ".htm")
+PAGE = "report.html"
 
 
 class _Command(click.Command):
@@ -32,6 +32,8 @@ class _Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         options = args[: args.index("--")] if "--" in args else args
         if "--report" in options:
+            from blindsr.report.page.output import PAGE_SUFFIXES
+
             place = options.index("--report")
             if place + 1 == len(args) or not args[place + 1].lower().endswith(PAGE_SUFFIXES):
                 args = [*args[:place], "--report=", *args[place + 1 :]]
@@ -75,10 +77,10 @@ def upscale(
     A photograph that fails is named, and the others go on.
     """
     from blindsr.api.photographs.places import places
-    from blindsr.api.photographs.upscaling import Settings, upscale_all
+    from blindsr.api.photographs.upscaling import UpscaleSettings, upscale_all
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    settings = Settings(installed(), scale, quality, kernel, sr, strength, force, device=device, previews=report is not None)
+    settings = UpscaleSettings(installed(), scale, quality, kernel, sr, strength, force, device=device, previews=report is not None)
     found = places(photos, out, scale)
     page = _page(report, found, force=force)
     if threads is not None:

@@ -1,9 +1,10 @@
-"""Files on disk: atomic writing, names that fit, checksums."""
+"""Files on disk: where they may be written, atomic writing, names that fit, checksums."""
 
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
@@ -21,6 +22,42 @@ def explained(path: Path) -> Iterator[None]:
         raise BlindSRError(f"{path}: permission denied; choose another folder, or change its permissions") from None
     except OSError as error:
         raise BlindSRError(f"{path}: {error.strerror or error}") from error
+
+
+def check_output(path: Path, what: str, suffixes: Sequence[str], *, force: bool, argument: str = "output") -> None:
+    """Raise a `BlindSRError` if a file cannot be written there: before the work, not after it.
+
+    Parameters
+    ----------
+    what, suffixes
+        The kind of file, for the message, and what its name may end with.
+    force
+        Whether it may replace a file.
+    argument
+        What named it.
+    """
+    check_suffix(path, what, suffixes)
+    with explained(path):
+        if not path.parent.is_dir():
+            raise BlindSRError(f"{path}: there is no folder {path.parent}")
+        if len(os.fsencode(path.name)) > MAX_NAME_BYTES:
+            raise BlindSRError(f"{path}: the name is too long; choose one of at most {MAX_NAME_BYTES} bytes")
+        if path.is_dir():
+            raise BlindSRError(f"{path}: is a folder; name another file")
+        check_free(path, force=force, argument=argument)
+        tempfile.TemporaryFile(dir=path.parent).close()  # permissions alone do not tell all that a file system refuses
+
+
+def check_suffix(path: Path, what: str, suffixes: Sequence[str]) -> None:
+    """Raise a `BlindSRError` if a name does not end as those of this kind of file do, in capitals or not."""
+    if path.suffix.lower() not in suffixes:
+        raise BlindSRError(f"{path}: a {what} is written as {', '.join(suffixes)}, not as '{path.suffix}'")
+
+
+def check_free(path: Path, *, force: bool, argument: str = "output") -> None:
+    """Raise a `BlindSRError` if something is there that may not be replaced."""
+    if path.exists() and not force:
+        raise BlindSRError(f"{path}: exists already; choose another `{argument}`, or replace it with `force`")
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, sync_folder: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,11 +110,16 @@ class Kernel:
         return max(map(abs, self.misalignment_px)) <= ALIGNED_WITHIN_PX
 
     @property
+    def covariance(self) -> Array:
+        """The covariance of its mass over (row, column), (2, 2), in square HR pixels; negative values count as 0."""
+        weights = np.clip(self.array, 0, None).ravel()
+        covariance: Array = np.cov(np.indices(self.shape).reshape(2, -1), aweights=weights, ddof=0)
+        return covariance
+
+    @property
     def widths_px(self) -> tuple[float, float]:
         """Standard deviations of its mass along its long and its short axis, in HR pixels."""
-        grid = np.indices(self.shape).reshape(2, -1)
-        weights = np.clip(self.array, 0, None).ravel()
-        long_, short = np.linalg.eigvalsh(np.cov(grid, aweights=weights, ddof=0))[::-1].clip(0)
+        long_, short = np.linalg.eigvalsh(self.covariance)[::-1].clip(0)
         return math.sqrt(long_), math.sqrt(short)
 
     def shifted(self, rows_px: float, columns_px: float) -> Kernel:
@@ -198,6 +204,18 @@ def center_of_mass(array: Array) -> tuple[float, float]:
     """Row and column of the centre of mass of a 2-D array, in pixels from the first."""
     row, column = (float(array.sum(1 - axis) @ np.arange(array.shape[axis]) / array.sum()) for axis in (0, 1))
     return row, column
+
+
+def in_one_frame(arrays: Sequence[Array], min_side: int = 0) -> list[Array]:
+    """Kernel arrays of odd sizes in frames of one shape and one middle, filled up with zeros; `min_side` is odd, too, or 0.
+
+    Examples
+    --------
+    >>> [array.shape for array in in_one_frame([np.ones((3, 5)), np.ones((7, 1))])]
+    [(7, 5), (7, 5)]
+    """
+    rows, columns = (max(min_side, *(array.shape[axis] for array in arrays)) for axis in (0, 1))
+    return [np.pad(array, [((rows - array.shape[0]) // 2,) * 2, ((columns - array.shape[1]) // 2,) * 2]) for array in arrays]
 
 
 def shift(array: ArrayLike, by_px: tuple[float, float]) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
-from blindsr.imaging.files import write_whole
+from blindsr.imaging.files import check_suffix, write_whole
 
 KERNEL_SUFFIXES = (".mat", ".npy", ".png")
 """What a kernel can be written as; ``.png`` cannot be read back."""
@@ -25,10 +25,11 @@ def read_kernel_array(path: Path) -> Array:
     """The array in a ``.mat`` or ``.npy`` file; refuses what holds no array of numbers, or one far larger than a kernel."""
     if not path.is_file():
         raise BlindSRError("no such file")
-    if path.suffix not in (".mat", ".npy"):
+    suffix = path.suffix.lower()
+    if suffix not in (".mat", ".npy"):
         raise BlindSRError(f"a kernel is read from .mat or .npy, not from '{path.suffix}'")
     try:
-        array = _read_mat(path) if path.suffix == ".mat" else np.load(path, allow_pickle=False, mmap_mode="r")
+        array = _read_mat(path) if suffix == ".mat" else np.load(path, allow_pickle=False, mmap_mode="r")
     except BlindSRError:
         raise
     except Exception as error:  # the parsers of foreign formats raise whatever they like
@@ -43,19 +44,18 @@ def read_kernel_array(path: Path) -> Array:
 
 def write_kernel_array(path: Path, array: Array) -> None:
     """Write an array atomically, in the format that the suffix of `path` names."""
-    out = io.BytesIO()
-    if path.suffix == ".mat":
+    check_suffix(path, "kernel", KERNEL_SUFFIXES)
+    out, suffix = io.BytesIO(), path.suffix.lower()
+    if suffix == ".mat":
         from scipy.io import savemat
 
         savemat(out, {"Kernel": array}, do_compression=True)
         out.seek(0)
         out.write(MAT_HEADER.ljust(116))  # scipy's own header holds the time: the same kernel would not give the same bytes
-    elif path.suffix == ".npy":
+    elif suffix == ".npy":
         np.save(out, array)
-    elif path.suffix == ".png":
-        out.write(kernel_picture(array))
     else:
-        raise BlindSRError(f"{path}: a kernel is written as {', '.join(KERNEL_SUFFIXES)}, not as '{path.suffix}'")
+        out.write(kernel_picture(array))
     write_whole(path, lambda part: part.write_bytes(out.getbuffer()))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
-from blindsr.imaging.kernel import Kernel, center_of_mass
+from blindsr.imaging.kernel import Kernel, center_of_mass, in_one_frame
 from blindsr.imaging.reader import peak_of
 from blindsr.imaging.resize import check_image
 
@@ -126,8 +126,7 @@ def _centered(*kernels: Kernel) -> Iterator[NDArray[np.float64]]:
     from scipy import ndimage
 
     size = max(25, *(n + 4 + n % 2 for kernel in kernels for n in kernel.shape)) | 1
-    for kernel in kernels:
-        canvas = np.pad(kernel.array, [((size - n) // 2,) * 2 for n in kernel.shape])
+    for canvas in in_one_frame([kernel.array for kernel in kernels], size):
         row, column = center_of_mass(canvas)
         yield ndimage.shift(canvas, (size // 2 - row, size // 2 - column), order=3, mode="constant")
 

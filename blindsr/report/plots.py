@@ -10,7 +10,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from blindsr.errors import BlindSRError, printable, shortened
-from blindsr.imaging.files import write_whole
+from blindsr.imaging.files import check_output, write_whole
 from blindsr.report.page.data import Scene, brightest, scenes, shown_curves, shown_kernels, speeds
 from blindsr.report.page.pictures import framed
 from blindsr.report.summary import MethodSummary, summarise
@@ -50,12 +50,7 @@ def write_plot(path: Path, what: str, output: Path, *, items: str = "*", force: 
     BlindSRError
         If matplotlib is missing, the result has no such things, or the file cannot be written there.
     """
-    if output.suffix.lower() not in PLOT_SUFFIXES:
-        raise BlindSRError(f"{output}: a plot is written as {', '.join(PLOT_SUFFIXES)}, not as '{output.suffix}'")
-    if not output.parent.is_dir():
-        raise BlindSRError(f"{output}: there is no folder {output.parent}")
-    if output.exists() and not force:
-        raise BlindSRError(f"{output}: exists already; choose another `output`, or replace it with `force`")
+    check_output(output, "plot", PLOT_SUFFIXES, force=force)
     if find_spec("matplotlib") is None:
         raise BlindSRError("plots need the package matplotlib; install it with: pip install blindsr[plot]")
     import matplotlib as mpl

@@ -120,7 +120,7 @@ class Picture(NamedTuple):
     @classmethod
     def of(cls, lr: Image, edge_shave: int) -> Picture:
         """That of an LR image; one that is too small or flat is refused."""
-        area = most_textured(training_area(lr, edge_shave))
+        area = textured_area(training_area(lr, edge_shave))
         real, fake = PatchPlaces(gradient_map(area)), PatchPlaces(_gradients_of_output(area))
         gray = area @ GRAY
         contrast = float(gray.std())
@@ -147,7 +147,7 @@ def train(
     return [next(kernels) if failed is None else failed for failed in found]
 
 
-def most_textured(area: Image) -> Image:
+def textured_area(area: Image) -> Image:
     """The part of at most 512 x 512 pixels, of those on a grid, with the strongest gradients; all of a small image (a view)."""
     height, width = (min(MAX_SIDE_PX, size) for size in area.shape[:2])
     gray = area @ GRAY
@@ -173,7 +173,7 @@ def _play(pictures: list[Picture], runs: list[RunContext], iterations: int, lear
     for frame, picture in zip(stacked, pictures, strict=True):
         frame[: picture.gray.shape[0], : picture.gray.shape[1]] = picture.gray
     images = torch.from_numpy(stacked).to(device)
-    noise_level = torch.tensor([NOISE / picture.contrast for picture in pictures], device=device)[:, None, None]
+    noise_scale = torch.tensor([NOISE / picture.contrast for picture in pictures], device=device)[:, None, None]
     generators = GaussianGenerators(count, device)
     discriminators = PatchDiscriminators([run.torch_rng for run in runs], device)
     of_generators = torch.optim.Adam([generators.factors], GENERATOR_RATE * learning_rate, betas=BETAS)
@@ -188,7 +188,7 @@ def _play(pictures: list[Picture], runs: list[RunContext], iterations: int, lear
             for kind, width in (([p.real for p in pictures], images.shape[2]), ([p.fake for p in pictures], outputs.shape[2]))
         ]
         real, fake = (
-            taken + noise_level * added
+            taken + noise_scale * added
             for taken, added in zip((_take(images, drawn[0]), _take(outputs, drawn[1])), noise, strict=True)
         )
         # Least squares: unlike the release's absolute differences, they say less and less as the two kinds become alike.

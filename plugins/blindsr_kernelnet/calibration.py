@@ -30,7 +30,7 @@ class Calibration(NamedTuple):
         (W, W): turns features' differences from it into a vector whose length is their Mahalanobis distance, in units of the
         largest one that is not strange.
     noise_limit
-        The largest `noise_level` that is not strange.
+        The largest `flat_noise` that is not strange.
     """
 
     lines: torch.Tensor
@@ -51,10 +51,10 @@ class Calibration(NamedTuple):
     def strangeness(self, features: torch.Tensor, crops: torch.Tensor) -> float:
         """How unlike the training's an image is, by its features (W,) and its crops (M, h, w); it is strange above 1."""
         distance = ((features.cpu() - self.center) @ self.whitening).norm()
-        return float(torch.maximum(distance, noise_level(crops[None])[0] / self.noise_limit))
+        return float(torch.maximum(distance, flat_noise(crops[None])[0] / self.noise_limit))
 
 
-def noise_level(crops: torch.Tensor) -> torch.Tensor:
+def flat_noise(crops: torch.Tensor) -> torch.Tensor:
     """Standard deviation of white noise in images, in levels of 255: from the highest frequencies in their flat parts.
 
     Parameters

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blindsr.api import BlindSRError, Kernel
+from blindsr.api import BlindSRError, Kernel, in_one_frame
 from blindsr_kernelnet.files import load
 from blindsr_kernelnet.network import WINDOW_PX
 
@@ -64,9 +64,8 @@ def estimate(lr: Image, scale: int, weights: Path, device: str) -> Found:
 
 def _mean(kernels: list[Kernel], expected_error: float) -> Kernel:
     """The mean of aligned kernels, whose frames may differ in size."""
-    shape = np.max([kernel.shape for kernel in kernels], axis=0)
-    frames = [np.pad(kernel.array, [((n - m) // 2,) * 2 for n, m in zip(shape, kernel.shape, strict=True)]) for kernel in kernels]
-    return Kernel(np.mean(frames, axis=0), kernels[0].scale, expected_error=expected_error)
+    arrays = in_one_frame([kernel.array for kernel in kernels])
+    return Kernel(np.mean(arrays, axis=0), kernels[0].scale, expected_error=expected_error)
 
 
 def crops(gray: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -72,9 +72,9 @@ class Refined(KernelEstimator):
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """Estimate, then refine."""
-        from blindsr_selection.evidence import Evidence, estimate_with
+        from blindsr_selection.evidence import KernelTrial, estimate_with
 
-        return Evidence(lr, self.sr, run).narrowed(estimate_with(self.start, lr, scale, run))
+        return KernelTrial(lr, self.sr, run).narrowed(estimate_with(self.start, lr, scale, run))
 
 
 @hookimpl

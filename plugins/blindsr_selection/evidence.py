@@ -38,11 +38,11 @@ UNKNOWN_ERROR = 0.3
 """The relative error to expect of a kernel of which nothing is known."""
 
 
-class Evidence:
+class KernelTrial:
     """Tries kernels on the most textured part of an LR image (H, W, 3) with an SR method."""
 
     def __init__(self, lr: Image, sr: NonBlindSR, run: RunContext) -> None:
-        self._crop = most_textured(lr)
+        self._crop = textured_crop(lr)
         self._sr = sr
         self._run = run
 
@@ -88,8 +88,8 @@ def best(of: Sequence[KernelEstimator], sr: NonBlindSR, lr: Image, scale: int, r
     if not kernels:
         raise BlindSRError(f"best_of: none of the estimators gave a kernel ({'; '.join(failures)})")
     kernels.sort(key=lambda kernel: UNKNOWN_ERROR if kernel.expected_error is None else kernel.expected_error)
-    evidence = Evidence(lr, sr, run)
-    sound = (kernel for kernel in kernels if evidence.excess(kernel, FAR) <= MAX_FAR_EXCESS)
+    trial = KernelTrial(lr, sr, run)
+    sound = (kernel for kernel in kernels if trial.excess(kernel, FAR) <= MAX_FAR_EXCESS)
     return next(sound, kernels[0])
 
 
@@ -107,7 +107,7 @@ def widened(kernel: Kernel, factor: float) -> Kernel:
     return Kernel(stretched / stretched.sum(), kernel.scale, expected_error=kernel.expected_error).align()
 
 
-def most_textured(lr: Image) -> Image:
+def textured_crop(lr: Image) -> Image:
     """The square of `CROP_PX` pixels a side (less in a small image) with the strongest mean gradient; a view."""
     gray = lr.mean(2)
     gradient = np.abs(np.diff(gray, axis=0))[:, :-1] + np.abs(np.diff(gray, axis=1))[:-1]

@@ -32,7 +32,9 @@ def load(path: Path = WEIGHTS) -> Pretrained:
     BlindSRError
         If the file is missing, damaged, or something else.
     """
-    return read_weights(path).build(_pretrained, "is no start of ZSSR; expected one that `blindsr_training zssr` wrote")
+    return read_weights(path).build(
+        _pretrained, "holds no pretrained weights of ZSSR; expected a file that `blindsr_training zssr` wrote"
+    )
 
 
 def _pretrained(state: State) -> Pretrained:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
-from blindsr.api import DataStep, Image, Kernel, periodic_border, transfer_function
+from blindsr.api import DataStep, Image, Kernel, with_border
 
 PLANES = 8
 """The restored image, its change from the interpolated one, the noise, and the expected error of the kernel."""
 NOISE_UNIT = 0.05
 ERROR_UNIT = 0.25
-MIN_BORDER_PX = 24
-"""LR pixels that are added beyond each side, at least, for the borders to become periodic."""
-DECAY_PX = 8
-"""LR pixels over which what the closed form makes of a tile's border dies away."""
 CHANGE_GAIN = 8.0
 """The change is small beside the image; the network sees it this much larger."""
 
@@ -64,15 +60,6 @@ class Restoring:
 
     def __call__(self, lr: Image, kernel: Kernel, error: float) -> Image:
         """The planes (s h, s w, 8) of an image (h, w, 3), whose kernel has this expected error."""
-        height, width = lr.shape[:2]
-        scale, border = kernel.scale, max(MIN_BORDER_PX, -(-max(kernel.shape) // kernel.scale))
-        bordered = np.pad(lr, ((border, border), (border, border), (0, 0)), mode="symmetric")
-        with torch.inference_mode():
-            image = torch.from_numpy(bordered).to(self.device).permute(2, 0, 1)[None]
-            array = torch.from_numpy(kernel.array.astype(np.float32))[None].to(self.device)
-            transfer = transfer_function(array, (scale * image.shape[2], scale * image.shape[3]))
-            image = periodic_border(image, transfer, border, scale)
-            noise, errors = (torch.tensor([value], dtype=torch.float32, device=self.device) for value in (self.noise, error))
-            found = restored(image, transfer, noise, errors, self.log_alpha.to(self.device))
-            planes: Image = found[0].permute(1, 2, 0).cpu().numpy()
-        return planes[scale * border : scale * (border + height), scale * border : scale * (border + width)]
+        noise, errors = (torch.tensor([value], dtype=torch.float32, device=self.device) for value in (self.noise, error))
+        log_alpha = self.log_alpha.to(self.device)
+        return with_border(partial(restored, noise=noise, error=errors, log_alpha=log_alpha), lr, kernel, device=self.device)

@@ -18,10 +18,10 @@ from blindsr_zssr.upscaler import ZSSRUpscaler
 MIN_SIDE_PX = 16
 CROPS = 2
 POOL = 32
-RATES = Rates(1e-3, 1e-3)
-RATES_AUGMENTED = Rates(2e-3, 1e-3)
+RATES = Rates(muon=1e-3, adam=1e-3)
+RATES_AUGMENTED = Rates(muon=2e-3, adam=1e-3)
 """Ever new fathers gain from larger steps (0.1 dB, two images of Set5); on one fixed pair they can break a training."""
-RATES_PRETRAINED = Rates(7e-4, 5e-4)
+RATES_PRETRAINED = Rates(muon=7e-4, adam=5e-4)
 SON_PX = 10_000
 """Sons with fewer pixels teach little that the weights do not know, and lower the rate in proportion: at full rate, LR images of 72
 pixels a side lost 0.1 dB by their training, at x4 0.4 dB; of 160 pixels or more, images gained 0.1 dB."""
@@ -49,14 +49,15 @@ def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpsca
     if settings.self_ensemble and len(symmetries) == 1:
         run.warn("zssr: self_ensemble changes nothing here: no flip or quarter turn leaves the kernel as it is")
     ensemble = symmetries if settings.self_ensemble else (IDENTITY,)
-    restoring, network = None, initial(run.torch_rng, run.device)
-    rates = RATES_AUGMENTED if settings.augment else RATES
     if settings.init == "pretrained":
         pretrained = load()
         network = Network(*(weight.to(run.device, copy=True) for weight in pretrained.network))
         trust = min(1.0, height * width / kernel.scale**2 / SON_PX)
-        rates = Rates(*(trust * rate for rate in RATES_PRETRAINED))
+        rates = Rates(muon=trust * RATES_PRETRAINED.muon, adam=trust * RATES_PRETRAINED.adam)
         restoring = Restoring(pretrained.log_alpha, settings.noise, run.device)
+    else:
+        network, restoring = initial(run.torch_rng, run.device), None
+        rates = RATES_AUGMENTED if settings.augment else RATES
 
     def upscaler(kernels: tuple[Kernel, ...]) -> ZSSRUpscaler:
         return ZSSRUpscaler(network, kernels, run.device, settings.back_projections, ensemble, restoring)

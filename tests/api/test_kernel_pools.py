@@ -20,7 +20,7 @@ import blindsr
 from blindsr import BlindSRError, Kernel
 from blindsr.api import degradation
 from blindsr.api.kernels.cameras import camera_of, mean_kernel
-from blindsr.api.kernels.layouts import LAYOUTS
+from blindsr.api.kernels.layouts import KERNEL_LAYOUTS
 from blindsr.api.kernels.noise import noise_patches
 from blindsr.api.kernels.pool import MAX_EXPECTED_ERROR, Estimated
 from blindsr.cli import cli
@@ -134,8 +134,8 @@ def test_conventions_and_formats_as_numpy_reads_them(photos: Path, tmp_path: Pat
 def test_the_commands_offer_what_the_library_has() -> None:
     options = {(name, option.name): option for name in ("estimate", "degrade") for option in cli.commands[name].params}
     assert options["estimate", "max_error"].default == MAX_EXPECTED_ERROR
-    assert list(options["estimate", "layout"].type.choices) == list(LAYOUTS)  # type: ignore[attr-defined]
-    assert list(options["degrade", "layout"].type.choices) == list(degradation.LAYOUTS)  # type: ignore[attr-defined]
+    assert list(options["estimate", "layout"].type.choices) == list(KERNEL_LAYOUTS)  # type: ignore[attr-defined]
+    assert list(options["degrade", "layout"].type.choices) == list(degradation.SET_LAYOUTS)  # type: ignore[attr-defined]
 
 
 def test_one_image_still_goes_to_one_file_in_any_convention(photos: Path, tmp_path: Path) -> None:

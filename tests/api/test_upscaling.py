@@ -175,6 +175,7 @@ def test_too_wide_a_kernel_leaves_a_photograph_no_worse_than_bicubic_interpolati
     write_png(tmp_path / "photo.png", lr)
     monkeypatch.setattr(upscaling, "_estimated", lambda *rest: (Kernel.gaussian(6.0, 2), ""))
     [result] = blindsr.upscale(tmp_path / "photo.png", quality="fast", device="cpu")
+    assert (result.status, result.error) == ("done", "")
     assert result.strength < 1
     assert "of the estimated blur is undone" in result.notes[0] or "bicubic interpolation" in result.notes[0]
     plain = blindsr.psnr_y(bicubic(lr, scale=2), hr, shave=2)

@@ -85,7 +85,7 @@ def test_turns_shifts_scale_and_untidy_arrays(kernel_file: Path, tmp_path: Path)
     ("arguments", "message"),
     [
         (["convert", "absent.npy", "out.npy"], "absent.npy: no such file"),
-        (["convert", "k_x2.npy", "k_x2.npy"], "k_x2.npy: exists already; choose another name, or replace it with --force"),
+        (["convert", "k_x2.npy", "k_x2.npy"], "k_x2.npy: exists already; choose another target, or replace it with --force"),
         (["convert", "k_x2.npy", "out.txt"], "written as .mat, .npy, .png, not as '.txt'"),
         (["convert", "k_x2.npy", "no/out.npy"], "there is no folder no"),
         (

@@ -1,10 +1,14 @@
 """The command ``blindsr upscale``: its output and its exit codes."""
 
+import errno
 import html
 import json
 import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 from click.testing import CliRunner, Result
@@ -162,7 +166,11 @@ def test_photographs_that_fail_or_were_done_before_are_named_in_the_page(folder:
         ("gone/page.html", "gone/page.html: there is no folder gone"),
         ("there.html", "there.html: exists already; choose another --report, or replace it with --force"),
         ("folder.html", "folder.html: is a folder; name another file"),
-        ("locked/page.html", "permission denied"),
+        ("locked/page.html", "locked/page.html: permission denied"),
+        (f"{'long' * 70}.html", "the name is too long; choose one of at most 255 bytes"),
+        pytest.param(
+            "/proc/page.html", "/proc/page.html: ", marks=pytest.mark.skipif(sys.platform != "linux", reason="as Linux refuses it")
+        ),
     ],
 )
 def test_a_page_that_cannot_be_written_is_refused_before_the_work(
@@ -171,8 +179,14 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_work(
     (folder / "there.html").write_text("mine")
     (folder / "folder.html").mkdir()
     (folder / "locked").mkdir()
-    access = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path) and access(path, mode))  # root may do all
+    made = tempfile.TemporaryFile
+
+    def temporary(*, dir: Path) -> IO[bytes]:  # noqa: A002
+        if dir.name == "locked":  # root may do all
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(dir))
+        return made(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
     result = _upscale("small.png", "--report", page)
     assert result.exit_code == 2
     assert line in result.stderr
@@ -190,6 +204,11 @@ def test_many_photographs_have_their_pictures_in_a_folder(folder: Path, monkeypa
     assert refused.exit_code == 0
     (folder / "p3_files").mkdir()
     assert "p3_files: exists already" in _upscale("small.png", "b.png", "--report", "p3.html").stderr
+    (folder / "p4_files").write_text("mine")
+    (folder / "small_x2.png").unlink()
+    refused = _upscale("small.png", "b.png", "--report", "p4.html", "--force")
+    assert "p4_files: is a file, and the pictures need a folder of this name; choose another --report" in refused.stderr
+    assert not (folder / "small_x2.png").exists()
 
 
 def test_an_interrupt_leaves_the_page_of_what_is_finished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -439,25 +439,14 @@ def test_killed_in_the_middle_it_goes_on_where_it_stopped(folder: Path, spawned)
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-def test_ctrl_c_keeps_what_is_finished(folder: Path, spawned) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "a batch system's SIGTERM"])
+def test_a_run_that_is_told_to_end_keeps_what_is_finished(sent: signal.Signals, folder: Path, spawned) -> None:
     write(folder, SLOW.replace("iterations: 40}", "iterations: 100000}"))
     victim = spawned(folder, "--workers", "1")
     _until(lambda: len(list((folder / "out" / "steps").glob("*.h5"))) >= 2)
-    victim.send_signal(signal.SIGINT)
+    victim.send_signal(sent)
     _, stderr = victim.communicate(timeout=30)
     assert victim.returncode == 130
     assert "run the same command to go on" in stderr
     assert (folder / "out" / "quick-hr-x2" / "result.h5").is_file()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-def test_a_batch_systems_sigterm_is_as_good_as_ctrl_c(folder: Path, spawned) -> None:
-    write(folder, SLOW.replace("iterations: 40}", "iterations: 100000}"))
-    victim = spawned(folder, "--workers", "1")
-    _until(lambda: len(list((folder / "out" / "steps").glob("*.h5"))) >= 2)
-    victim.send_signal(signal.SIGTERM)
-    _, stderr = victim.communicate(timeout=30)
-    assert victim.returncode == 130
-    assert "run the same command to go on" in stderr
     assert not (folder / "out" / ".progress").exists()

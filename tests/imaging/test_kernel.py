@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.downscaling import downscale
-from blindsr.imaging.kernel import Kernel, center_of_mass, compose, gaussian_array, nonnegative_kernel, precision_of
+from blindsr.imaging.kernel import Kernel, center_of_mass, compose, gaussian_array, in_one_frame, nonnegative_kernel, precision_of
 from blindsr.imaging.metrics import kernel_errors
 
 
@@ -166,6 +166,7 @@ def test_a_gaussian_is_aligned_and_as_wide_as_its_covariance(scale: int) -> None
     assert kernel.widths_px == pytest.approx(np.sqrt(np.linalg.eigvalsh(covariance)[::-1]), rel=0.01)
     offset = np.indices(kernel.shape) - np.reshape(kernel.center_of_mass, (2, 1, 1))
     assert np.einsum("iyx,jyx,yx->ij", offset, offset, kernel.array) == pytest.approx(covariance, rel=0.02)
+    assert kernel.covariance == pytest.approx(covariance, rel=0.02)
     assert Kernel.gaussian(2.0, scale, size=21).shape == (21, 21)
 
 
@@ -179,6 +180,17 @@ def test_precisions_of_axes_and_an_angle() -> None:
     arrays = gaussian_array(many, 9, center=[[4, 4], [4, 4]])
     assert arrays.shape == (2, 9, 9)
     assert np.allclose(arrays[0], gaussian_array(precision, 9, center=(4, 4)))
+
+
+def test_arrays_in_one_frame_keep_their_middles() -> None:
+    middles = [np.zeros((3, 5)), np.zeros((7, 1))]
+    for array in middles:
+        array[array.shape[0] // 2, array.shape[1] // 2] = 1
+    for side, shape in ((0, (7, 5)), (9, (9, 9))):
+        expected = np.zeros(shape)
+        expected[shape[0] // 2, shape[1] // 2] = 1
+        for found in in_one_frame(middles, side):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_a_nonnegative_kernel_solves_its_normal_equations() -> None:
@@ -232,3 +244,10 @@ def test_gaussians_wrong_by_a_factor_are_as_wrong_once_they_are_composed() -> No
     expected = np.sqrt(1 + 1 / 1.5 - 4 / 2.5)
     assert kernel_errors(wide, true)["kernel_l2"] == pytest.approx(expected, abs=2e-3)
     assert kernel_errors(wide.composed(), true.composed())["kernel_l2"] == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_file_name_in_capitals_names_the_same_formats(tmp_path: Path) -> None:
+    kernel = Kernel.gaussian(2.0, 2)
+    for name in ("K.MAT", "K.NPY"):
+        kernel.save(tmp_path / name)
+        np.testing.assert_array_equal(Kernel.load(tmp_path / name, scale=2).array, kernel.array)

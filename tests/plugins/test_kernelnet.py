@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from blindsr_kernelnet import WEIGHTS, KernelNetEstimator
-from blindsr_kernelnet.calibration import Calibration, noise_level
+from blindsr_kernelnet.calibration import Calibration, flat_noise
 from blindsr_kernelnet.estimation import CROP_PX, MAX_CROPS, crops
 from blindsr_kernelnet.files import load
 from blindsr_kernelnet.network import FRAME_PX, KernelNet
@@ -107,7 +107,7 @@ def test_noise_far_beyond_the_training_s_gets_a_warning_and_a_plain_photograph_n
 def test_the_noise_of_a_smooth_image_is_measured(levels: float) -> None:
     ramp = np.linspace(0.3, 0.7, 128) + np.zeros((128, 1))
     noisy = ramp + np.random.default_rng(1).normal(0, levels / 255, ramp.shape)
-    assert float(noise_level(torch.from_numpy(noisy.astype(np.float32))[None, None])[0]) == pytest.approx(levels, rel=0.15)
+    assert float(flat_noise(torch.from_numpy(noisy.astype(np.float32))[None, None])[0]) == pytest.approx(levels, rel=0.15)
 
 
 @pytest.mark.parametrize("name", ["set14rk", "urban5rk"])

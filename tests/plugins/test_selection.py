@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from blindsr_selection import BestOf, Refined
-from blindsr_selection.evidence import CROP_PX, MAX_EXCESS, STEP, Evidence, most_textured, widened
+from blindsr_selection.evidence import CROP_PX, MAX_EXCESS, STEP, KernelTrial, textured_crop, widened
 from blindsr_unfolding import Unfolding
 
 from blindsr.api import BlindSRError, Kernel, KernelEstimator, kernel_errors
@@ -50,22 +50,22 @@ def test_a_widened_gaussian_is_the_wider_gaussian(factor: float) -> None:
 def test_the_most_textured_part_is_looked_at() -> None:
     image = np.full((300, 260, 3), 0.5, np.float32)
     image[150 : 150 + CROP_PX, 100 : 100 + CROP_PX] += np.random.default_rng(0).uniform(-0.3, 0.3, (CROP_PX, CROP_PX, 3))
-    view = most_textured(image)
+    view = textured_crop(image)
     assert view.shape == (CROP_PX, CROP_PX, 3)
     top, left = np.array(np.nonzero(view[..., 0] != 0.5)).min(1)
     assert max(top, left) <= 1  # the step at the border of the texture counts, too
     assert (view[2:-2, 2:-2] != 0.5).mean() > 0.99
-    assert most_textured(image[:40, :50]).shape == (40, 50, 3)
+    assert textured_crop(image[:40, :50]).shape == (40, 50, 3)
 
 
 def test_a_kernel_that_is_too_wide_gets_narrower() -> None:
     lr, _, true = samples(count=1, side_px=128)[0]
-    evidence = Evidence(lr, Unfolding(), run_context())
+    trial = KernelTrial(lr, Unfolding(), run_context())
     wide = widened(true, 1.25)
-    assert evidence.excess(wide, STEP) > MAX_EXCESS > evidence.excess(true, STEP)
-    refined = evidence.narrowed(wide)
+    assert trial.excess(wide, STEP) > MAX_EXCESS > trial.excess(true, STEP)
+    refined = trial.narrowed(wide)
     assert kernel_errors(refined, true)["kernel_l2"] < 0.8 * kernel_errors(wide, true)["kernel_l2"]
-    assert evidence.narrowed(true) is true
+    assert trial.narrowed(true) is true
 
 
 def test_refined_is_its_starts_kernel_where_nothing_is_wrong() -> None:

@@ -16,7 +16,18 @@ from blindsr_unfolding.upscaler import UnfoldingUpscaler
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from blindsr.api import BlindSRError, DataStep, Kernel, bicubic, psnr_y, read_image, to_depth, to_float, transfer_function
+from blindsr.api import (
+    BlindSRError,
+    DataStep,
+    Kernel,
+    bicubic,
+    psnr_y,
+    read_image,
+    to_depth,
+    to_float,
+    transfer_function,
+    with_border,
+)
 from blindsr.api.testing import run_context, samples
 
 
@@ -52,6 +63,29 @@ def test_a_kernel_larger_than_the_image_is_wrapped() -> None:
     transfer = transfer_function(torch.from_numpy(kernel)[None], (8, 8))
     found = torch.fft.irfft2(torch.fft.rfft2(torch.from_numpy(image)) * transfer[0, 0], s=(8, 8))
     np.testing.assert_allclose(found.numpy(), ndimage.correlate(image, kernel, mode="wrap"), atol=1e-9)
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("side", [5, 101])
+def test_a_border_is_added_and_cut_off_again(side: int, periodic: bool) -> None:
+    lr = np.random.default_rng(0).random((20, 13, 3)).astype(np.float32)
+    kernel = Kernel(np.full((side, 3), 1 / (3 * side)), 3)
+    seen: list[torch.Tensor] = []
+
+    def restore(image: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+        seen.extend((image, transfer))
+        return image.repeat_interleave(3, 2).repeat_interleave(3, 3)
+
+    hr = with_border(restore, lr, kernel, device="cpu", periodic=periodic)
+    np.testing.assert_array_equal(hr, lr.repeat(3, 0).repeat(3, 1))
+    _, _, height, width = seen[0].shape
+    border = (height - 20) // 2
+    assert height - 20 == width - 13 == 2 * border
+    assert 3 * border >= side
+    mirrored = np.pad(lr, ((border, border), (border, border), (0, 0)), mode="symmetric")
+    assert np.array_equal(seen[0][0].permute(1, 2, 0).numpy(), mirrored) is not periodic
+    expected = np.fft.rfft2(kernel.array, (3 * height, 3 * width))  # but for the place of its origin
+    np.testing.assert_allclose(seen[1][0, 0].abs().numpy(), np.abs(expected), atol=1e-5)
 
 
 @pytest.mark.parametrize(("scale", "least_db"), [(2, 2.0), (4, 1.0)])

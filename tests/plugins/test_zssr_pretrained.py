@@ -157,7 +157,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     save_file(
         {**{k: v.contiguous() for k, v in net._asdict().items()}, "log_alpha": torch.zeros(3)}, tmp_path / "plain.safetensors"
     )
-    with pytest.raises(BlindSRError, match=r"plain.safetensors: is no start of ZSSR"):
+    with pytest.raises(BlindSRError, match=r"plain.safetensors: holds no pretrained weights of ZSSR"):
         load(tmp_path / "plain.safetensors")
 
 

@@ -1,8 +1,10 @@
 """The page of results, without a browser: what it holds, what it allows, and what is refused."""
 
 import base64
+import errno
 import hashlib
 import io
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -227,7 +229,7 @@ def test_wrong_input_gets_one_line(path: Path, tmp_path: Path) -> None:
     assert existing.read_text() == "mine"
     assert _refusal(path, "-o", tmp_path / "no" / "page.html").endswith(f"there is no folder {tmp_path / 'no'}")
     assert _refusal(path, "-o", existing / "page.html").endswith(f"there is no folder {existing}")
-    assert "a page is written as .html or .htm" in _refusal(path, "-o", path, "--force")
+    assert "a page is written as .html, .htm, not as '.h5'" in _refusal(path, "-o", path, "--force")
     (tmp_path / "folder.html").mkdir()
     assert _refusal(path, "-o", tmp_path / "folder.html").endswith("is a folder; name another file")
     assert _refusal(tmp_path / "nothing.h5").endswith("nothing.h5: no such file")
@@ -236,7 +238,10 @@ def test_wrong_input_gets_one_line(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_page_that_may_not_be_written_gets_one_line(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.access", lambda place, mode: Path(place) != tmp_path)
+    def refused(**given: object) -> None:  # as a file system does; root may do all
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), given["dir"])
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
     assert "page.html: permission denied" in _refusal(path, "-o", tmp_path / "page.html")
 
 

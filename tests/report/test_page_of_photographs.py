@@ -75,13 +75,13 @@ def test_a_part_is_no_larger_than_asked_for(height: int, width: int) -> None:
 
 def test_a_page_of_results_is_shown_as_they_are(photo: np.ndarray, tmp_path: Path) -> None:
     from blindsr.api.photographs.places import places
-    from blindsr.api.photographs.upscaling import Settings, upscale_all
+    from blindsr.api.photographs.upscaling import UpscaleSettings, upscale_all
     from blindsr.components.registry import Registry
     from blindsr.execution.events import Listener
 
     path = tmp_path / "gray.png"
     Image.fromarray(photo[:60, :80, 1]).save(path)
-    settings = Settings(Registry.discover(), kernel="bicubic", sr="bicubic", previews=True, device="cpu")
+    settings = UpscaleSettings(Registry.discover(), kernel="bicubic", sr="bicubic", previews=True, device="cpu")
     [result] = upscale_all(places([path], None, 2), settings, Listener())
     found = showing.shown(result)
     assert found.about == "160 × 120 pixels"

@@ -9,7 +9,7 @@ import torch
 from blindsr_srmd.checkpoints import load_own
 from blindsr_srmd.stretching import framed
 from blindsr_training.__main__ import main
-from blindsr_training.optimizer import rate_factor
+from blindsr_training.optimizer import log_l1, rate_factor
 from blindsr_training.photographs import split
 from blindsr_training.srmd import training
 from blindsr_training.srmd.kernels import FRAME, as_tensor, degraded, sample_kernels
@@ -125,3 +125,9 @@ def test_the_command_trains_logs_and_writes_a_network_that_loads(photographs: Pa
 def test_the_rate_rises_then_falls_to_zero() -> None:
     factors = [rate_factor(step, 1000, 200) for step in (0, 199, 600, 999)]
     assert factors == pytest.approx([1 / 200, 0.801, 0.4, 0.001])
+
+
+def test_the_loss_is_the_logarithm_of_each_patchs_error() -> None:
+    hr = torch.full((2, 3, 4, 4), 0.5)
+    sr = hr + torch.tensor([0.09, -0.24])[:, None, None, None]
+    assert log_l1(sr, hr).item() == pytest.approx((np.log(0.1) + np.log(0.25)) / 2)

@@ -145,7 +145,7 @@ def shake(rng: Generator, side: int, scale: int, extent_px: float) -> Array:
     path = np.cumsum(velocity, 1)
     path *= extent_px / np.ptp(path, axis=1).max()
     path += middle_px(side, scale) - path.mean(1, keepdims=True)
-    edges = np.arange(side + 1) - 0.5
+    edges: Array = np.arange(-0.5, side)
     return np.asarray(np.histogram2d(path[0], path[1], bins=[edges, edges])[0])
 
 

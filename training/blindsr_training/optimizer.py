@@ -1,4 +1,4 @@
-"""The optimisers of the trainings, and the schedule of their rates."""
+"""The optimisers of the trainings, the schedule of their rates, and a loss."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ ADAM_RATE = 1e-3
 
 ADAM_BETAS = (0.9, 0.99)
 WEIGHT_DECAY = 1e-4
+LOSS_FLOOR = 0.01
+"""Added to a patch's mean absolute error before its logarithm, so that flat patches do not count for more than detail."""
 
 
 class Optimizer:
@@ -94,3 +96,11 @@ def adamw(parameters: Iterable[torch.Tensor], rate: float) -> Optimizer:
 def rate_factor(step: int, steps: int, warm_up: int) -> float:
     """The fraction of the peak rate: a warm-up of so many steps, then a linear fall to zero."""
     return min(1.0, (step + 1) / warm_up) * (1 - step / steps)
+
+
+def log_l1(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+    """The mean logarithm of the patches' mean absolute errors, (N, C, H, W) in [0, 1].
+
+    It counts as PSNR does: the small error of a narrow kernel as much as that of a wide one.
+    """
+    return ((sr.float() - hr).abs().mean((1, 2, 3)) + LOSS_FLOOR).log().mean()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.kernel import Kernel, in_one_frame
 from blindsr.storage.kernel_pool import PooledKernel
 
 MAKE, MODEL, EXIF_IFD, LENS_MODEL, F_NUMBER = 0x010F, 0x0110, 0x8769, 0xA434, 0x829D
@@ -61,9 +61,7 @@ def mean_kernel(kernels: Sequence[Kernel]) -> Kernel:
     >>> [round(width**2, 1) for width in mean_kernel(pair).widths_px]
     [2.5, 2.5]
     """
-    aligned = [kernel.align() for kernel in kernels]
-    side = max(size for kernel in aligned for size in kernel.shape)
-    arrays = [np.pad(kernel.array, [((side - size) // 2,) * 2 for size in kernel.shape]) for kernel in aligned]
+    arrays = in_one_frame([kernel.align().array for kernel in kernels])
     errors = [kernel.expected_error for kernel in kernels]
     weights = [1.0 if error is None or None in errors else max(error, LEAST_ERROR) ** -2 for error in errors]
     array = np.average(arrays, axis=0, weights=weights)

@@ -133,8 +133,7 @@ def _judged(residual: float, floor: float) -> str:
 
 def _narrowed(kernel: Kernel) -> Kernel | None:
     """A Gaussian as the x2 kernel would be whose composition for x4 this is."""
-    rows, columns = np.indices(kernel.shape).reshape(2, -1)
-    covariance = np.cov(np.stack([rows, columns]), aweights=np.clip(kernel.array, 0, None).ravel(), ddof=0) / X4_WIDTH**2
+    covariance = kernel.covariance / X4_WIDTH**2
     return Kernel.gaussian(covariance, kernel.scale) if np.linalg.eigvalsh(covariance).min() > 0.05 else None
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
+from blindsr.imaging.files import check_output
 from blindsr.imaging.kernel import SUM_TOLERANCE, Convention, Kernel, converted
-from blindsr.imaging.kernel_files import read_kernel_array, scale_in_name
+from blindsr.imaging.kernel_files import KERNEL_SUFFIXES, read_kernel_array, scale_in_name
 
 SCALES = (2, 3, 4)
 MAX_SHIFT_PX = 64
@@ -89,10 +90,7 @@ def convert_kernel(
         If `source` holds no kernel, the scale is not known, or `target` is there or cannot be written.
     """
     source, target = Path(source), Path(target)
-    if target.exists() and not force:
-        raise BlindSRError(f"{target}: exists already; choose another name, or replace it with `force`")
-    if not target.parent.is_dir():
-        raise BlindSRError(f"{target}: there is no folder {target.parent}")
+    check_output(target, "kernel", KERNEL_SUFFIXES, force=force, argument="target")
     array, remarks = read_tidied(source)
     scale = known_scale(source, scale)
     try:

@@ -49,7 +49,7 @@ class Pair:
         self.scale = pair_scale(hr.shape, lr.shape)
         self._margin = -(-(reach_px + 2 * self.scale) // self.scale)  # LR pixels that a kernel could reach over the border
         side = MAX_REGION_PX + 2 * self._margin
-        top, left = _most_textured(lr, side)
+        top, left = _textured_corner(lr, side)
         self._lr = lr[top : top + side, left : left + side].astype(np.float64)
         self._hr = hr[self.scale * top :, self.scale * left :][: self.scale * self._lr.shape[0], : self.scale * self._lr.shape[1]]
         self._hr = self._hr.astype(np.float64)
@@ -177,7 +177,7 @@ def _rms(difference: Array) -> float:
     return float(255 * np.sqrt(np.mean(np.square(difference))))
 
 
-def _most_textured(image: NDArray[np.float32], side: int) -> tuple[int, int]:
+def _textured_corner(image: NDArray[np.float32], side: int) -> tuple[int, int]:
     """The corner of the square of this side, of those of a grid, with the strongest differences between neighbours."""
     strength = np.zeros(image.shape)
     strength[:-1] += np.square(np.diff(image, axis=0))

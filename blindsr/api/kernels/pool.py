@@ -126,7 +126,9 @@ def _planned(
 ) -> tuple[Plan, list[Part]]:
     """The steps, and the part of a photograph that each kernel is of."""
     maker = StepMaker(scale, hashes)
-    pipeline = Pipeline("estimate", scale, (seed,), None, None, 0, (), Path(), "")
+    pipeline = Pipeline(
+        name="estimate", scale=scale, seeds=(seed,), data=None, degradation=None, data_seed=0, methods=(), path=Path(), text=""
+    )  # of no rows and no result: the steps alone are run
     plan, parts = Plan(pipeline, found), []
     for item in found.items:
         assert item.lr is not None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsr.api.kernels.cameras import camera_kernels, camera_of
-from blindsr.api.kernels.layouts import Layout
+from blindsr.api.kernels.layouts import KernelLayout
 from blindsr.api.kernels.noise import noise_patches
 from blindsr.api.kernels.sheet import write_sheet
 from blindsr.api.photographs.blur import Blur
@@ -48,8 +48,8 @@ class PoolWriter:
     """Writes the pool of these parts of photographs into a folder; `pool` is what was written."""
 
     def __init__(
-        self, out: Path, layout: Layout | None, convention: Convention, parts: Sequence[Part], settings: Mapping[str, str | float],
-        listener: Listener,
+        self, out: Path, layout: KernelLayout | None, convention: Convention, parts: Sequence[Part],
+        settings: Mapping[str, str | float], listener: Listener,
     ) -> None:  # fmt: skip
         self.pool: KernelPool | None = None
         self._out = out

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.kernel import Kernel, in_one_frame
 
 ROUND = 1.2
 """A kernel that is longer than wide by less than this has no direction."""
@@ -30,10 +30,7 @@ class Blur:
     def of(cls, kernel: Kernel) -> "Blur":
         """The blur of a kernel."""
         long_, short = kernel.widths_px
-        weights = np.clip(kernel.array, 0, None).ravel()
-        rows, columns = np.indices(kernel.shape).reshape(2, -1)
-        covariance = np.cov(np.stack([columns, -rows]), aweights=weights, ddof=0)  # -rows: upwards
-        x, y = np.linalg.eigh(covariance)[1][:, -1]
+        down, right = np.linalg.eigh(kernel.covariance)[1][:, -1]
         ratio, width = long_ / max(short, 1e-6), math.sqrt(long_ * short) / Kernel.bicubic(kernel.scale).widths_px[0]
         if ratio >= ROUND:
             likeness = "a slight motion" if ratio < SLIGHT_MOTION else "motion"
@@ -41,7 +38,7 @@ class Blur:
             likeness = "none" if width <= SHARP else "a slight defocus" if width <= SLIGHT_DEFOCUS else "defocus"
         else:
             likeness = "a strong defocus"
-        return cls(long_, short, math.degrees(math.atan2(y, x)) % 180, likeness)
+        return cls(long_, short, math.degrees(math.atan2(-down, right)) % 180, likeness)
 
     def __str__(self) -> str:
         sizes = f"{self.long_px:.1f} x {self.short_px:.1f} px"
@@ -58,8 +55,6 @@ def milder(kernel: Kernel, strength: float) -> Kernel:
     """
     if strength == 1:
         return kernel
-    pair = (kernel.align(), Kernel.bicubic(kernel.scale))
-    side = max(size for each in pair for size in each.shape)
-    wide, narrow = (np.pad(each.array, [((side - size) // 2,) * 2 for size in each.shape]) for each in pair)
+    wide, narrow = in_one_frame([kernel.align().array, Kernel.bicubic(kernel.scale).array])
     error = None if kernel.expected_error is None else strength * kernel.expected_error
     return Kernel(strength * wide + (1 - strength) * narrow, kernel.scale, expected_error=error)

@@ -86,7 +86,7 @@ class Upscaled:
 
 
 @dataclass(frozen=True)
-class Settings:
+class UpscaleSettings:
     """How photographs are upscaled, as `blindsr.upscale` describes it. With `previews`, each result has one, for a page."""
 
     registry: Registry
@@ -135,7 +135,7 @@ def _only_for_pipelines(method: str) -> BlindSRError:
     return BlindSRError(f"'{method}' is for pipelines; for photographs, choose another from `blindsr plugins`")
 
 
-def upscale_all(places: Iterable[Place], settings: Settings, listener: Listener) -> Iterator[Upscaled]:
+def upscale_all(places: Iterable[Place], settings: UpscaleSettings, listener: Listener) -> Iterator[Upscaled]:
     """Upscale photographs, each as its result is asked for; one that fails does not stop the others."""
     for place in places:
         step = Step(str(place.photo), "upscale", settings.component(0), settings.scale, {}, "", place.photo.name, settings.quality)
@@ -161,7 +161,7 @@ def upscale_all(places: Iterable[Place], settings: Settings, listener: Listener)
         yield replace(done, seconds=time.perf_counter() - start)
 
 
-def _upscaled(place: Place, settings: Settings, progress: Callable[[int, int], None]) -> Upscaled:
+def _upscaled(place: Place, settings: UpscaleSettings, progress: Callable[[int, int], None]) -> Upscaled:
     photo = read_photograph(place.photo)
     notes = list(photo.notes)
     noise = noise_of(photo)
@@ -193,7 +193,7 @@ def _upscaled(place: Place, settings: Settings, progress: Callable[[int, int], N
     )  # fmt: skip
 
 
-def _estimated(pixels: NDArray[Any], settings: Settings, notes: list[str]) -> tuple[Kernel | None, str]:
+def _estimated(pixels: NDArray[Any], settings: UpscaleSettings, notes: list[str]) -> tuple[Kernel | None, str]:
     """The estimated kernel, None if there is none; and why it is doubtful."""
     if not settings.strength:
         return None, ""
@@ -220,7 +220,7 @@ def _remark(judgement: Judgement, strength: float) -> str:
 
 
 def _upscaler(
-    part: NDArray[Any], kernel: Kernel | None, component: NonBlindSR, settings: Settings, context: Context
+    part: NDArray[Any], kernel: Kernel | None, component: NonBlindSR, settings: UpscaleSettings, context: Context
 ) -> Upscaler:  # fmt: skip
     """The SR method, fitted to the part of the photograph that is looked at."""
     if kernel is None:

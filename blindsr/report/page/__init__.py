@@ -10,7 +10,7 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.files import write_whole
 from blindsr.report.page.data import making, scenes
 from blindsr.report.page.document import document
-from blindsr.report.page.output import check_free, check_output
+from blindsr.report.page.output import check_page, pictures_folder
 from blindsr.report.page.pictures import MAX_PIXELS, Pictures
 from blindsr.report.summary import summarise
 from blindsr.storage.result import Result, open_result
@@ -44,8 +44,7 @@ def write_page(
     BlindSRError
         If one of `paths` is no result or has no images, or the page cannot be written there.
     """
-    folder = output.with_name(f"{output.stem}_files")
-    check_output(output, force=force)
+    check_page(output, force=force)
     with contextlib.ExitStack() as stack:
         results: dict[Path, Result] = {}
         for path in paths:
@@ -57,12 +56,11 @@ def write_page(
         found = scenes(per_item, list(results.values()))
         pixels = sum(scene.pixels for scene in found)
         inside = len({(scene.data, scene.item) for scene in found}) <= MAX_ITEMS_INSIDE and pixels <= max(MAX_PIXELS.values())
-        if not inside:
-            check_free(folder, force=force)
-        pictures = Pictures(pixels, None if inside else folder)
+        folder = None if inside else pictures_folder(output, force=force)
+        pictures = Pictures(pixels, folder)
         makings = [making(result) for result in results.values()]
         text = document(
-            means, per_item, found, makings, pictures, "" if inside else folder.name, progress or (lambda done, total: None)
+            means, per_item, found, makings, pictures, folder.name if folder else "", progress or (lambda done, total: None)
         )
     write_whole(output, lambda part: part.write_text(text, "utf-8", errors="replace"))
     pictures.remove_others()

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from blindsr.errors import BlindSRError
+from blindsr.imaging.files import check_free, check_output
 
-SUFFIXES = (".html", ".htm")
+PAGE_SUFFIXES = (".html", ".htm")
 
 
-def check_output(output: Path, *, force: bool, argument: str = "output") -> None:
+def check_page(output: Path, *, force: bool, argument: str = "output") -> None:
     """Raise a `BlindSRError` if a page cannot be written there: before the work, not after it. `argument` is what named it."""
-    if output.suffix.lower() not in SUFFIXES:
-        raise BlindSRError(f"{output}: a page is written as {' or '.join(SUFFIXES)}; name a file such as report.html")
-    if not output.parent.is_dir():
-        raise BlindSRError(f"{output}: there is no folder {output.parent}")
-    if output.is_dir():
-        raise BlindSRError(f"{output}: is a folder; name another file")
-    check_free(output, force=force, argument=argument)
-    if not os.access(output.parent, os.W_OK):
-        raise BlindSRError(f"{output}: permission denied; choose another folder, or change its permissions")
+    check_output(output, "page", PAGE_SUFFIXES, force=force, argument=argument)
 
 
-def check_free(path: Path, *, force: bool, argument: str = "output") -> None:
-    """Raise a `BlindSRError` if something is there that may not be replaced."""
-    if path.exists() and not force:
-        raise BlindSRError(f"{path}: exists already; choose another `{argument}`, or replace it with `force`")
+def pictures_folder(output: Path, *, force: bool, argument: str = "output") -> Path:
+    """The folder beside a page for its pictures; a `BlindSRError` if what is there may not be replaced, or is no folder."""
+    folder = output.with_name(f"{output.stem}_files")
+    check_free(folder, force=force, argument=argument)
+    if folder.exists() and not folder.is_dir():
+        raise BlindSRError(f"{folder}: is a file, and the pictures need a folder of this name; choose another `{argument}`")
+    return folder

@@ -14,7 +14,7 @@ from blindsr.imaging.files import write_whole
 from blindsr.imaging.kernel import Kernel
 from blindsr.report.page.document import framed, part, toolbar
 from blindsr.report.page.markup import Html, element
-from blindsr.report.page.output import check_free, check_output
+from blindsr.report.page.output import check_page, pictures_folder
 from blindsr.report.page.pictures import LOSSLESS, Pictures, error_map, in_colours, tiny_png
 from blindsr.report.page.pictures import framed as framed_kernels
 from blindsr.report.page.section import View, compared, strip
@@ -78,10 +78,8 @@ class PhotographsPage:
     """
 
     def __init__(self, output: Path, count: int, *, force: bool = False, argument: str = "output") -> None:
-        check_output(output, force=force, argument=argument)
-        folder = output.with_name(f"{output.stem}_files") if count > MAX_INSIDE else None
-        if folder:
-            check_free(folder, force=force, argument=argument)
+        check_page(output, force=force, argument=argument)
+        folder = pictures_folder(output, force=force, argument=argument) if count > MAX_INSIDE else None
         self.output = output
         self._pictures = Pictures(2 * MAX_SHOWN_PX * count, folder)
         self._sections: list[Html] = []

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from blindsr.errors import BlindSRError
 from blindsr.imaging.files import explained, write_whole
+from blindsr.imaging.kernel import in_one_frame
 from blindsr.imaging.metrics import luma
 from blindsr.imaging.reader import peak_of
 from blindsr.report.page.markup import Html, element
@@ -101,8 +102,8 @@ def in_colours(values: Map, top: float) -> NDArray[np.uint8]:
 
 def framed(kernels: Sequence[Map]) -> list[Map]:
     """Kernels in frames of one size with one centre, without the borders that are empty in all of them."""
-    rows, columns = (max(kernel.shape[axis] for kernel in kernels) for axis in (0, 1))
-    padded = [np.pad(k, [((rows - k.shape[0]) // 2,) * 2, ((columns - k.shape[1]) // 2,) * 2]) for k in kernels]
+    padded = in_one_frame(kernels)
+    rows, columns = padded[0].shape
     together = np.max([np.abs(kernel) / np.abs(kernel).max() for kernel in padded], axis=0) > 0.005
     empty = min(int(np.argmax(line)) for line in (together.any(0), together.any(0)[::-1], together.any(1), together.any(1)[::-1]))
     return [kernel[empty : rows - empty, empty : columns - empty] for kernel in padded]

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from blindsr_kernelnet.calibration import Calibration, noise_level
+from blindsr_kernelnet.calibration import Calibration, flat_noise
 from blindsr_kernelnet.files import FORMAT, PREFIX, load
 from blindsr_kernelnet.network import KernelNet
 
@@ -49,7 +49,7 @@ def calibrated(network: KernelNet, trained_on: Grays, held_out: Grays) -> Calibr
                 known.append(network(random_crops(trained_on, scale, BATCH, side, rng).lr.to(device), scale).features.cpu())
                 found = network(batch.lr.to(device), scale)
             others.append(found.features.cpu())
-            noise.append(noise_level(batch.lr))
+            noise.append(flat_noise(batch.lr))
             expected.append(found.log_error.cpu())
             pairs = zip(found.kernels.cpu().numpy(), batch.kernels.numpy(), strict=True)
             errors += [kernel_errors(Kernel(kernel, scale).align(), Kernel(true, scale))["kernel_l2"] for kernel, true in pairs]

@@ -18,7 +18,7 @@ from torch import nn
 from blindsr.api import BlindSRError, psnr_y, read_image, to_depth, to_float
 from blindsr_training.files import save_network
 from blindsr_training.harness import Training
-from blindsr_training.optimizer import MUON_RATE, Muon
+from blindsr_training.optimizer import MUON_RATE, Muon, log_l1
 from blindsr_training.photographs import Photographs
 from blindsr_training.settings import Settings
 from blindsr_training.srmd.kernels import FRAME, as_tensor, degraded, sample_kernels
@@ -27,8 +27,6 @@ BASIS_KERNELS = 20_000
 HELD_OUT_SIDE_PX = 96
 """Side, in LR pixels, of the middle of each held-out image that is scored."""
 MIN_SIDE_PX = 32
-LOSS_FLOOR = 0.01
-"""Added to a patch's mean absolute error before its logarithm, so that flat patches do not count for more than detail."""
 
 
 class SRMDSettings(Settings):
@@ -147,8 +145,7 @@ class SRMDTraining(Training[SRMDSettings, Batch]):
     def loss(self, network: Callable[..., Any], batch: Batch) -> torch.Tensor:
         with self.autocast():
             sr: torch.Tensor = network(batch.lr, batch.coefficients)
-        errors = (sr.float() - batch.hr).abs().mean((1, 2, 3))
-        return (errors + LOSS_FLOOR).log().mean()  # as PSNR counts: a narrow kernel's small error as much as a wide one's
+        return log_l1(sr, batch.hr)
 
     def scores(self, network: nn.Module) -> dict[str, float]:
         assert isinstance(network, SRMDNet)

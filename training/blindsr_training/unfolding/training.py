@@ -108,7 +108,7 @@ class UnfoldingTraining(Training[UnfoldingSettings, Batch]):
         self.photographs = Photographs(trained_on, settings.patch)
         self.estimates = self._estimates(trained_on, ESTIMATES)
         self.held_out = HeldOutPatches(held_out, settings.scale, self._estimates(held_out, len(held_out)))
-        start = load(settings.start) if settings.start else None
+        start = _loaded(settings.start, settings.width) if settings.start else None
         torch.manual_seed(settings.seed)
         network = UnfoldingNet(settings.fold, width=settings.width, stages=settings.stages)
         if start:
@@ -147,10 +147,17 @@ class UnfoldingTraining(Training[UnfoldingSettings, Batch]):
         save_network(out / f"x{self.settings.scale}.safetensors", network, about, header={"format": FORMAT})
 
 
+def _loaded(start: Path, width: int) -> UnfoldingNet:
+    """The network to start from; one of another width has no layer that fits."""
+    network = load(start)
+    if network.width != width:
+        remedy = f"set `width` to {network.width}, or leave `start` out"
+        raise BlindSRError(f"{start}: its priors have {network.width} channels, those to train {width}; {remedy}")
+    return network
+
+
 def _transfer(source: UnfoldingNet, target: UnfoldingNet) -> None:
-    """Start from another network: from one of another scale all weights whose shape does not depend on it."""
+    """Copy all weights that both have in one shape: not those of other stages, or at the ends of priors of another fold."""
     shapes = {name: value.shape for name, value in target.state_dict().items()}
     same = {name: value for name, value in source.state_dict().items() if shapes.get(name) == value.shape}
-    if not same:
-        raise BlindSRError("the network to start from has other layers")
     target.load_state_dict(same, strict=False)

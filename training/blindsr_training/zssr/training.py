@@ -1,4 +1,4 @@
-"""ZSSR's start: ``python -m blindsr_training zssr --config zssr.yaml --hr FOLDER --out FOLDER``."""
+"""ZSSR's pretrained weights: ``python -m blindsr_training zssr --config zssr.yaml --hr FOLDER --out FOLDER``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 
 from blindsr_training.files import save_network
 from blindsr_training.harness import Training
-from blindsr_training.optimizer import MUON_RATE, Muon
+from blindsr_training.optimizer import MUON_RATE, Muon, log_l1
 from blindsr_training.photographs import Photographs
 from blindsr_training.settings import Settings
 from blindsr_training.unfolding.examples import Batch, degraded, random_example
@@ -25,27 +25,25 @@ from blindsr_training.unfolding.training import LOG_ALPHA_GAIN, HeldOutPatches
 SCALES = (2, 2, 2, 2, 3, 4, 4)
 """Drawn evenly, one for a batch."""
 FOLD = 2
-START_LOG_ALPHA = (-5.0, 4.0, 3.0)
-LOSS_FLOOR = 0.01
-"""Added to a patch's mean absolute error before its logarithm, so that flat patches do not count for more than detail."""
+INITIAL_LOG_ALPHA = (-5.0, 4.0, 3.0)
 
 
 class ZSSRSettings(Settings):
-    """What a training of ZSSR's start is."""
+    """What a training of ZSSR's pretrained weights is."""
 
     patch: int = Field(96, ge=48, multiple_of=12, description="Side of a patch in HR pixels, a multiple of 12.")
     rate: PositiveFloat = Field(MUON_RATE, description="Muon's peak learning rate; Adam's is in proportion.")
 
 
-class Start(nn.Module):
-    """The weights as a module."""
+class ZSSRNet(nn.Module):
+    """ZSSR's network and the weights of its data step as a module, with copies of what it is given."""
 
     def __init__(self, network: Network, log_alpha: torch.Tensor) -> None:
         super().__init__()
-        self.first = nn.Parameter(network.first)
-        self.hidden = nn.ParameterList(weight.permute(0, 3, 1, 2) for weight in network.hidden)
-        self.last = nn.Parameter(network.last)
-        self.log_alpha = nn.Parameter(log_alpha)
+        self.first = nn.Parameter(network.first.clone())
+        self.hidden = nn.ParameterList(weight.permute(0, 3, 1, 2).clone() for weight in network.hidden)
+        self.last = nn.Parameter(network.last.clone())
+        self.log_alpha = nn.Parameter(log_alpha.clone())
 
     @property
     def network(self) -> Network:
@@ -70,11 +68,12 @@ class ZSSRTraining(Training[ZSSRSettings, Batch]):
         super().__init__(settings, trained_on, held_out, constants)
         self.photographs = Photographs(trained_on, settings.patch)
         self.held_out = {scale: HeldOutPatches(held_out, scale) for scale in sorted(set(SCALES))}
-        start = load(settings.start) if settings.start else None
-        generator = torch.Generator().manual_seed(settings.seed)
-        network = start.network if start else initial(generator, "cpu", planes=PLANES, fold=FOLD)
-        module = Start(network, start.log_alpha if start else torch.tensor(START_LOG_ALPHA)).to(self.device)
-        self.network = module
+        if settings.start:
+            module = ZSSRNet(*load(settings.start))
+        else:
+            network = initial(torch.Generator().manual_seed(settings.seed), "cpu", planes=PLANES, fold=FOLD)
+            module = ZSSRNet(network, torch.tensor(INITIAL_LOG_ALPHA))
+        self.network = module = module.to(self.device)
         others = [([module.first, module.last], 1.0), ([module.log_alpha], LOG_ALPHA_GAIN)]
         self.optimizer = Muon(list(module.hidden), others, settings.rate)
 
@@ -86,7 +85,7 @@ class ZSSRTraining(Training[ZSSRSettings, Batch]):
     def loss(self, network: Callable[..., Any], batch: Batch) -> torch.Tensor:
         with self.autocast():
             sr: torch.Tensor = network(*batch[1:])
-        return ((sr - batch.hr).abs().mean((1, 2, 3)) + LOSS_FLOOR).log().mean()
+        return log_l1(sr, batch.hr)
 
     def scores(self, network: nn.Module) -> dict[str, float]:
         with self.autocast():
@@ -94,6 +93,6 @@ class ZSSRTraining(Training[ZSSRSettings, Batch]):
         return {f"x{scale}_{name}": value for scale, scores in found.items() for name, value in scores.items()}
 
     def save(self, out: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
-        assert isinstance(network, Start)
+        assert isinstance(network, ZSSRNet)
         tensors = {**network.network._asdict(), "log_alpha": network.log_alpha}
         save_network(out / "pretrained.safetensors", tensors, about, header={"format": FORMAT})
