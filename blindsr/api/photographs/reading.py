@@ -15,11 +15,13 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.reader import (
     DECODED_FORMATS,
     SUFFIXES,
+    Picture,
     as_rgb,
     decoding,
     deep_pixels,
     deep_tiff,
     note_frames,
+    read_image,
     to_srgb,
     upright,
 )  # fmt: skip
@@ -30,7 +32,8 @@ PHOTO_SUFFIXES = (*SUFFIXES, ".avif", *HEIF_SUFFIXES, *RAW_SUFFIXES)
 ORIENTATION, XMP = 0x0112, 700
 RAW_TAGS = {270, 271, 272, 305, 306, 315, 33432}
 """Description, maker, model, software, time, artist, copyright: the others are of raw pixels."""
-RAW_DIRECTORIES, MAKER_NOTE = {0x8769, 0x8825}, 37500
+EXIF_DIRECTORY = 0x8769
+RAW_DIRECTORIES, MAKER_NOTE = {EXIF_DIRECTORY, 0x8825}, 37500
 GRAY_MODES = ("1", "L", "LA")
 
 
@@ -113,6 +116,29 @@ def read_photograph(path: Path) -> Photograph:
                 exif.load(data)
             packet = exif.get(XMP) if file.format == "TIFF" else file.info.get("xmp")
             return _photograph(path, pixels, exif, profile, notes, packet, _compression_error(file))
+
+
+def read_picture(path: Path) -> Picture:
+    """`read_image`, or for AVIF, HEIC and raw files, which that does not read, the pixels of `read_photograph`."""
+    if path.suffix.lower() in SUFFIXES or path.suffix.lower() not in PHOTO_SUFFIXES:
+        return read_image(path)
+    photo = read_photograph(path)
+    return Picture(photo.pixels, list(photo.notes))
+
+
+def exif_of(path: Path) -> dict[int, Any]:
+    """The EXIF tags of a photograph, of its main and its Exif directory, without its pixels; raises whatever decoders raise."""
+    from PIL import Image
+
+    suffix = path.suffix.lower()
+    if suffix in HEIF_SUFFIXES:
+        _heif_formats()
+    if suffix in RAW_SUFFIXES:
+        exif = _raw_exif(path.read_bytes()) or Image.Exif()
+        return {**exif, **exif.get_ifd(EXIF_DIRECTORY)}
+    with Image.open(path) as file:
+        exif = file.getexif()
+        return {**exif, **exif.get_ifd(EXIF_DIRECTORY)}
 
 
 def _photograph(
