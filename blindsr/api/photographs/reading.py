@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from blindsr.imaging.reader import (
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
 PHOTO_SUFFIXES = (*SUFFIXES, ".avif", *HEIF_SUFFIXES, *RAW_SUFFIXES)
-ORIENTATION, XMP = 0x0112, 700
+ORIENTATION, XMP, IPTC = 0x0112, 700, 33723
+PHOTOSHOP_IPTC = 0x0404
+"""The resource that holds IPTC data among Photoshop's in a JPEG file."""
 RAW_TAGS = {270, 271, 272, 305, 306, 315, 33432}
 """Description, maker, model, software, time, artist, copyright: the others are of raw pixels."""
 EXIF_DIRECTORY = 0x8769
@@ -53,6 +56,8 @@ class Photograph:
         The EXIF data as in a JPEG file, as they were read; None if there are none.
     xmp
         The XMP packet, UTF-8; None if there is none.
+    iptc
+        The IPTC-IIM records of a JPEG or TIFF file; None if there are none.
     icc_profile
         The colour profile that `pixels` are in; None if there is none.
     compression_error
@@ -67,6 +72,7 @@ class Photograph:
     alpha: NDArray[Any] | None
     exif: bytes | None
     xmp: bytes | None
+    iptc: bytes | None
     icc_profile: bytes | None
     compression_error: float
     notes: tuple[str, ...]
@@ -99,7 +105,7 @@ def read_photograph(path: Path) -> Photograph:
         if deep := deep_tiff(data, notes):
             exif = Image.Exif()
             exif.load(data)
-            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes, exif.get(XMP))
+            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes, exif.get(XMP), _iptc_of(exif))
         with Image.open(io.BytesIO(data), formats=formats) as file:
             note_frames(getattr(file, "n_frames", 1), notes)
             pixels, profile = (
@@ -115,7 +121,8 @@ def read_photograph(path: Path) -> Photograph:
                 exif = Image.Exif()
                 exif.load(data)
             packet = exif.get(XMP) if file.format == "TIFF" else file.info.get("xmp")
-            return _photograph(path, pixels, exif, profile, notes, packet, _compression_error(file))
+            iptc = _iptc_of(exif) if file.format == "TIFF" else file.info.get("photoshop", {}).get(PHOTOSHOP_IPTC)
+            return _photograph(path, pixels, exif, profile, notes, packet, iptc, _compression_error(file))
 
 
 def read_picture(path: Path) -> Picture:
@@ -143,7 +150,7 @@ def exif_of(path: Path) -> dict[int, Any]:
 
 def _photograph(
     path: Path, pixels: NDArray[Any], exif: Any, icc_profile: bytes | None, notes: list[str], xmp: Any = None,
-    compression_error: float = 0.0,
+    iptc: bytes | None = None, compression_error: float = 0.0,
 ) -> Photograph:  # fmt: skip
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     channels = pixels.shape[2]
@@ -155,7 +162,16 @@ def _photograph(
     # What `as_rgb` says of gray is not so here: it stays gray.
     kept = tuple(note for note in notes if not note.startswith("grayscale"))
     packet = xmp if isinstance(xmp, bytes) else None
-    return Photograph(path, colours, channels <= 2, alpha, found, packet, icc_profile, compression_error, kept)
+    return Photograph(path, colours, channels <= 2, alpha, found, packet, iptc, icc_profile, compression_error, kept)
+
+
+def _iptc_of(exif: Any) -> bytes | None:
+    """The IPTC records of a TIFF file, which Photoshop stores as 4-byte integers."""
+    found = exif.get(IPTC)
+    if isinstance(found, bytes) or found is None:
+        return found
+    numbers = found if isinstance(found, tuple) else (found,)
+    return struct.pack(f"{exif.endian}{len(numbers)}I", *numbers)
 
 
 def _shallow(file: Any, profile: bytes | None, notes: list[str]) -> tuple[NDArray[np.uint8], bytes | None]:
