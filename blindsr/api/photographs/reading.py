@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,7 @@ def read_photograph(path: Path) -> Photograph:
         if deep := deep_tiff(data, notes):
             exif = Image.Exif()
             exif.load(data)
-            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes, exif.get(XMP), _iptc_of(exif))
+            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes, exif.get(XMP), _tiff_iptc(data))
         with Image.open(io.BytesIO(data), formats=formats) as file:
             note_frames(getattr(file, "n_frames", 1), notes)
             pixels, profile = (
@@ -121,7 +120,7 @@ def read_photograph(path: Path) -> Photograph:
                 exif = Image.Exif()
                 exif.load(data)
             packet = exif.get(XMP) if file.format == "TIFF" else file.info.get("xmp")
-            iptc = _iptc_of(exif) if file.format == "TIFF" else file.info.get("photoshop", {}).get(PHOTOSHOP_IPTC)
+            iptc = _tiff_iptc(data) if file.format == "TIFF" else file.info.get("photoshop", {}).get(PHOTOSHOP_IPTC)
             return _photograph(path, pixels, exif, profile, notes, packet, iptc, _compression_error(file))
 
 
@@ -165,13 +164,13 @@ def _photograph(
     return Photograph(path, colours, channels <= 2, alpha, found, packet, iptc, icc_profile, compression_error, kept)
 
 
-def _iptc_of(exif: Any) -> bytes | None:
-    """The IPTC records of a TIFF file, which Photoshop stores as 4-byte integers."""
-    found = exif.get(IPTC)
-    if isinstance(found, bytes) or found is None:
-        return found
-    numbers = found if isinstance(found, tuple) else (found,)
-    return struct.pack(f"{exif.endian}{len(numbers)}I", *numbers)
+def _tiff_iptc(data: bytes) -> bytes | None:
+    """The IPTC records of a TIFF file, whatever type they are said to be of: Photoshop calls them 4-byte integers."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tag = file.pages.first.tags.get(IPTC)
+        return data[tag.valueoffset : tag.valueoffset + tag.valuebytecount] if tag else None
 
 
 def _shallow(file: Any, profile: bytes | None, notes: list[str]) -> tuple[NDArray[np.uint8], bytes | None]:

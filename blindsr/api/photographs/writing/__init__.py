@@ -34,7 +34,8 @@ def write_photograph(path: Path, photograph: Photograph, scale: int, bands: Iter
     Parameters
     ----------
     photograph
-        Whose EXIF data, XMP, IPTC (in JPEG and TIFF), colour profile and number of channels are kept. The orientation is 1 and the sizes are the new ones.
+        Whose EXIF data, XMP, IPTC (in JPEG and TIFF), colour profile and number of channels are kept. The orientation is 1 and
+        the sizes are the new ones.
     scale
         Of the SR image.
     bands

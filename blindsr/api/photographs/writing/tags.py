@@ -27,7 +27,7 @@ STALE_XMP = re.compile(rb"\s+" + STALE + rb"\s*=\s*(?:\"[^\"]*\"|'[^']*')|<(" + 
 """Properties of an XMP packet that would be wrong of the new image, as attributes and as elements."""
 MAX_XMP_BYTES = 65_502
 """What a segment of a JPEG file holds; longer packets are dropped from all formats."""
-MAX_IPTC_BYTES = 65_000
+MAX_IPTC_BYTES, MAX_DATASET_BYTES = 65_000, 32_767
 IPTC_DATASET, IPTC_CHARACTERS, IPTC_TEXTS, FIRST_PREVIEW = 0x1C, (1, 90), 2, 200
 """How a dataset begins; what says how texts are encoded; the record of texts (title, people, place, rights), in which datasets from
 200 on are a small picture. Source: IPTC-NAA Information Interchange Model, version 4.2, sections 1.5 and 6."""
@@ -44,9 +44,8 @@ class Tags(NamedTuple):
     @classmethod
     def of(cls, photograph: Photograph, size: tuple[int, int]) -> Self:
         """Those of a photograph whose SR image has this width and height, upright, without a thumbnail."""
-        return cls(
-            _renewed_exif(photograph.exif, size), _renewed_xmp(photograph.xmp), _texts(photograph.iptc), photograph.icc_profile
-        )
+        xmp, iptc = _renewed_xmp(photograph.xmp), _texts(photograph.iptc)
+        return cls(_renewed_exif(photograph.exif, size), xmp, iptc, photograph.icc_profile)
 
 
 def _renewed_exif(exif: bytes | None, size: tuple[int, int]) -> Any:
@@ -83,9 +82,7 @@ def _texts(iptc: bytes | None) -> bytes | None:
     while iptc and place + 5 <= len(iptc):
         start, record, number, size = struct.unpack_from(">BBBH", iptc, place)
         end = place + 5 + size
-        if start != IPTC_DATASET or end > len(
-            iptc
-        ):  # longer ones than 32767 bytes, whose size is written otherwise, end there, too
+        if start != IPTC_DATASET or size > MAX_DATASET_BYTES or end > len(iptc):
             break
         if (record, number) == IPTC_CHARACTERS or (record == IPTC_TEXTS and number < FIRST_PREVIEW):
             kept += iptc[place:end]
