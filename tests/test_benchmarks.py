@@ -61,7 +61,7 @@ def test_the_kernel_benchmark(photographs: Path, tmp_path: Path) -> None:
     assert psnr["JPEG 90"] > psnr["JPEG 75"]
     drawn = (tmp_path / "a/kernels_families.svg").read_text()
     texts = ["".join(node.itertext()) for node in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
-    conditions = list(dict.fromkeys(row for row, _ in rows))[:8]
+    conditions = list(dict.fromkeys(row for row, _ in rows))[:7]  # the eighth is called as the estimator
     assert [text for text in texts if text in conditions] == conditions * 2  # below the errors, and below the PSNR
     assert {"bicubic", "true kernel", "bicubic interpolation"} <= set(texts)
     (tmp_path / "a/kernels_families.svg").unlink()
