@@ -60,8 +60,8 @@ def attempt_all(tasks: Sequence[Task], progress: Callable[[int, int, int], None]
     found = _estimated_together(tasks, progress)
     if found is None:
         half = len(tasks) // 2
-        rest = attempt_all(tasks[half:], lambda number, done, total: progress(half + number, done, total))
-        found = attempt_all(tasks[:half], progress) + rest
+        found = attempt_all(tasks[:half], progress)
+        found += attempt_all(tasks[half:], lambda number, done, total: progress(half + number, done, total))
     return found
 
 
@@ -82,7 +82,7 @@ def _estimated_together(tasks: Sequence[Task], progress: Callable[[int, int, int
         each = list(zip(tasks, contexts, kernels, strict=True))
     except KeyboardInterrupt:
         raise
-    except BaseException:
+    except BaseException:  # the halves show whose fault it is, unless it was that of their number
         return None
 
     def outcome(task: Task, context: Context, kernel: Kernel | Exception) -> Outcome:
