@@ -96,7 +96,7 @@ def measured(photo: Path, out: Path, bands: int, *options: str) -> tuple[float, 
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
     kilobytes = int(done.stderr.split("VmHWM:")[1].split()[0])
-    size = f"{Path(json.loads(done.stdout)['output']).stat().st_size / 1e6:.0f}" if done.stdout else f"{bands} bands of it"
+    size = f"{Path(json.loads(done.stdout)['output']).stat().st_size / 1e6:.0f}" if done.stdout else f"stopped at {bands}"
     return kilobytes * 1024 / 1e9, time.perf_counter() - start, size
 
 
