@@ -2,10 +2,11 @@
 
     python benchmarks/upscale_memory.py                                     # 24 and 100 megapixels, bicubic interpolation: minutes
     python benchmarks/upscale_memory.py --sizes 2 --sr unfolding            # the network, on fewer pixels
+    python benchmarks/upscale_memory.py --sizes 100 --sr unfolding --bands 1  # or on the first rows of tiles
 
 The photographs are mosaics of those in `--photographs` (BSD100), with noise of 2 levels, as an 8-bit JPEG and a 16-bit PNG. Memory
-is the peak of the process's resident memory, as Linux counts it. It fails if 24 megapixels take more than 2.5 GB, or 100 more
-than 4 GB.
+is the peak of the process's resident memory, as Linux counts it; with `--bands N`, until N bands of the result (rows of tiles) are
+written and one more is computed: later ones need no more. It fails if 24 megapixels take more than 2.5 GB, or 100 more than 4 GB.
 """
 
 from __future__ import annotations
@@ -32,12 +33,29 @@ SIDE_PX = 320
 """Of the photographs in a mosaic."""
 NOISE_LEVELS = 2.0
 PROGRAM = """
-import sys
+import os, sys
 from blindsr.cli import main
+from blindsr.execution import tiling
+
+whole, most = tiling.bands, int(sys.argv.pop(1))
+
+def first(upscaler, lr, *others):
+    for number, band in enumerate(whole(upscaler, lr, *others)):
+        if number == most and lr.size > 10_000_000:  # not a part that is looked at before
+            tell()
+            os._exit(0)
+        yield band
+
+def tell():
+    sys.stderr.write(open("/proc/self/status").read())
+    sys.stderr.flush()
+
+if most:
+    tiling.bands = first
 try:
     main()
 finally:
-    sys.stderr.write(open("/proc/self/status").read())
+    tell()
 """
 
 
@@ -57,15 +75,29 @@ def mosaic(folder: Path, megapixels: float) -> NDArray[np.uint16]:
     return whole
 
 
-def measured(photo: Path, out: Path, *options: str) -> tuple[float, float, int]:
-    """Peak memory in GB, seconds, and bytes of the result of `blindsr upscale`."""
-    command = [sys.executable, "-c", PROGRAM, "upscale", str(photo), "-o", str(out), "--json", "--device", "cpu", *options]
+def measured(photo: Path, out: Path, bands: int, *options: str) -> tuple[float, float, str]:
+    """Peak memory in GB, seconds, and MB of the result of `blindsr upscale`, or of its first bands."""
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        str(bands),
+        "upscale",
+        str(photo),
+        "-o",
+        str(out),
+        "--json",
+        "--device",
+        "cpu",
+        *options,
+    ]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
     kilobytes = int(done.stderr.split("VmHWM:")[1].split()[0])
-    return kilobytes * 1024 / 1e9, time.perf_counter() - start, Path(json.loads(done.stdout)["output"]).stat().st_size
+    size = f"{Path(json.loads(done.stdout)['output']).stat().st_size / 1e6:.0f}" if done.stdout else f"stopped at {bands}"
+    return kilobytes * 1024 / 1e9, time.perf_counter() - start, size
 
 
 def main() -> None:
@@ -74,6 +106,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=float, nargs="+", default=[24, 100], help="Megapixels of the photograph.")
     parser.add_argument("--formats", nargs="+", choices=["jpg", "png", "tif"], default=["jpg", "png"])
     parser.add_argument("--scale", type=int, default=2)
+    parser.add_argument("--bands", type=int, default=0, help="Stop after so many bands; 0: do all.")
     parser.add_argument("--quality", default="fast")
     parser.add_argument("--sr", default="bicubic")
     parser.add_argument("--threads", type=int, default=1)
@@ -95,9 +128,9 @@ def main() -> None:
 
                     tifffile.imwrite(photo, pixels, photometric="rgb")
                 del pixels
-                gigabytes, seconds, written = measured(photo, Path(folder) / "out", *options)
+                gigabytes, seconds, written = measured(photo, Path(folder) / "out", args.bands, *options)
                 depth = "8-bit JPEG" if suffix == "jpg" else f"16-bit {suffix.upper()}"
-                print(f"| {size:g} | {depth} | {gigabytes:.2f} | {seconds:.0f} | {written / 1e6:.0f} |", flush=True)
+                print(f"| {size:g} | {depth} | {gigabytes:.2f} | {seconds:.0f} | {written} |", flush=True)
                 exceeded |= args.scale == 2 and gigabytes > LIMITS_GB.get(int(size), np.inf)
     if exceeded:
         raise SystemExit("more memory than the limit")

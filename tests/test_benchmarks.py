@@ -62,6 +62,16 @@ def test_the_kernel_benchmark(photographs: Path, tmp_path: Path) -> None:
     psnr = {condition: float(row["psnr"]) for (condition, kernel), row in rows.items() if kernel == "bicubic interpolation"}
     assert psnr["none"] > psnr["noise of 2 levels"] > psnr["noise of 5 levels"]
     assert psnr["JPEG 90"] > psnr["JPEG 75"]
+    drawn = (tmp_path / "a/kernels_families.svg").read_text()
+    texts = ["".join(node.itertext()) for node in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    conditions = list(dict.fromkeys(row for row, _ in rows))[:7]  # the eighth is called as the estimator
+    assert [text for text in texts if text in conditions] == conditions * 2  # below the errors, and below the PSNR
+    assert {"bicubic", "true kernel", "bicubic interpolation"} <= set(texts)
+    (tmp_path / "a/kernels_families.svg").unlink()
+    assert _run("kernels", "--sr", "bicubic", "--plot", tmp_path / "a/kernels.csv").split() == [
+        str(tmp_path / f"a/kernels_{part}.svg") for part in ("families", "robustness")
+    ]
+    assert (tmp_path / "a/kernels_families.svg").read_text() == drawn
     _run("kernels", "robustness", *options, tmp_path / "b")
     alone = (tmp_path / "b/kernels.md").read_text().split("## ")[1]
     assert alone in printed  # the same whatever other parts there are
@@ -110,6 +120,7 @@ def test_the_benchmark_of_zssrs_optimizer(photographs: Path) -> None:
     ("name", "arguments", "message"),
     [
         ("kernels", ["nothing"], "no part nothing; there are families,"),
+        ("kernels", ["--plot", "absent.csv"], "absent.csv: no such file; --out of an earlier call"),
         ("kernels", ["--shared", "absent"], "absent/data/bsd100: holds 0 PNG images"),
         ("sr", ["--set", "absent"], "absent: no such folder"),
     ],

@@ -18,7 +18,8 @@ from pathlib import Path
 import cv2
 import torch
 from cases import PARTS, Case, Source
-from report import as_csv, as_markdown
+from plots import write_plots
+from report import as_csv, as_markdown, from_csv
 from scoring import Estimator, Row, component, scores, sr_methods
 
 from blindsr.api import BlindSRError, Kernel, to_depth
@@ -42,8 +43,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument(
-        "--out", type=Path, help="a folder for kernels.md, and for kernels.csv with a row for each image and kernel"
+        "--out",
+        type=Path,
+        help="a folder for kernels.md, for kernels.csv with a row for each image and kernel, and for plots, kernels_PART.svg",
     )
+    parser.add_argument("--plot", type=Path, metavar="CSV", help="draw the plots of a kernels.csv beside it; nothing is measured")
     parser.add_argument(
         "--write", type=Path, help="a folder for the images and kernels themselves, in DIV2KRK's layout; nothing is measured"
     )
@@ -58,6 +62,11 @@ def main() -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure the chosen parts, or write their images."""
+    if args.plot:
+        if not args.plot.is_file():
+            raise BlindSRError(f"{args.plot}: no such file; --out of an earlier call has made kernels.csv")
+        print(*write_plots(from_csv(args.plot.read_text()), args.plot.parent, f"x{args.scale}, `{args.sr}`"), sep="\n")
+        return
     unknown = sorted(set(args.parts) - set(PARTS))
     if unknown:
         raise BlindSRError(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
@@ -78,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
             args.out.mkdir(parents=True, exist_ok=True)
             (args.out / "kernels.md").write_text(as_markdown(rows, about))
             (args.out / "kernels.csv").write_text(as_csv(rows))
+            write_plots(rows, args.out, f"x{args.scale}, `{args.sr}`")
     print(as_markdown(rows, about))
 
 

@@ -23,6 +23,12 @@ def as_csv(rows: Sequence[Row]) -> str:
     return file.getvalue()
 
 
+def from_csv(text: str) -> list[Row]:
+    """The rows of `as_csv`."""
+    texts = len(Row._fields) - len(Row._field_defaults)
+    return [Row(*cells[:texts], *map(float, cells[texts:])) for cells in list(csv.reader(io.StringIO(text)))[1:]]
+
+
 def as_markdown(rows: Sequence[Row], about: str) -> str:
     """A table for each part, and one of the estimators."""
     estimators = [name for name in dict.fromkeys(row.kernel for row in rows) if name not in (INTERPOLATION, TRUE)]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from blindsr.api.photographs.reading import read_picture
 from blindsr.components.discovery import Kind
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
@@ -20,7 +21,7 @@ from blindsr.execution.resources import resolve_device
 from blindsr.execution.tasks import Task
 from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
-from blindsr.imaging.reader import Picture, as_rgb, crop_to_multiple, read_image, to_depth, to_float
+from blindsr.imaging.reader import Picture, as_rgb, crop_to_multiple, to_depth, to_float
 from blindsr.pipeline.outcome import Outcome, StepInputs
 from blindsr.pipeline.plan import single_step
 from blindsr.pipeline.steps import StepKind
@@ -187,7 +188,7 @@ def apply(
 
 def _picture(image: str | Path | Pixels) -> Picture:
     if isinstance(image, str | Path):
-        return read_image(image)
+        return read_picture(Path(image))
     notes: list[str] = []
     return Picture(as_rgb(np.asarray(image), notes), notes)
 

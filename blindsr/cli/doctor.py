@@ -37,10 +37,10 @@ class Extra(NamedTuple):
 
 EXTRAS: Mapping[str, Extra] = {
     "dask": Extra(("distributed",), "runs on a Dask cluster (blindsr run --dask)"),
-    "heif": Extra(("pillow_heif",), "HEIC photographs (blindsr upscale)"),
+    "heif": Extra(("pillow_heif",), "HEIC photographs (blindsr upscale, blindsr estimate)"),
     "plot": Extra(("matplotlib",), "plots for papers (blindsr plot)"),
     "pretrained": Extra(("spandrel", "torchvision"), "other people's SR networks (the methods of the plugin pretrained)"),
-    "raw": Extra(("rawpy",), "cameras' raw files (blindsr upscale)"),
+    "raw": Extra(("rawpy",), "cameras' raw files (blindsr upscale, blindsr estimate)"),
 }
 
 

@@ -58,9 +58,22 @@ class StepGraph:
             self._push(key)
         return found
 
-    def take(self) -> str:
-        """The next step that is ready; it runs from now on, until `finish`, `fail`, `release` or `wait_for`."""
-        key = heapq.heappop(self._ready)[-1]
+    @property
+    def next(self) -> str:
+        """The step that is taken next, of those that are ready."""
+        return self._ready[0][-1]
+
+    def ready_like(self, alike: Callable[[str], bool]) -> list[str]:
+        """The steps that can be taken for whose keys `alike` is true, in the order in which they would be taken."""
+        return [key for *_, key in sorted(self._ready) if alike(key)]
+
+    def take(self, key: str | None = None) -> str:
+        """A step that is ready, by default the next one; it runs from now on, until `finish`, `fail`, `release` or `wait_for`."""
+        if key in (None, self.next):
+            key = heapq.heappop(self._ready)[-1]
+        else:
+            self._ready.remove((*self._order[key], key))
+            heapq.heapify(self._ready)
         self._running.add(key)
         return key
 

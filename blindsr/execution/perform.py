@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,10 +33,7 @@ def perform(task: Task, progress: Callable[[int, int], None] = lambda done, tota
 
     Raises a `BlindSRError` if its inputs cannot be used, or its component returns something invalid.
     """
-    for image in task.inputs.images().values():
-        image.flags.writeable = False
-    device = resolve_device(task.device)  # on a cluster, that of this very machine
-    context = Context(device, task.seed, progress)
+    context = _context(task, progress)
     start = time.perf_counter()
     for file in task.files:
         file.check()
@@ -43,17 +41,61 @@ def perform(task: Task, progress: Callable[[int, int], None] = lambda done, tota
         outcome = _PERFORM[task.kind](task, context)
     for file in task.files:
         file.check()
-    outcome.seconds = time.perf_counter() - start
-    outcome.device = device
-    outcome.curves = {name: np.array(points) for name, points in context.points.items()}
-    outcome.warnings = list(dict.fromkeys(context.warnings + outcome.warnings))
-    return outcome
+    return _completed(outcome, context, time.perf_counter() - start)
 
 
 def attempt(task: Task, progress: Callable[[int, int], None] = lambda done, total: None) -> Outcome | Failure:
     """Compute a step, and turn what it raises into a `Failure`."""
+    return _attempted(lambda: perform(task, progress))
+
+
+def attempt_all(tasks: Sequence[Task], progress: Callable[[int, int, int], None]) -> list[Outcome | Failure]:
+    """Compute a step, or estimates of one component for one scale together; what each gave, as `attempt` would have it.
+
+    Each takes an equal share of the seconds. If all fail together, the halves are tried, in the end each step alone.
+    `progress` is called with (number of the task, done, total).
+    """
+    if len(tasks) == 1:
+        return [attempt(tasks[0], partial(progress, 0))]
+    found = _estimated_together(tasks, progress)
+    if found is None:
+        half = len(tasks) // 2
+        found = attempt_all(tasks[:half], progress)
+        found += attempt_all(tasks[half:], lambda number, done, total: progress(half + number, done, total))
+    return found
+
+
+def _estimated_together(tasks: Sequence[Task], progress: Callable[[int, int, int], None]) -> list[Outcome | Failure] | None:
+    """The outcomes of estimates that are computed together; None if it failed as a whole."""
+    estimator, files = tasks[0].component, tasks[0].files
+    assert isinstance(estimator, KernelEstimator)
     try:
-        return perform(task, progress)
+        contexts = [_context(task, partial(progress, number)) for number, task in enumerate(tasks)]
+        start = time.perf_counter()
+        for file in files:
+            file.check()
+        with redirect_stdout(sys.stderr):
+            kernels = estimator.estimate_many([_floats(_given(task.inputs.lr)) for task in tasks], tasks[0].scale, contexts)
+        for file in files:
+            file.check()
+        seconds = (time.perf_counter() - start) / len(tasks)
+        each = list(zip(tasks, contexts, kernels, strict=True))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the halves show whose fault it is, unless it was that of their number
+        return None
+
+    def outcome(task: Task, context: Context, kernel: Kernel | Exception) -> Outcome:
+        if isinstance(kernel, Exception):
+            raise kernel
+        return _completed(_taken(kernel, task, context), context, seconds)
+
+    return [_attempted(partial(outcome, *one)) for one in each]
+
+
+def _attempted(compute: Callable[[], Outcome]) -> Outcome | Failure:
+    try:
+        return compute()
     except BlindSRError as error:
         return Failure(str(error))
     except MemoryError:
@@ -62,6 +104,21 @@ def attempt(task: Task, progress: Callable[[int, int], None] = lambda done, tota
         raise
     except BaseException as error:
         return Failure(described(error), traceback.format_exc())
+
+
+def _context(task: Task, progress: Callable[[int, int], None]) -> Context:
+    for image in task.inputs.images().values():
+        image.flags.writeable = False
+    return Context(resolve_device(task.device), task.seed, progress)  # the device, on a cluster, of this very machine
+
+
+def _completed(outcome: Outcome, context: Context, seconds: float) -> Outcome:
+    """An outcome, with what its context says about it."""
+    outcome.seconds = seconds
+    outcome.device = context.device
+    outcome.curves = {name: np.array(points) for name, points in context.points.items()}
+    outcome.warnings = list(dict.fromkeys(context.warnings + outcome.warnings))
+    return outcome
 
 
 def _degrade(task: Task, context: Context) -> Outcome:
@@ -94,8 +151,13 @@ def _register(task: Task, context: Context) -> Outcome:
 
 def _estimate(task: Task, context: Context) -> Outcome:
     assert isinstance(task.component, KernelEstimator)
-    kernel = _checked_kernel(task.component.estimate(_floats(_given(task.inputs.lr)), task.scale, context), task)
-    kernel = task.component.with_error(kernel)
+    return _taken(task.component.estimate(_floats(_given(task.inputs.lr)), task.scale, context), task, context)
+
+
+def _taken(found: Any, task: Task, context: Context) -> Outcome:
+    """What an estimator found, checked."""
+    assert isinstance(task.component, KernelEstimator)
+    kernel = task.component.with_error(_checked_kernel(found, task))
     if not kernel.aligned:
         rows, columns = kernel.misalignment_px
         off = f"({rows:+.2f}, {columns:+.2f}) px"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from blindsr.components.interfaces import KernelEstimator
 from blindsr.components.signals import Interrupts
-from blindsr.errors import BlindSRError, shortened
+from blindsr.errors import BlindSRError, described, shortened
 from blindsr.execution.events import Listener
 from blindsr.execution.executors import Executor, Lost
 from blindsr.execution.graph import StepGraph
@@ -26,6 +28,8 @@ from blindsr.storage.timings import Timings
 POLL_SECONDS = 0.25
 SAVING_POLL_SECONDS = 0.01
 """The same while outcomes are being saved, whose end is not polled for together with the workers."""
+MAX_TOGETHER_PX = 32 << 20
+"""LR pixels of estimates that are computed together: they lie in memory as floats."""
 
 
 @dataclass
@@ -71,6 +75,8 @@ class Scheduler:
         self.interrupts = interrupts
         self.images = ImageCache()
         self.noted: set[Path] = set()
+        self.together: dict[str, tuple[str, ...]] = {}  # of each step that the executor has, those that it was submitted with
+        self.alone: set[str] = set()  # steps that are not computed together with others again
         self.saver = StepSaver(self._save)
         needs = {key: step.needs for key, step in self.plan.steps.items()}
         self.graph = StepGraph(needs, lambda key: key in steps, report.failures)
@@ -85,7 +91,7 @@ class Scheduler:
             while self.graph.ready or self.graph.running:
                 while self.graph.ready and self._computing < executor.workers and not self.saver.full:
                     self.interrupts.let_through()
-                    self._start(self.plan.steps[self.graph.take()], executor)
+                    self._start(executor)
                 self._collect(executor)
                 self.interrupts.let_through()
             finished = True
@@ -100,10 +106,51 @@ class Scheduler:
 
     @property
     def _computing(self) -> int:
-        """How many steps the executor has."""
-        return self.graph.running - len(self.saver)
+        """How many workers have something to do."""
+        return len({keys[0] for keys in self.together.values()})
 
-    def _start(self, step: Step, executor: Executor) -> None:
+    def _start(self, executor: Executor) -> None:
+        """Have a worker compute the next step, or those that its device gains by computing together."""
+        tasks: dict[str, Task] = {}
+        left_px = MAX_TOGETHER_PX
+        for key in self._next(executor.workers - self._computing):
+            task = self._task(self.plan.steps[self.graph.take(key)])
+            if task:
+                tasks[key] = task
+                left_px -= math.prod(task.inputs.lr.shape[:2]) if task.inputs.lr is not None else 0
+            if left_px <= 0:
+                break
+        if tasks:
+            self.together |= dict.fromkeys(tasks, tuple(tasks))
+            executor.submit(tasks)
+
+    def _next(self, workers: int) -> list[str]:
+        """The next step that is ready, and those like it that its device gains by; that many idle workers share what is ready."""
+        first = self.graph.next
+        step = self.plan.steps[first]
+        most = self._batch_size(step)
+        if most <= 1 or first in self.alone:
+            return [first]
+
+        def alike(key: str) -> bool:
+            other = self.plan.steps[key]
+            return key not in self.alone and (other.component, other.scale) == (step.component, step.scale)
+
+        found = self.graph.ready_like(alike)
+        return found[: min(most, math.ceil(len(found) / workers))]
+
+    def _batch_size(self, step: Step) -> int:
+        """How many steps like this one may be computed together."""
+        if self.resources.dask or not isinstance(step.component, KernelEstimator):  # the workers of a cluster choose their devices
+            return 1
+        try:
+            return int(step.component.batch_size(self.resources.device))
+        except Exception as error:  # a plugin's
+            self.listener.note(f"the `batch_size` of {step.label} failed ({described(error)}); its steps are computed one by one")
+            return 1
+
+    def _task(self, step: Step) -> Task | None:
+        """A step with its inputs; None if these cannot be read, or have to be made again."""
         self.listener.started(step)
         try:
             inputs: dict[str, Any] = {role: self._input(source, step.item) for role, source in step.inputs.items()}
@@ -116,7 +163,8 @@ class Scheduler:
         except BlindSRError as error:
             self._fail(step, Failure(str(error)))
         else:
-            executor.submit(step.key, Task.of(step, StepInputs(**inputs), device=self.resources.device))
+            return Task.of(step, StepInputs(**inputs), device=self.resources.device)
+        return None
 
     def _input(self, source: Input, item: str) -> Any:
         if isinstance(source, Absent):
@@ -149,15 +197,22 @@ class Scheduler:
 
     def _ended(self, step: Step, ended: Outcome | Failure | Lost) -> None:
         """Have an outcome saved, or decide what comes of a step that gave none."""
+        others = self.together.pop(step.key)
         if isinstance(ended, Outcome):
             ended.threads = self.resources.threads
             self.saver.submit(step, ended)
         elif isinstance(ended, Failure):
             self._fail(step, ended)
-        elif ended.why == "timeout":
-            self._fail(step, Failure(f"{step.label} took longer than `timeout` {self.resources.timeout:g} seconds and was stopped"))
         elif ended.why == "no worker":
             self.graph.release(step.key)
+        elif len(others) > 1:
+            if self.alone.isdisjoint(others):
+                how = ended.how or f"it took longer than `timeout` {self.resources.timeout:g} seconds"
+                self.listener.note(f"{len(others)} steps of {step.label} were lost together ({how}); each is tried alone")
+            self.alone.add(step.key)
+            self.graph.release(step.key)
+        elif ended.why == "timeout":
+            self._fail(step, Failure(f"{step.label} took longer than `timeout` {self.resources.timeout:g} seconds and was stopped"))
         elif self.graph.retry(step.key):
             self.listener.note(
                 f"{step.item}: the worker process of {step.label} ended abruptly ({ended.how}); it is tried once more"

@@ -55,11 +55,11 @@ def hr_folder(folder: Path) -> Dataset:
     return Dataset(_label(folder), items)
 
 
-def lr_images(paths: Sequence[Path]) -> Dataset:
-    """LR images without HR images: files, folders, or both."""
+def lr_images(paths: Sequence[Path], suffixes: Sequence[str] = SUFFIXES) -> Dataset:
+    """LR images without HR images: files, folders (of which those with the suffixes are taken), or both."""
     if not paths:
         raise BlindSRError("no LR images were named")
-    files = [file for path in paths for file in (_images_in(path) if path.is_dir() else [_existing(path)])]
+    files = [file for path in paths for file in (_images_in(path, suffixes) if path.is_dir() else [_existing(path)])]
     name = _label(paths[0]) if len(paths) == 1 and paths[0].is_dir() else files[0].stem if len(files) == 1 else "photos"
     return Dataset(name, tuple(Item(name, lr=path) for name, path in _named(files)))
 
@@ -110,12 +110,12 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     if not folder.is_dir():
         raise BlindSRError(f"{folder}: no such folder")
-    files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()]
     if not files:
-        raise BlindSRError(f"{folder}: holds no images ({', '.join(s[1:] for s in SUFFIXES)})")
+        raise BlindSRError(f"{folder}: holds no images ({', '.join(s[1:] for s in suffixes)})")
     return sorted(files, key=lambda path: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", path.name)])
 
 

@@ -58,7 +58,11 @@ class ImageFile(HashedFile):
     def read(self, cache: ImageCache | None = None) -> Picture:
         """The image, from `cache` if it is there; an error if its bytes are not those that the run was planned with."""
         self.check()
-        return cache.get(self.sha256, lambda: read_image(self.path)) if cache else read_image(self.path)
+        return cache.get(self.sha256, self.decoded) if cache else self.decoded()
+
+    def decoded(self) -> Picture:
+        """The image, whatever its file holds by now."""
+        return read_image(self.path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
+from PIL import Image, features
 from scipy.io import loadmat, savemat
 
 import blindsr
@@ -111,6 +112,42 @@ def test_a_photograph_that_fails_is_named_and_the_others_go_on(photos: Path, tmp
     assert "failed: flat: kernelnet" in result.stderr
     assert "2 kernels for x2 (2 estimated, 0 done before, 0 left out, 2 failed)" in result.stdout
     assert {entry.source for entry in read_kernel_pool(tmp_path / "kernels").kernels} == {"a.png", "c.png"}
+
+
+@pytest.mark.parametrize(("suffix", "library"), [("heic", "pillow-heif"), ("nef", "rawpy")])
+def test_a_format_whose_library_is_missing_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, library: str
+) -> None:
+    (photos / f"phone.{suffix}").write_bytes(b"anything")
+    monkeypatch.setitem(sys.modules, library.replace("-", "_"), None)
+    result = _blindsr(photos, "-o", tmp_path / "kernels")
+    assert result.exit_code == 1
+    assert re.search(rf"failed: phone: .*phone\.{suffix}: .* the library {library}; pip install 'blindsr\[\w+\]'", result.stderr)
+    assert "3 kernels for x2 (3 estimated, 0 done before, 0 left out, 1 failed)" in result.stdout
+    alone = _blindsr(photos / f"phone.{suffix}", "-o", tmp_path / "k.mat")
+    assert (alone.exit_code, library in alone.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("suffix", ["avif", "heic"])
+def test_photographs_in_other_formats_are_read(tmp_path: Path, photo: np.ndarray, suffix: str) -> None:
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("Pillow without AVIF")
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif", reason="the package pillow-heif is not installed").register_heif_opener()
+    lr = blindsr.downscale(photo[:256, 100:356], Kernel.gaussian(2.25, 2))
+    path = tmp_path / f"photos/a.{suffix.upper()}"
+    _photo_of(path, lr, ("Canon", "Canon EOS 80D", "EF50mm f/1.8 STM", 1.8))
+    with Image.open(path) as file:
+        write_png(tmp_path / "plain/a.png", np.asarray(file.convert("RGB")))
+    (entry,), (plain,) = (
+        _pool(path.parent, tmp_path / "k", noise_patches=1).pool.kernels,
+        _pool(tmp_path / "plain", tmp_path / "p").pool.kernels,
+    )
+    assert np.array_equal(entry.kernel.array, plain.kernel.array)
+    assert entry.about["camera"] == "Canon EOS 80D EF50mm f/1.8 STM f1.8"
+    cells = _pool(path, tmp_path / "cells", cells=2, max_error=9.0).pool.kernels
+    assert len(cells) == 4
+    assert np.array_equal(blindsr.estimate_kernel(path).array, entry.kernel.array)
 
 
 def test_conventions_and_formats_as_numpy_reads_them(photos: Path, tmp_path: Path) -> None:

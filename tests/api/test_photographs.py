@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import subprocess
 import sys
 import zlib
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms, features
+from PIL.IptcImagePlugin import getiptcinfo
 from PIL.PngImagePlugin import PngInfo, putchunk
 
 import blindsr
@@ -259,6 +261,50 @@ def test_xmp_is_kept_less_orientation_sizes_and_thumbnails(suffix: str, tmp_path
     if suffix == "tif":
         with tifffile.TiffFile(output) as file:
             assert file.pages.first.tags[700].value == KEPT_XMP
+
+
+def _dataset(record: int, number: int, content: bytes) -> bytes:
+    return struct.pack(">BBBH", 0x1C, record, number, len(content)) + content
+
+
+@pytest.mark.parametrize("kind", ["jpg", "tif", "tif as integers", "deep tif"])
+def test_texts_of_iptc_are_kept_less_previews(kind: str, tmp_path: Path) -> None:
+    title, people = "Brücke".encode(), [b"Ada", b"Grace"]
+    texts = _dataset(1, 90, b"\x1b%G") + _dataset(2, 5, title) + b"".join(_dataset(2, 25, name) for name in people)
+    iptc = texts + _dataset(2, 202, b"a picture") + _dataset(3, 20, b"\0\x40")
+    path = tmp_path / f"photo.{kind[-3:] if kind.startswith('deep') else kind[:3]}"
+    image = Image.fromarray(_quarters(COLOURS))
+    if kind == "jpg":
+        resources = b"8BIM\x04\x25\0\0\0\0\0\x02ab8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc
+        content = b"Photoshop 3.0\0" + resources
+        image.save(path, extra=b"\xff\xed" + struct.pack(">H", 2 + len(content)) + content, xmp=FULL_XMP, icc_profile=PROFILE)
+    else:
+        padded = iptc + bytes(-len(iptc) % 4)
+        integers = (33723, "I", len(padded) // 4, struct.unpack(f"<{len(padded) // 4}I", padded), True)
+        tag = integers if kind == "tif as integers" else (33723, 7, len(iptc), iptc, True)
+        pixels = _quarters(COLOURS.astype(np.uint16) * 257 if kind.startswith("deep") else COLOURS)
+        tifffile.imwrite(path, pixels, photometric="rgb", byteorder="<", extratags=[tag])
+    with Image.open(path) as read:
+        assert getiptcinfo(read)[2, 202] == b"a picture"
+    output = _upscaled(path)
+    with Image.open(output) as read:
+        assert getiptcinfo(read) == {(1, 90): b"\x1b%G", (2, 5): title, (2, 25): people}
+        read.load()
+    if kind == "jpg":
+        with Image.open(output) as read:
+            assert read.info["xmp"] == KEPT_XMP
+            assert read.info["icc_profile"] == PROFILE
+    else:
+        with tifffile.TiffFile(output) as file:
+            assert bytes(file.pages.first.tags[33723].value) == texts
+
+
+@pytest.mark.parametrize("iptc", [b"", b"\0" * 8, b"\x1c\x02", b"\x1c\x02\x05\x40\0short", b"\x1c\x02\x05\x80\x04\0\0\0\x01a"])
+def test_damaged_iptc_is_left_out(iptc: bytes, tmp_path: Path) -> None:
+    content = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc
+    Image.fromarray(_quarters(COLOURS)).save(tmp_path / "a.jpg", extra=b"\xff\xed" + struct.pack(">H", 2 + len(content)) + content)
+    with Image.open(_upscaled(tmp_path / "a.jpg")) as read:
+        assert getiptcinfo(read) is None
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import faulty
+import gathering
 import numpy as np
 import pytest
 from dask_cluster import Cluster
@@ -17,9 +18,11 @@ from blindsr.errors import BlindSRError
 from blindsr.execution.executors.dask import DaskExecutor
 from blindsr.execution.scheduler import Report
 from blindsr.imaging.writer import write_png
+from blindsr.pipeline.loader import load
 from blindsr.pipeline.plan import make_plan
 from blindsr.storage.result import open_result
-from pipelines import QUICK, Quiet, read, run
+from blindsr.storage.step_store import StepStore
+from pipelines import QUICK, Quiet, read, run, write
 
 pytest.importorskip("distributed", reason="needs blindsr[dask]")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="POSIX signals")]
@@ -99,6 +102,17 @@ def test_the_error_that_is_expected_of_a_kernel_comes_back_with_it(folder: Path,
         for item in result.items:
             kernel = result.kernel(item, "Net")
             assert 0 < kernel.expected_error == result.metrics(item, "Net")["expected_error"]
+
+
+def test_images_are_estimated_one_by_one(folder: Path, cluster: Cluster) -> None:
+    cluster.worker(PYTHONPATH=str(Path(__file__).parents[1]))
+    registry = gathering.registry()  # whose estimator takes four at once on a CPU
+    text = "name: together\nscale: 2\ndata: {lr: hr}\nmethods:\n  Mine: {kernel: gathering, sr: bicubic}\n"
+    pipeline = load(write(folder, text), registry)
+    report = run(make_plan(pipeline, pipeline.dataset()), folder / "cluster", registry=registry, dask=cluster.address)
+    store = StepStore(folder / "cluster/steps")
+    told = [store.load(key).warnings for key, step in report.plan.steps.items() if step.kind == "estimate"]
+    assert told == [["one alone"]] * 4
 
 
 def test_a_worker_without_a_plugin_is_named_before_anything_starts(folder: Path, cluster: Cluster) -> None:

@@ -185,7 +185,7 @@ def test_an_sr_image_that_is_none_fails_its_row(folder: Path, fault: str, messag
 def _told(executor: ProcessExecutor, photo: np.ndarray, count: int) -> list[list[str]]:
     """What that many workers tell of themselves, at work at the same time."""
     for number in range(count):
-        executor.submit(str(number), Task("estimate", Telling(), 2, StepInputs(lr=photo), "ab", "cd"))
+        executor.submit({str(number): Task("estimate", Telling(), 2, StepInputs(lr=photo), "ab", "cd")})
     ended: dict[str, object] = {}
     while len(ended) < count:
         ended |= executor.poll(10).ended

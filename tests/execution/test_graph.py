@@ -84,3 +84,12 @@ def test_a_step_fails_that_waits_for_one_which_cannot_be_done() -> None:
     graph.failed.add("degrade")
     assert graph.wait_for("upscale", "estimate") == ["estimate", "upscale"]
     assert (graph.left, graph.running, graph.ready) == (0, 0, 0)
+
+
+def test_steps_that_are_alike_can_be_taken_together() -> None:
+    graph = StepGraph({name: set() for name in "abcd"} | {"last": set("bd")}, lambda key: False)
+    for key in ("last", "a", "c"):
+        graph.add(key)
+    assert (graph.next, graph.ready_like(lambda key: key in "acd")) == ("b", ["d", "a", "c"])
+    assert (graph.take("c"), graph.take(), graph.take("d"), graph.take()) == ("c", "b", "d", "a")
+    assert (graph.ready, graph.running, graph.left) == (0, 4, 5)

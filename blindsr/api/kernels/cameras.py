@@ -6,24 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
+from blindsr.api.photographs.reading import exif_of
 from blindsr.imaging.kernel import Kernel, in_one_frame
 from blindsr.storage.kernel_pool import PooledKernel
 
-MAKE, MODEL, EXIF_IFD, LENS_MODEL, F_NUMBER = 0x010F, 0x0110, 0x8769, 0xA434, 0x829D
+MAKE, MODEL, LENS_MODEL, F_NUMBER = 0x010F, 0x0110, 0xA434, 0x829D
 LEAST_ERROR = 0.02
 """A smaller expected error counts as this one, so that no photograph outweighs all others."""
 
 
 def camera_of(photo: Path) -> str:
     """The camera, lens and aperture that the EXIF data of a photograph name, as one text; empty if they name no camera."""
-    from PIL import Image
-
     try:
-        with Image.open(photo) as file:
-            exif = file.getexif()
-            inner = exif.get_ifd(EXIF_IFD)
-            make, model, lens = (_text(value) for value in (exif.get(MAKE), exif.get(MODEL), inner.get(LENS_MODEL)))
-            aperture = float(inner.get(F_NUMBER, math.nan))
+        exif = exif_of(photo)
+        make, model, lens = (_text(exif.get(tag)) for tag in (MAKE, MODEL, LENS_MODEL))
+        aperture = float(exif.get(F_NUMBER, math.nan))
     except Exception:  # Pillow raises whatever it likes for damaged EXIF data, which are no reason to do without the kernel
         return ""
     if not model:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from blindsr.api.kernels.layouts import PoolLayout, layout_for
+from blindsr.api.kernels.photos import cell_of
 from blindsr.api.kernels.writing import Part, PoolWriter
+from blindsr.api.photographs.reading import PHOTO_SUFFIXES
 from blindsr.components.interfaces import KernelEstimator
 from blindsr.components.registry import Registry
 from blindsr.errors import BlindSRError
@@ -23,7 +25,7 @@ from blindsr.pipeline.hashes import Hashes
 from blindsr.pipeline.keys import StepMaker
 from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.schema import Pipeline
-from blindsr.pipeline.steps import Absent, ImageCell, ImageFile, Input
+from blindsr.pipeline.steps import Absent, Input
 from blindsr.report.progress import console
 from blindsr.storage.kernel_pool import KernelPool
 from blindsr.storage.output_folder import OutputFolder
@@ -59,7 +61,7 @@ def estimate_pool(
     Parameters
     ----------
     photos
-        Files and folders.
+        Files and folders: the formats of `blindsr.upscale`, AVIF, HEIC and cameras' raw files among them.
     out
         The folder, new or of a pool.
     method, parameters, scale, seed
@@ -100,7 +102,7 @@ def estimate_pool(
     if out.exists() and not out.is_dir():
         raise BlindSRError(f"{out}: is a file, not a folder to write kernels to; name another for `out`")
     chosen = [photos] if isinstance(photos, str | Path) else photos
-    found = datasets.lr_images([Path(photo) for photo in chosen])
+    found = datasets.lr_images([Path(photo) for photo in chosen], PHOTO_SUFFIXES)
     folder = OutputFolder(out / STATE)
     hashes = folder.hashes()
     plan, parts = _planned(found, component, scale, seed, cells, hashes)
@@ -148,6 +150,4 @@ def _source(photo: Path, cells: int, row: int, column: int, hashes: Hashes) -> I
         file = hashes.file(photo)
     except BlindSRError as error:  # it fails, and the others go on
         return Absent(str(error))
-    if cells == 1:
-        return ImageFile.of(file)
-    return ImageCell(file.path, file.sha256, file.stamp, cells=cells, row=row, column=column)
+    return cell_of(file, cells=cells, row=row, column=column)

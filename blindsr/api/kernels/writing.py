@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from blindsr.api.kernels.cameras import camera_kernels, camera_of
 from blindsr.api.kernels.layouts import KernelLayout
 from blindsr.api.kernels.noise import noise_patches
+from blindsr.api.kernels.photos import photo_of
 from blindsr.api.kernels.sheet import write_sheet
 from blindsr.api.photographs.blur import Blur
 from blindsr.errors import BlindSRError, shortened
@@ -112,7 +113,7 @@ class PoolWriter:
         count = int(self._settings["noise_patches"])
         hashes = {entry.about["sha256"] for entry in kept}
         images = {part.source.sha256: part.source for part in self._parts if isinstance(part.source, ImageFile)} if count else {}
-        found = [noise_patches(ImageFile.of(image).read().pixels, count) for sha256, image in images.items() if sha256 in hashes]
+        found = [noise_patches(photo_of(image).read().pixels, count) for sha256, image in images.items() if sha256 in hashes]
         if count and not any(map(len, found)):
             self._listener.note("no photograph has a flat region that noise can be taken from")
         return np.concatenate(found) if found else KernelPool(()).noise

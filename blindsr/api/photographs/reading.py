@@ -15,11 +15,13 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.reader import (
     DECODED_FORMATS,
     SUFFIXES,
+    Picture,
     as_rgb,
     decoding,
     deep_pixels,
     deep_tiff,
     note_frames,
+    read_image,
     to_srgb,
     upright,
 )  # fmt: skip
@@ -27,10 +29,13 @@ from blindsr.imaging.reader import (
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
 PHOTO_SUFFIXES = (*SUFFIXES, ".avif", *HEIF_SUFFIXES, *RAW_SUFFIXES)
-ORIENTATION, XMP = 0x0112, 700
+ORIENTATION, XMP, IPTC = 0x0112, 700, 33723
+PHOTOSHOP_IPTC = 0x0404
+"""The resource that holds IPTC data among Photoshop's in a JPEG file."""
 RAW_TAGS = {270, 271, 272, 305, 306, 315, 33432}
 """Description, maker, model, software, time, artist, copyright: the others are of raw pixels."""
-RAW_DIRECTORIES, MAKER_NOTE = {0x8769, 0x8825}, 37500
+EXIF_DIRECTORY = 0x8769
+RAW_DIRECTORIES, MAKER_NOTE = {EXIF_DIRECTORY, 0x8825}, 37500
 GRAY_MODES = ("1", "L", "LA")
 
 
@@ -50,6 +55,8 @@ class Photograph:
         The EXIF data as in a JPEG file, as they were read; None if there are none.
     xmp
         The XMP packet, UTF-8; None if there is none.
+    iptc
+        The IPTC-IIM records of a JPEG or TIFF file; None if there are none.
     icc_profile
         The colour profile that `pixels` are in; None if there is none.
     compression_error
@@ -64,6 +71,7 @@ class Photograph:
     alpha: NDArray[Any] | None
     exif: bytes | None
     xmp: bytes | None
+    iptc: bytes | None
     icc_profile: bytes | None
     compression_error: float
     notes: tuple[str, ...]
@@ -96,7 +104,7 @@ def read_photograph(path: Path) -> Photograph:
         if deep := deep_tiff(data, notes):
             exif = Image.Exif()
             exif.load(data)
-            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes, exif.get(XMP))
+            return _photograph(path, deep.pixels, exif, deep.icc_profile, notes, exif.get(XMP), _tiff_iptc(data))
         with Image.open(io.BytesIO(data), formats=formats) as file:
             note_frames(getattr(file, "n_frames", 1), notes)
             pixels, profile = (
@@ -112,12 +120,36 @@ def read_photograph(path: Path) -> Photograph:
                 exif = Image.Exif()
                 exif.load(data)
             packet = exif.get(XMP) if file.format == "TIFF" else file.info.get("xmp")
-            return _photograph(path, pixels, exif, profile, notes, packet, _compression_error(file))
+            iptc = _tiff_iptc(data) if file.format == "TIFF" else file.info.get("photoshop", {}).get(PHOTOSHOP_IPTC)
+            return _photograph(path, pixels, exif, profile, notes, packet, iptc, _compression_error(file))
+
+
+def read_picture(path: Path) -> Picture:
+    """`read_image`, or for AVIF, HEIC and raw files, which that does not read, the pixels of `read_photograph`."""
+    if path.suffix.lower() in SUFFIXES or path.suffix.lower() not in PHOTO_SUFFIXES:
+        return read_image(path)
+    photo = read_photograph(path)
+    return Picture(photo.pixels, list(photo.notes))
+
+
+def exif_of(path: Path) -> dict[int, Any]:
+    """The EXIF tags of a photograph, of its main and its Exif directory, without its pixels; raises whatever decoders raise."""
+    from PIL import Image
+
+    suffix = path.suffix.lower()
+    if suffix in HEIF_SUFFIXES:
+        _heif_formats()
+    if suffix in RAW_SUFFIXES:
+        exif = _raw_exif(path.read_bytes()) or Image.Exif()
+        return {**exif, **exif.get_ifd(EXIF_DIRECTORY)}
+    with Image.open(path) as file:
+        exif = file.getexif()
+        return {**exif, **exif.get_ifd(EXIF_DIRECTORY)}
 
 
 def _photograph(
     path: Path, pixels: NDArray[Any], exif: Any, icc_profile: bytes | None, notes: list[str], xmp: Any = None,
-    compression_error: float = 0.0,
+    iptc: bytes | None = None, compression_error: float = 0.0,
 ) -> Photograph:  # fmt: skip
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     channels = pixels.shape[2]
@@ -129,7 +161,16 @@ def _photograph(
     # What `as_rgb` says of gray is not so here: it stays gray.
     kept = tuple(note for note in notes if not note.startswith("grayscale"))
     packet = xmp if isinstance(xmp, bytes) else None
-    return Photograph(path, colours, channels <= 2, alpha, found, packet, icc_profile, compression_error, kept)
+    return Photograph(path, colours, channels <= 2, alpha, found, packet, iptc, icc_profile, compression_error, kept)
+
+
+def _tiff_iptc(data: bytes) -> bytes | None:
+    """The IPTC records of a TIFF file, whatever type they are said to be of: Photoshop calls them 4-byte integers."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tag = file.pages.first.tags.get(IPTC)
+        return data[tag.valueoffset : tag.valueoffset + tag.valuebytecount] if tag else None
 
 
 def _shallow(file: Any, profile: bytes | None, notes: list[str]) -> tuple[NDArray[np.uint8], bytes | None]:

@@ -6,7 +6,7 @@ An executor for another engine is a module of this package with a class that has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -37,15 +37,18 @@ class Update:
 
 
 class Executor(Protocol):
-    """Runs tasks, one at a time for each of its workers."""
+    """Runs tasks, on each of its workers one at a time, or several that are computed together."""
 
     @property
     def workers(self) -> int:
-        """How many tasks can run at a time, as of the last `poll`."""
+        """How many workers can run at a time, as of the last `poll`."""
         ...
 
-    def submit(self, key: str, task: Task) -> None:
-        """Start a task. There must be fewer running than there are workers."""
+    def submit(self, tasks: Mapping[str, Task]) -> None:
+        """Have a worker start a task, or several together, by their keys. One of the workers must have nothing to do.
+
+        Several tasks are estimates of one component for one scale (`blindsr.execution.perform.attempt_all`). Each ends by itself.
+        """
 
     def poll(self, seconds: float) -> Update:
         """Wait until something happens, at most so long, and say what did; a `BlindSRError` if no task can be run any more."""
@@ -56,7 +59,7 @@ class Executor(Protocol):
 
 
 class InProcessExecutor:
-    """Computes each task in this process as it is submitted: for debuggers, and for steps too short to be sent away.
+    """Computes tasks in this process as they are submitted: for debuggers, and for steps too short to be sent away.
 
     Meanwhile `progress` is called with (key, done, total), and signals take effect at once.
     """
@@ -71,11 +74,13 @@ class InProcessExecutor:
         self._interrupts = interrupts
         self._update = Update()
 
-    def submit(self, key: str, task: Task) -> None:
-        from blindsr.execution.perform import attempt
+    def submit(self, tasks: Mapping[str, Task]) -> None:
+        from blindsr.execution.perform import attempt_all
 
+        keys = list(tasks)
         with self._interrupts.at_once():
-            self._update.ended[key] = attempt(task, lambda done, total: self._progress(key, done, total))
+            ended = attempt_all(list(tasks.values()), lambda number, done, total: self._progress(keys[number], done, total))
+        self._update.ended |= zip(keys, ended, strict=True)
 
     def poll(self, seconds: float) -> Update:
         update, self._update = self._update, Update()

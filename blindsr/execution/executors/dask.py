@@ -78,7 +78,8 @@ class DaskExecutor:
     def workers(self) -> int:
         return sum(self._fit.values())
 
-    def submit(self, key: str, task: Task) -> None:
+    def submit(self, tasks: Mapping[str, Task]) -> None:
+        ((key, task),) = tasks.items()
         try:
             packed = pickle.dumps(dataclasses.replace(task, inputs=StepInputs()))
         except Exception as error:  # a component that cannot be pickled: no worker would take it

@@ -9,14 +9,14 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing import connection
 from types import ModuleType
 from typing import Any
 
 from blindsr.errors import BlindSRError, described
 from blindsr.execution.executors import Lost, Update
-from blindsr.execution.executors.worker import BEGUN, ENDED, PROGRESS, serve
+from blindsr.execution.executors.worker import BEGUN, ENDED, PROGRESS, UNREADABLE, serve
 from blindsr.execution.tasks import Task
 from blindsr.pipeline.outcome import Failure
 
@@ -29,10 +29,10 @@ ENDING_SECONDS = 1
 
 
 class ProcessExecutor:
-    """Worker processes: one that dies takes only its own task with it, and another takes its place.
+    """Worker processes: one that dies takes only its own tasks with it, and another takes its place.
 
-    Each is started when it is first needed, with so many `threads` of numpy and torch. A task may take `timeout` seconds. The
-    workers share out among them the `gpus`, named as in ``CUDA_VISIBLE_DEVICES``.
+    Each is started when it is first needed, with so many `threads` of numpy and torch. What it is given may take `timeout` seconds.
+    The workers share out among them the `gpus`, named as in ``CUDA_VISIBLE_DEVICES``.
     """
 
     def __init__(self, workers: int, *, threads: int, timeout: float | None = None, gpus: Sequence[str] = ()) -> None:
@@ -42,33 +42,35 @@ class ProcessExecutor:
         self._update = Update()
         self._stillborn = 0
 
-    def submit(self, key: str, task: Task) -> None:
-        if type(task.component).__module__ == "__main__":
-            name = getattr(task.component, "name", "")
-            self._update.ended[key] = Failure(
+    def submit(self, tasks: Mapping[str, Task]) -> None:
+        component = next(iter(tasks.values())).component
+        if type(component).__module__ == "__main__":
+            name = getattr(component, "name", "")
+            failure = Failure(
                 f"'{name}' is defined in the script that was started, which workers do not import; "
                 "define it in a module of its own, or use `workers` 0"
             )
+            self._update.ended |= dict.fromkeys(tasks, failure)
             return
         try:
-            data = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+            data = pickle.dumps(list(tasks.values()), pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # a component of a class that is local to a function, say
-            self._update.ended[key] = Failure(f"the step cannot be sent to a worker ({described(error)})")
+            self._update.ended |= dict.fromkeys(tasks, Failure(f"the step cannot be sent to a worker ({described(error)})"))
         else:
-            max((worker for worker in self._workers if not worker.key), key=lambda worker: worker.alive).give(key, data)
+            max((worker for worker in self._workers if not worker.keys), key=lambda worker: worker.alive).give(tasks, data)
 
     def poll(self, seconds: float) -> Update:
-        busy = {worker.pipe: worker for worker in self._workers if worker.key}
+        busy = {worker.pipe: worker for worker in self._workers if worker.keys}
         if busy and not self._update.ended:
             late = min(worker.since for worker in busy.values()) + self._timeout
             for pipe in connection.wait(list(busy), max(0.0, min(seconds, late - time.monotonic()))):
                 self._receive(busy[pipe])  # type: ignore[index]
             for worker in busy.values():
-                if worker.key and not worker.alive:  # something that it started keeps its pipe open
+                if worker.keys and not worker.alive:  # something that it started keeps its pipe open
                     self._receive(worker)
                     self._died(worker)
-                elif worker.key and time.monotonic() - worker.since > self._timeout:
-                    self._update.ended[worker.key] = Lost("timeout")
+                elif worker.keys and time.monotonic() - worker.since > self._timeout:
+                    self._update.ended |= dict.fromkeys(worker.keys, Lost("timeout"))
                     worker.kill()
         update, self._update = self._update, Update()
         return update
@@ -86,30 +88,32 @@ class ProcessExecutor:
     def _receive(self, worker: _Worker) -> None:
         """Take all messages of a worker that are there."""
         try:
-            while worker.key and worker.pipe.poll():
+            while worker.keys and worker.pipe.poll():
                 kind, content = worker.receive()
                 if kind == BEGUN:
                     self._stillborn = 0
-                elif kind == PROGRESS:
-                    self._update.progress[worker.key] = content
+                elif kind == PROGRESS and content[0] < len(worker.keys):  # else a thread that a task left behind
+                    self._update.progress[worker.keys[content[0]]] = content[1:]
                 elif kind == ENDED:
-                    self._update.ended[worker.key] = content
-                    worker.key = ""
+                    self._update.ended[worker.keys.pop(0)] = content
+                elif kind == UNREADABLE:
+                    self._update.ended |= dict.fromkeys(worker.keys, content)
+                    worker.keys = []
         except (EOFError, OSError):
             self._died(worker)
         except Exception as error:  # what a plugin made cannot be unpickled here
-            self._update.ended[worker.key] = Failure(f"the outcome cannot be sent back from its worker ({described(error)})")
-            worker.key = ""
+            key = worker.keys.pop(0)
+            self._update.ended[key] = Failure(f"the outcome cannot be sent back from its worker ({described(error)})")
 
     def _died(self, worker: _Worker) -> None:
-        if not worker.key:
+        if not worker.keys:
             return
         if not worker.begun:
             self._stillborn += 1
             if self._stillborn > MAX_STILLBORN:
                 raise BlindSRError("worker processes end before they begin; `workers` 0 runs without them, and shows why")
-        key, code = worker.key, worker.kill(after=ENDING_SECONDS)  # one of its own as soon as it has ended
-        self._update.ended[key] = Lost("worker died", f"exit code {code}")
+        keys, code = worker.keys, worker.kill(after=ENDING_SECONDS)  # one of its own as soon as it has ended
+        self._update.ended |= dict.fromkeys(keys, Lost("worker died", f"exit code {code}"))
 
 
 class _Worker:
@@ -119,16 +123,16 @@ class _Worker:
         self._arguments = threads, gpu
         self.process: multiprocessing.process.BaseProcess | None = None
         self.pipe: connection.Connection
-        self.key = ""  # of its task; empty: it is idle
+        self.keys: list[str] = []  # of its tasks that have not ended, in order; none: it is idle
         self.begun = False
-        self.since = math.inf  # when the task was sent, and then when it began
+        self.since = math.inf  # when the tasks were sent, and then when they began
         self._unsent = b""
 
     @property
     def alive(self) -> bool:
         return self.process is not None and self.process.is_alive()
 
-    def give(self, key: str, data: bytes) -> None:
+    def give(self, keys: Iterable[str], data: bytes) -> None:
         if self.alive:
             self._send(data)
         else:
@@ -141,7 +145,7 @@ class _Worker:
             with _isolated():
                 self.process.start()
             other.close()
-        self.key, self.begun = key, False
+        self.keys, self.begun = list(keys), False
 
     def receive(self) -> tuple[str, Any]:
         kind, content = pickle.loads(self.pipe.recv_bytes())  # noqa: S301 - from a process that was started here
@@ -154,7 +158,7 @@ class _Worker:
 
     def kill(self, *, after: float = 0) -> int | None:
         """End the process, which has so many seconds to end by itself, and leave the place idle; its exit code."""
-        self.key = ""
+        self.keys = []
         if self.process is None:
             return None
         self.process.join(max(0.0, after))

@@ -1,4 +1,4 @@
-"""A worker process: computes the tasks that come through its pipe, and sends back progress and outcomes.
+"""A worker process: computes the lists of tasks that come through its pipe, and sends back progress and outcomes.
 
 Nothing heavy is imported before the environment is set that numpy and torch read as they load.
 """
@@ -19,9 +19,10 @@ from typing import Any
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 PROGRESS_SECONDS = 0.2
-"""Time between two messages about the progress of a task."""
-READY, BEGUN, PROGRESS, ENDED = "ready", "begun", "progress", "ended"
-"""The kinds of message that a worker sends: (kind, content), pickled."""
+"""Time between two messages about the progress of tasks."""
+READY, UNREADABLE, BEGUN, PROGRESS, ENDED = "ready", "unreadable", "begun", "progress", "ended"
+"""The kinds of message that a worker sends: (kind, content), pickled. Progress is (number of the task, done, total); the ends come
+in the order of the tasks, each in a message of its own."""
 
 
 def serve(pipe: connection.Connection, threads: int, gpu: str) -> None:
@@ -44,45 +45,45 @@ def serve(pipe: connection.Connection, threads: int, gpu: str) -> None:
 
 def _serve(pipe: connection.Connection) -> None:
     from blindsr.errors import described
-    from blindsr.execution.perform import attempt  # here, since the time of the first task must not include it
+    from blindsr.execution.perform import attempt_all  # here, since the time of the first task must not include it
     from blindsr.pipeline.outcome import Failure
 
     lock = threading.Lock()  # a plugin may report progress from threads of its own
-    due = 0.0
+    due: dict[int, float] = {}
 
     def send(kind: str, content: Any = None) -> None:
         data = pickle.dumps((kind, content), pickle.HIGHEST_PROTOCOL)
         with lock:
             pipe.send_bytes(data)
 
-    def progress(done: int, total: int) -> None:
-        nonlocal due
+    def progress(number: int, done: int, total: int) -> None:
         now = time.monotonic()
-        if now >= due or done == total:
-            due = now + PROGRESS_SECONDS
-            send(PROGRESS, (done, total))
+        if now >= due.get(number, 0) or done == total:
+            due[number] = now + PROGRESS_SECONDS
+            send(PROGRESS, (number, done, total))
 
     send(READY)
     while True:
         data = pipe.recv_bytes()
-        due = 0.0
+        due.clear()
         try:
-            task = pickle.loads(data)  # noqa: S301 - from the parent, through a pipe that nobody else has
+            tasks = pickle.loads(data)  # noqa: S301 - from the parent, through a pipe that nobody else has
         except Exception as error:
-            send(ENDED, Failure(f"the step cannot be sent to a worker ({described(error)})", traceback.format_exc()))
+            send(UNREADABLE, Failure(f"the step cannot be sent to a worker ({described(error)})", traceback.format_exc()))
             continue
         send(BEGUN)
         try:
-            ended = attempt(task, progress)
+            ended = attempt_all(tasks, progress)
         except KeyboardInterrupt as error:  # raised by a plugin: the worker itself ignores the signal
-            ended = Failure(described(error), traceback.format_exc())
-        try:
-            send(ENDED, ended)
-        except OSError:
-            raise
-        except Exception as error:  # a plugin's kernel of a class of its own, say
-            reason = f"the outcome cannot be sent back from its worker ({described(error)})"
-            send(ENDED, Failure(reason, traceback.format_exc()))
+            ended = [Failure(described(error), traceback.format_exc())] * len(tasks)
+        for each in ended:
+            try:
+                send(ENDED, each)
+            except OSError:
+                raise
+            except Exception as error:  # a plugin's kernel of a class of its own, say
+                reason = f"the outcome cannot be sent back from its worker ({described(error)})"
+                send(ENDED, Failure(reason, traceback.format_exc()))
 
 
 def _end_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""Writing of an upscaled photograph as it is computed: with its bit depth, transparency, EXIF data, XMP and colour profile."""
+"""Writing of an upscaled photograph as it is computed: with its depth, transparency, EXIF data, XMP, IPTC and colour profile."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def write_photograph(path: Path, photograph: Photograph, scale: int, bands: Iter
     Parameters
     ----------
     photograph
-        Whose EXIF data, XMP, colour profile and number of channels are kept. The orientation is 1 and the sizes are the new ones.
+        Whose EXIF data, XMP, IPTC (in JPEG and TIFF), colour profile and number of channels are kept. The orientation is 1 and
+        the sizes are the new ones.
     scale
         Of the SR image.
     bands

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blindsr.api.photographs.reading import PHOTOSHOP_IPTC
 from blindsr.api.photographs.writing.strips import Strips
 from blindsr.api.photographs.writing.tags import Tags
 from blindsr.errors import BlindSRError
@@ -40,12 +41,21 @@ def write_jpeg(part: Path, strips: Strips, tags: Tags) -> None:
         for name, data in (("exif", tags.exif and tags.exif.tobytes()), ("icc_profile", tags.icc_profile), ("xmp", tags.xmp))
         if data
     }
+    if tags.iptc:
+        more["extra"] = _iptc_segment(tags.iptc)
     with part.open("wb") as file:
         for number, strip in enumerate(strips.of(STRIP_PX)):
             head, data = _compressed(strip, strips.height, {} if number else more)
             file.write(LAST_RESTART if number else head)
             file.write(data)
         file.write(END)
+
+
+def _iptc_segment(iptc: bytes) -> bytes:
+    """The segment APP13 with IPTC records, as Photoshop's resource."""
+    resource = b"8BIM" + struct.pack(">HHI", PHOTOSHOP_IPTC, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
+    content = b"Photoshop 3.0\0" + resource
+    return b"\xff\xed" + struct.pack(">H", 2 + len(content)) + content
 
 
 def _compressed(strip: NDArray[Any], height: int, more: dict[str, Any]) -> tuple[bytes, bytes]:

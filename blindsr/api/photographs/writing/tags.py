@@ -1,11 +1,12 @@
-"""EXIF data, XMP and colour profile of a photograph, as they are after upscaling."""
+"""EXIF data, XMP, IPTC records and colour profile of a photograph, as they are after upscaling."""
 
 from __future__ import annotations
 
 import re
+import struct
 from typing import Any, NamedTuple, Self
 
-from blindsr.api.photographs.reading import ORIENTATION, XMP, Photograph
+from blindsr.api.photographs.reading import IPTC, ORIENTATION, XMP, Photograph
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 EXIF_SIZE = {0xA002: 0, 0xA003: 1}
@@ -18,27 +19,33 @@ LAYOUT = {
 """Tags that say how a TIFF's pixels are laid out in it, and its colour profile: those of the new file are others."""
 DESCRIPTION, TIFFFILE_MARK = 270, '{"shape": '
 """tifffile keeps the old size in the description."""
-PACKET_TAGS = {XMP, 33723, 34377}
-"""XMP, which is kept on its own; IPTC and Photoshop's data, which name the old size and orientation in ways of their own."""
+PACKET_TAGS = {XMP, IPTC, 34377}
+"""XMP and IPTC, which are kept on their own, and Photoshop's data, which name the old size in ways of their own."""
 
 STALE = rb"(?:tiff:(?:Orientation|ImageWidth|ImageLength)|exif:Pixel[XY]Dimension|xmp:Thumbnails)"
 STALE_XMP = re.compile(rb"\s+" + STALE + rb"\s*=\s*(?:\"[^\"]*\"|'[^']*')|<(" + STALE + rb")(?:\s[^>]*)?>.*?</\1\s*>", re.DOTALL)
 """Properties of an XMP packet that would be wrong of the new image, as attributes and as elements."""
 MAX_XMP_BYTES = 65_502
 """What a segment of a JPEG file holds; longer packets are dropped from all formats."""
+MAX_IPTC_BYTES, MAX_DATASET_BYTES = 65_000, 32_767
+IPTC_DATASET, IPTC_CHARACTERS, IPTC_TEXTS, FIRST_PREVIEW = 0x1C, (1, 90), 2, 200
+"""How a dataset begins; what says how texts are encoded; the record of texts (title, people, place, rights), in which datasets from
+200 on are a small picture. Source: IPTC-NAA Information Interchange Model, version 4.2, sections 1.5 and 6."""
 
 
 class Tags(NamedTuple):
-    """What belongs to an image: Pillow's `Exif`, an XMP packet, and a colour profile, each None if there is none."""
+    """What belongs to an image: Pillow's `Exif`, an XMP packet, IPTC records and a colour profile, each None if there is none."""
 
     exif: Any
     xmp: bytes | None
+    iptc: bytes | None
     icc_profile: bytes | None
 
     @classmethod
     def of(cls, photograph: Photograph, size: tuple[int, int]) -> Self:
         """Those of a photograph whose SR image has this width and height, upright, without a thumbnail."""
-        return cls(_renewed_exif(photograph.exif, size), _renewed_xmp(photograph.xmp), photograph.icc_profile)
+        xmp, iptc = _renewed_xmp(photograph.xmp), _texts(photograph.iptc)
+        return cls(_renewed_exif(photograph.exif, size), xmp, iptc, photograph.icc_profile)
 
 
 def _renewed_exif(exif: bytes | None, size: tuple[int, int]) -> Any:
@@ -67,3 +74,17 @@ def _renewed_xmp(xmp: bytes | None) -> bytes | None:
         return None
     renewed = STALE_XMP.sub(b"", xmp)
     return renewed if len(renewed) <= MAX_XMP_BYTES else None
+
+
+def _texts(iptc: bytes | None) -> bytes | None:
+    """The datasets of IPTC records that are texts about the photograph; those that follow damage are lost."""
+    place, kept = 0, b""
+    while iptc and place + 5 <= len(iptc):
+        start, record, number, size = struct.unpack_from(">BBBH", iptc, place)
+        end = place + 5 + size
+        if start != IPTC_DATASET or size > MAX_DATASET_BYTES or end > len(iptc):
+            break
+        if (record, number) == IPTC_CHARACTERS or (record == IPTC_TEXTS and number < FIRST_PREVIEW):
+            kept += iptc[place:end]
+        place = end
+    return kept if 0 < len(kept) <= MAX_IPTC_BYTES else None

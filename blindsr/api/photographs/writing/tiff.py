@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from blindsr.api.photographs.reading import XMP
+from blindsr.api.photographs.reading import IPTC, XMP
 from blindsr.api.photographs.writing.strips import Strips
 from blindsr.api.photographs.writing.tags import EXIF_IFD, GPS_IFD, LAYOUT, Tags
 from blindsr.errors import BlindSRError
@@ -59,7 +59,7 @@ def _head(strips: Strips, tags: Tags, rows: int, sizes: list[int]) -> bytes:
         339: (1,) * strips.channels,
     }  # fmt: skip
     layout |= ({338: 2} if alpha else {}) | ({34675: tags.icc_profile} if tags.icc_profile else {})
-    layout |= {XMP: tags.xmp} if tags.xmp else {}
+    layout |= {tag: packet for tag, packet in ((XMP, tags.xmp), (IPTC, tags.iptc)) if packet}
     for tag, value in layout.items():
         directory[tag] = value
     starts = np.cumsum([0, *sizes[:-1]]).tolist()  # from the directory's end, which Pillow adds
