@@ -53,7 +53,7 @@ def _figure(rows: Sequence[Row], title: str) -> Figure:
     _finish(errors, conditions, "relative L2 error: mean, and up to the worst")
     _finish(psnr, conditions, "PSNR on Y (dB), mean")
     errors.set_ylim(bottom=0)
-    figure.legend(*psnr.get_legend_handles_labels(), loc="outside lower center", ncols=len(estimators) + 2, frameon=False)
+    figure.legend(*psnr.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
