@@ -7,11 +7,10 @@ from pathlib import Path
 
 from blindsr.api.photographs.places import places
 from blindsr.api.photographs.qualities import QualityName
-from blindsr.api.photographs.showing import shown
+from blindsr.api.photographs.showing import page_of, shown
 from blindsr.api.photographs.upscaling import Upscaled, UpscaleSettings, upscale_all
 from blindsr.components.registry import Registry
 from blindsr.execution.events import Listener
-from blindsr.report.page.photographs import PhotographsPage
 from blindsr.report.progress import console
 
 
@@ -73,7 +72,7 @@ def upscale(
         import torch
 
         torch.set_num_threads(threads)
-    page = PhotographsPage(Path(report), len(found), force=force, argument="report") if report is not None else None
+    page = page_of(found, report, force=force) if report is not None else None
     results = []
     with console() if progress else nullcontext(Listener()) as listener:
         listener.begun(len(found))

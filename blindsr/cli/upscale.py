@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from blindsr.report.page.photographs import PhotographsPage
 
 
-PAGE = "report.html"
-
-
 class _Command(click.Command):
     """A command whose ``--report`` may go without a value: what follows is one only if it ends like a page."""
 
@@ -116,12 +113,9 @@ def _page(report: str | None, found: Sequence[Place], *, force: bool) -> Photogr
     """The page to make, if any."""
     if report is None:
         return None
-    from blindsr.report.page.photographs import PhotographsPage
+    from blindsr.api.photographs.showing import page_of
 
-    folder = found[0].output.parent
-    if not report:
-        folder.mkdir(parents=True, exist_ok=True)
-    return PhotographsPage(Path(report) if report else folder / PAGE, len(found), force=force, argument="report")
+    return page_of(found, report, force=force)
 
 
 def _add(page: PhotographsPage, result: Upscaled) -> None:

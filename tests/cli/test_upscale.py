@@ -127,6 +127,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     [
         (("--report", "small.png"), "report.html"),
         (("small.png", "-o", "out", "--report"), "out/report.html"),
+        (("small.png", "-o", "new/out", "--report", "new/out/p.html"), "new/out/p.html"),
         (("small.png", "--report", "my page.HTML"), "my page.HTML"),
         (("--report=page.htm", "small.png"), "page.htm"),
         (("--report", "--", "small.png"), "report.html"),

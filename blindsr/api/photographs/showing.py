@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +12,34 @@ from numpy.typing import NDArray
 
 from blindsr.api.photographs.guard import most_textured
 from blindsr.api.photographs.reading import Photograph
+from blindsr.imaging.files import explained
 from blindsr.imaging.reader import to_depth, to_float
 from blindsr.imaging.resize import bicubic
-from blindsr.report.page.photographs import MAX_SHOWN_PX, ShownPhotograph
+from blindsr.report.page.photographs import MAX_SHOWN_PX, PhotographsPage, ShownPhotograph
 
 if TYPE_CHECKING:
+    from blindsr.api.photographs.places import Place
     from blindsr.api.photographs.upscaling import Upscaled
 
+PAGE = "report.html"
 MARGIN_PX = 4
 """What bicubic interpolation needs around a part."""
+
+
+def page_of(found: Sequence[Place], report: str | Path, *, force: bool) -> PhotographsPage:
+    """The page to make: `report`, or where that is empty, `PAGE` beside the results, whose folder is made if need be.
+
+    Raises
+    ------
+    BlindSRError
+        If it cannot be written there.
+    """
+    results = found[0].output.parent
+    page = Path(report) if report else results / PAGE
+    if page.parent == results:
+        with explained(results):
+            results.mkdir(parents=True, exist_ok=True)
+    return PhotographsPage(page, len(found), force=force, argument="report")
 
 
 @dataclass(frozen=True)
