@@ -1,30 +1,9 @@
-"""What the tests of KernelGAN share: a run context that records, an image with edges everywhere, a comparison."""
+"""What the tests of KernelGAN share: an image with edges everywhere, a comparison."""
 
 import numpy as np
-import torch
 
 from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
-
-
-class Run:
-    """A run context that records warnings, curves and progress."""
-
-    device = "cpu"
-
-    def __init__(self, seed=0):
-        self.rng = np.random.default_rng(seed)
-        self.torch_rng = torch.Generator().manual_seed(seed)
-        self.done, self.curves = [], {}
-
-    def progress(self, done, total):
-        self.done.append((done, total))
-
-    def log(self, name, step, value):
-        self.curves.setdefault(name, []).append((step, value))
-
-    def warn(self, text):
-        raise AssertionError(text)
 
 
 def textured_image():

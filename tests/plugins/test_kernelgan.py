@@ -16,7 +16,8 @@ from blindsr_kernelgan.discriminator import HIDDEN_LAYERS, Discriminator
 from blindsr_kernelgan.generator import SIDES, LinearGenerator, windows
 from blindsr_kernelgan.losses import BicubicSchedule, KernelLosses, bicubic_kernel, finished
 from blindsr_kernelgan.train import Game
-from kernelgan_inputs import Run, assert_close, textured_image
+from kernelgan_inputs import assert_close, textured_image
+from recording import Run
 from scipy import ndimage
 from scipy.signal import convolve2d
 from torch import nn
@@ -33,12 +34,7 @@ SHARED = Path(__file__).parents[2].parent / "shared"
 TAPS = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256  # the cubic with a = -0.5 at +-.25, .75, 1.25 and 1.75, halved
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

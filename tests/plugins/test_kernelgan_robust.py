@@ -7,7 +7,8 @@ import pytest
 import torch
 from blindsr_kernelgan import KernelGAN
 from blindsr_kernelgan.robust import GaussianGenerators, PatchDiscriminators, PatchPlaces, gaussian, textured_area
-from kernelgan_inputs import Run, assert_close, textured_image
+from kernelgan_inputs import assert_close, textured_image
+from recording import Run
 from scipy import stats
 from torch import nn
 
@@ -16,13 +17,7 @@ from blindsr.imaging.downscaling import downscale
 from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import kernel_errors
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from blindsr_michaeli_irani import MichaeliIrani, blindsr_kernel_estimators, patches
 from blindsr_michaeli_irani.fit import gaussian_fit, normal_equations, roughness, smooth_kernel
 from blindsr_michaeli_irani.neighbours import find, weights
 from blindsr_michaeli_irani.patches import coarse, queries
+from recording import Run
 from scipy import ndimage
 from scipy.optimize import minimize
 
@@ -20,31 +20,7 @@ from blindsr.imaging.kernel import Kernel
 from blindsr.imaging.metrics import kernel_errors
 from blindsr.imaging.reader import read_image
 
-
-class Run:
-    """A run context that records warnings, curves and progress."""
-
-    device = "cpu"
-
-    def __init__(self):
-        self.done, self.curves = [], {}
-
-    def progress(self, done, total):
-        self.done.append((done, total))
-
-    def log(self, name, step, value):
-        self.curves.setdefault(name, []).append((step, value))
-
-    def warn(self, text):
-        raise AssertionError(text)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def with_its_own_reduction(kernel, side=180, seed=0):

@@ -24,12 +24,7 @@ from blindsr.imaging.metrics import psnr_y, ssim_y
 from blindsr.imaging.reader import crop_to_multiple, read_image, to_depth, to_float
 from blindsr.imaging.resize import bicubic
 
-pytestmark = pytest.mark.filterwarnings("error::UserWarning:blindsr_srmd")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("error::UserWarning:blindsr_srmd")]
 
 
 def _context() -> Context:

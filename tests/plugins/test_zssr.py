@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import blindsr_zssr
@@ -27,13 +26,7 @@ SHARED = Path(__file__).parents[2].parent / "shared"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the images of {SHARED}")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """One thread: on small tensors, more threads are slower, most of all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Run:

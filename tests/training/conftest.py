@@ -4,15 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from blindsr_training.photographs import HELD_OUT
 
 from blindsr.imaging.writer import write_png
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _one_thread(one_thread: None) -> None:
+    """All trainings run on one thread."""
 
 
 @pytest.fixture(scope="session")
