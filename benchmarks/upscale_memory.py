@@ -77,20 +77,8 @@ def mosaic(folder: Path, megapixels: float) -> NDArray[np.uint16]:
 
 def measured(photo: Path, out: Path, bands: int, *options: str) -> tuple[float, float, str]:
     """Peak memory in GB, seconds, and MB of the result of `blindsr upscale`, or of its first bands."""
-    command = [
-        sys.executable,
-        "-c",
-        PROGRAM,
-        str(bands),
-        "upscale",
-        str(photo),
-        "-o",
-        str(out),
-        "--json",
-        "--device",
-        "cpu",
-        *options,
-    ]
+    arguments = ["upscale", str(photo), "-o", str(out), "--json", "--device", "cpu", *options]
+    command = [sys.executable, "-c", PROGRAM, str(bands), *arguments]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -45,7 +45,12 @@ def check_output(path: Path, what: str, suffixes: Sequence[str], *, force: bool,
         if path.is_dir():
             raise BlindSRError(f"{path}: is a folder; name another file")
         check_free(path, force=force, argument=argument)
-        tempfile.TemporaryFile(dir=path.parent).close()  # permissions alone do not tell all that a file system refuses
+        try:
+            tempfile.TemporaryFile(dir=path.parent).close()  # permissions alone do not tell all that a file system refuses
+        except PermissionError:
+            raise
+        except OSError as error:
+            raise BlindSRError(f"{path}: no file can be made there ({error.strerror or error}); choose another folder") from error
 
 
 def check_suffix(path: Path, what: str, suffixes: Sequence[str]) -> None:
