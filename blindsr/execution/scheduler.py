@@ -74,7 +74,7 @@ class Scheduler:
         self.listener = listener
         self.interrupts = interrupts
         self.images = ImageCache()
-        self.noted: set[Path] = set()
+        self.noted: set[str] = set()
         self.together: dict[str, tuple[str, ...]] = {}  # of each step that the executor has, those that it was submitted with
         self.alone: set[str] = set()  # steps that are not computed together with others again
         self.saver = StepSaver(self._save)
@@ -113,7 +113,7 @@ class Scheduler:
         """Have a worker compute the next step, or those that its device gains by computing together."""
         tasks: dict[str, Task] = {}
         left_px = MAX_TOGETHER_PX
-        for key in self._next(executor.workers - self._computing):
+        for key in self._next(executor):
             task = self._task(self.plan.steps[self.graph.take(key)])
             if task:
                 tasks[key] = task
@@ -124,11 +124,11 @@ class Scheduler:
             self.together |= dict.fromkeys(tasks, tuple(tasks))
             executor.submit(tasks)
 
-    def _next(self, workers: int) -> list[str]:
-        """The next step that is ready, and those like it that its device gains by; that many idle workers share what is ready."""
+    def _next(self, executor: Executor) -> list[str]:
+        """The next step that is ready, and those like it that its device gains by; the idle workers share what is ready."""
         first = self.graph.next
         step = self.plan.steps[first]
-        most = self._batch_size(step)
+        most = self._batch_size(step, executor.device)
         if most <= 1 or first in self.alone:
             return [first]
 
@@ -137,17 +137,22 @@ class Scheduler:
             return key not in self.alone and (other.component, other.scale) == (step.component, step.scale)
 
         found = self.graph.ready_like(alike)
-        return found[: min(most, math.ceil(len(found) / workers))]
+        return found[: min(most, math.ceil(len(found) / (executor.workers - self._computing)))]
 
-    def _batch_size(self, step: Step) -> int:
-        """How many steps like this one may be computed together."""
-        if self.resources.dask or not isinstance(step.component, KernelEstimator):  # the workers of a cluster choose their devices
+    def _batch_size(self, step: Step, device: str | None) -> int:
+        """How many steps like this one may be computed together on a device."""
+        if device is None or not isinstance(step.component, KernelEstimator):
             return 1
         try:
-            return int(step.component.batch_size(self.resources.device))
+            return int(step.component.batch_size(device))
         except Exception as error:  # a plugin's
-            self.listener.note(f"the `batch_size` of {step.label} failed ({described(error)}); its steps are computed one by one")
+            self._note_once(f"the `batch_size` of {step.label} failed ({described(error)}); its steps are computed one by one")
             return 1
+
+    def _note_once(self, text: str) -> None:
+        if text not in self.noted:
+            self.noted.add(text)
+            self.listener.note(text)
 
     def _task(self, step: Step) -> Task | None:
         """A step with its inputs; None if these cannot be read, or have to be made again."""
@@ -171,9 +176,8 @@ class Scheduler:
             raise BlindSRError(source.message)
         if isinstance(source, ImageFile):
             picture = source.read(self.images)
-            if picture.notes and source.path not in self.noted:
-                self.noted.add(source.path)
-                self.listener.note(f"{item}: {'; '.join(picture.notes)}")
+            if picture.notes:
+                self._note_once(f"{item}: {'; '.join(picture.notes)}")
             return picture.pixels
         if isinstance(source, KernelFile):
             return source.read()

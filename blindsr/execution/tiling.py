@@ -15,6 +15,9 @@ from blindsr.imaging.reader import to_depth, to_float
 
 TILE_SR_PX = 768
 """Side of a tile in SR pixels, its halo not counted."""
+GRID_PX = 4
+"""What an upscaler sees begins at multiples of so many LR pixels: one that works at half or a quarter of the resolution pools the
+same pixels in a tile as in the whole image."""
 
 
 class Tile(NamedTuple):
@@ -99,4 +102,5 @@ def _spans(size: int, side: int, halo: int) -> Iterator[tuple[slice, slice]]:
     count = max(1, round(size / side))
     for index in range(count):
         start, stop = index * size // count, (index + 1) * size // count
-        yield slice(max(0, start - halo), min(size, stop + halo)), slice(start, stop)
+        seen = max(0, start - halo)
+        yield slice(seen - seen % GRID_PX, min(size, stop + halo)), slice(start, stop)

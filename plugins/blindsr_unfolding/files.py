@@ -26,7 +26,9 @@ def load(path: Path) -> UnfoldingNet:
 
 def _network(state: State) -> UnfoldingNet:
     width, pixels = len(state["priors.0.head.weight"]), len(state["priors.0.tail.weight"])
-    blocks = sum(name.startswith("priors.0.blocks.") for name in state) // 4  # two convolutions, with weights and biases
-    network = UnfoldingNet(math.isqrt(pixels // 3), width=width, blocks=blocks, stages=len(state["log_alpha"]))
+    # A block has two convolutions, with weights and biases.
+    blocks, coarse_blocks = (sum(name.startswith(f"priors.0.{of}blocks.") for name in state) // 4 for of in ("", "coarse."))
+    stages = len(state["log_alpha"])
+    network = UnfoldingNet(math.isqrt(pixels // 3), width=width, blocks=blocks, stages=stages, coarse_blocks=coarse_blocks)
     network.load_state_dict(state)
     return network.eval()

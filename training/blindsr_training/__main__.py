@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic.fields import FieldInfo
@@ -28,10 +29,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 def _command(name: str, kind: type[AnyTraining]) -> click.Command:
     def run(config: str | None, out: Path, **given: str | None) -> None:
-        try:
-            train(kind, read_settings(kind.Settings, config, {key: text for key, text in given.items() if text is not None}), out)
-        except BlindSRError as error:
-            raise click.ClickException(str(error)) from error
+        train(kind, read_settings(kind.Settings, config, {key: text for key, text in given.items() if text is not None}), out)
 
     bundled = ", ".join(sorted(path.name for path in CONFIGS.glob(f"{name}*.yaml")))
     options = [
@@ -50,13 +48,20 @@ def _command(name: str, kind: type[AnyTraining]) -> click.Command:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same images.")
 def drawings(out: Path, count: int, seed: int) -> None:
     """Make images of text, screens, charts and facades, to train on beside photographs."""
-    try:
-        write_drawings(out, count, seed)
-    except BlindSRError as error:
-        raise click.ClickException(str(error)) from error
+    write_drawings(out, count, seed)
 
 
-main = click.Group(
+class _Commands(click.Group):
+    """Errors that the user can put right are a line, and no traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BlindSRError as error:
+            raise click.ClickException(str(error)) from error
+
+
+main = _Commands(
     "blindsr_training", {name: _command(name, kind) for name, kind in TRAININGS.items()} | {"drawings": drawings},
     help="Train the networks of blindsr's plugins. Run a command again to go on after a stop.",
 )  # fmt: skip

@@ -49,20 +49,23 @@ class Muon(Optimizer):
     Parameters
     ----------
     hidden
-        Weights of convolutions.
+        Weights of convolutions, each with a factor for Muon's rate.
     others
         Groups of the other parameters, each with a factor for Adam's rate.
     rate
         Muon's peak rate.
     """
 
-    def __init__(self, hidden: Sequence[torch.Tensor], others: Sequence[tuple[Sequence[torch.Tensor], float]], rate: float) -> None:
-        self.hidden = hidden
+    def __init__(
+        self, hidden: Sequence[tuple[torch.Tensor, float]], others: Sequence[tuple[Sequence[torch.Tensor], float]], rate: float
+    ) -> None:
+        self.hidden = [weight for weight, _ in hidden]
         # Muon takes matrices: a copy with one row for each output channel, written back after each step.
-        self.matrices = [nn.Parameter(weight.data.flatten(1)) for weight in hidden]
+        self.matrices = [nn.Parameter(weight.data.flatten(1)) for weight in self.hidden]
+        rates = [{"params": [matrix], "lr": rate * factor} for matrix, (_, factor) in zip(self.matrices, hidden, strict=True)]
         groups = [{"params": list(group), "lr": ADAM_RATE * rate / MUON_RATE * factor} for group, factor in others]
         super().__init__(
-            torch.optim.Muon(self.matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Muon(rates, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
             torch.optim.Adam(groups, betas=ADAM_BETAS, fused=others[0][0][0].is_cuda),
         )
 
@@ -70,7 +73,7 @@ class Muon(Optimizer):
     def of_stack(cls, convolutions: Sequence[nn.Conv2d], rate: float) -> Muon:
         """For a plain stack of convolutions: Adam for the first, the last, and the biases."""
         others = [convolutions[0].weight, convolutions[-1].weight, *(c.bias for c in convolutions if c.bias is not None)]
-        return cls([convolution.weight for convolution in convolutions[1:-1]], [(others, 1.0)], rate)
+        return cls([(convolution.weight, 1.0) for convolution in convolutions[1:-1]], [(others, 1.0)], rate)
 
     def step(self, factor: float) -> None:
         for matrix, weight in zip(self.matrices, self.hidden, strict=True):

@@ -40,6 +40,11 @@ class Executor(Protocol):
     """Runs tasks, on each of its workers one at a time, or several that are computed together."""
 
     @property
+    def device(self) -> str | None:
+        """Where all of its workers compute, 'cpu' or 'cuda'; None if each of them decides."""
+        ...
+
+    @property
     def workers(self) -> int:
         """How many workers can run at a time, as of the last `poll`."""
         ...
@@ -66,10 +71,13 @@ class InProcessExecutor:
 
     workers = 1
 
-    def __init__(self, threads: int, progress: Callable[[str, int, int], None], interrupts: Interrupts) -> None:
+    def __init__(
+        self, threads: int, progress: Callable[[str, int, int], None], interrupts: Interrupts, device: str = "cpu"
+    ) -> None:
         import torch
 
         torch.set_num_threads(threads)
+        self.device = device
         self._progress = progress
         self._interrupts = interrupts
         self._update = Update()
@@ -102,8 +110,12 @@ def open_executor(
             return DaskExecutor(resources.dask, needs, interrupts, listener.note, resources.threads, resources.timeout)
     workers = resources.workers_for(steps)
     if not workers:
-        return InProcessExecutor(resources.threads, lambda key, *done: listener.progress(plan.steps[key], *done), interrupts)
+
+        def progress(key: str, done: int, total: int) -> None:
+            listener.progress(plan.steps[key], done, total)
+
+        return InProcessExecutor(resources.threads, progress, interrupts, resources.device)
     from blindsr.execution.executors.processes import ProcessExecutor
 
     gpus = visible_gpus() if resources.device == "cuda" else []
-    return ProcessExecutor(workers, threads=resources.threads, timeout=resources.timeout, gpus=gpus)
+    return ProcessExecutor(workers, threads=resources.threads, timeout=resources.timeout, device=resources.device, gpus=gpus)

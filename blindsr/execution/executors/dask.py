@@ -50,6 +50,8 @@ class DaskExecutor:
     `BlindSRError` if no scheduler is there, it has no workers, or one of them lacks something.
     """
 
+    device = None
+
     def __init__(
         self, address: str, needs: Requirements, interrupts: Interrupts, note: Callable[[str], None], threads: int = 1,
         timeout: float | None = None,

@@ -35,8 +35,11 @@ class ProcessExecutor:
     The workers share out among them the `gpus`, named as in ``CUDA_VISIBLE_DEVICES``.
     """
 
-    def __init__(self, workers: int, *, threads: int, timeout: float | None = None, gpus: Sequence[str] = ()) -> None:
+    def __init__(
+        self, workers: int, *, threads: int, timeout: float | None = None, device: str = "cpu", gpus: Sequence[str] = ()
+    ) -> None:
         self.workers = workers
+        self.device = device
         self._timeout = timeout or math.inf
         self._workers = [_Worker(threads, gpus[number % len(gpus)] if gpus else "") for number in range(workers)]
         self._update = Update()

@@ -41,6 +41,8 @@ class UnfoldingSettings(Settings):
     fold: int = Field(2, ge=1, le=4, description="HR pixels a side that are one to the priors: fewer are better and slower.")
     width: int = Field(64, ge=8, description="Channels of the priors.")
     stages: int = Field(4, ge=1, description="Data steps, each with a prior.")
+    coarse_blocks: int = Field(3, ge=0, description="Residual blocks of each prior at half its resolution.")
+    kept_rate: PositiveFloat = Field(1.0, description="Factor of the rate for weights that `start` gave.")
     rate: PositiveFloat = Field(MUON_RATE, description="Muon's peak learning rate; Adam's is in proportion.")
     estimator: InputFile | None = Field(None, description="Weights of kernelnet, to train on its estimates as well.")
 
@@ -110,16 +112,16 @@ class UnfoldingTraining(Training[UnfoldingSettings, Batch]):
         self.held_out = HeldOutPatches(held_out, settings.scale, self._estimates(held_out, len(held_out)))
         start = _loaded(settings.start, settings.width) if settings.start else None
         torch.manual_seed(settings.seed)
-        network = UnfoldingNet(settings.fold, width=settings.width, stages=settings.stages)
-        if start:
-            _transfer(start, network)
+        network = UnfoldingNet(settings.fold, width=settings.width, stages=settings.stages, coarse_blocks=settings.coarse_blocks)
+        kept = _transfer(start, network) if start else set()
         network = network.to(self.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         weights = dict(network.named_parameters())
         hidden = [name for name, weight in weights.items() if weight.ndim == 4 and "tail" not in name]
-        others = [weight for name, weight in weights.items() if name not in hidden and name != "log_alpha"]
-        groups = [(others, 1.0), ([network.log_alpha], LOG_ALPHA_GAIN)]
-        self.optimizer = Muon([weights[name] for name in hidden], groups, settings.rate)
+        factors = {name: settings.kept_rate if name in kept else 1.0 for name in weights}
+        others = [([weights[name]], factors[name]) for name in weights if name not in {*hidden, "log_alpha"}]
+        groups = [*others, ([network.log_alpha], LOG_ALPHA_GAIN * factors["log_alpha"])]
+        self.optimizer = Muon([(weights[name], factors[name]) for name in hidden], groups, settings.rate)
 
     def _estimates(self, files: Sequence[Path], count: int) -> EstimatedKernels | None:
         settings = self.settings
@@ -156,8 +158,12 @@ def _loaded(start: Path, width: int) -> UnfoldingNet:
     return network
 
 
-def _transfer(source: UnfoldingNet, target: UnfoldingNet) -> None:
-    """Copy all weights that both have in one shape: not those of other stages, or at the ends of priors of another fold."""
+def _transfer(source: UnfoldingNet, target: UnfoldingNet) -> set[str]:
+    """Copy all weights that both have in one shape: not those of other stages, or at the ends of priors of another fold.
+
+    Returns their names.
+    """
     shapes = {name: value.shape for name, value in target.state_dict().items()}
     same = {name: value for name, value in source.state_dict().items() if shapes.get(name) == value.shape}
     target.load_state_dict(same, strict=False)
+    return set(same)

@@ -75,7 +75,7 @@ class ZSSRTraining(Training[ZSSRSettings, Batch]):
             module = ZSSRNet(network, torch.tensor(INITIAL_LOG_ALPHA))
         self.network = module = module.to(self.device)
         others = [([module.first, module.last], 1.0), ([module.log_alpha], LOG_ALPHA_GAIN)]
-        self.optimizer = Muon(list(module.hidden), others, settings.rate)
+        self.optimizer = Muon([(weight, 1.0) for weight in module.hidden], others, settings.rate)
 
     def batch(self, rng: np.random.Generator) -> Batch:
         settings, scale = self.settings, int(rng.choice(SCALES))
