@@ -15,6 +15,7 @@ from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:
     from blindsr.api.data_step import BORDER_DECAY_PX, DataStep, transfer_function, with_border
+    from blindsr.api.ensemble import SelfEnsemble
     from blindsr.components.weights import State, Weights, read_weights
     from blindsr.execution.resources import fast_dtype
     from blindsr.imaging.downscaling import back_project, back_projection_reach_px, downscale
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "api.data_step": ("BORDER_DECAY_PX", "DataStep", "transfer_function", "with_border"),
+    "api.ensemble": ("SelfEnsemble",),
     "components.weights": ("State", "Weights", "read_weights"),
     "execution.resources": ("fast_dtype",),
     "imaging.downscaling": ("back_project", "back_projection_reach_px", "downscale"),
@@ -44,7 +46,7 @@ _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 __all__ = [
     "API_VERSION", "BORDER_DECAY_PX", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR",
     "BlindSRError", "Component", "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "InputPath", "Kernel",
-    "KernelEstimator", "KernelPool", "NonBlindSR", "PooledKernel", "RunContext", "State", "Symmetry", "Upscaler", "Weights",
+    "KernelEstimator", "KernelPool", "NonBlindSR", "PooledKernel", "RunContext", "SelfEnsemble", "State", "Symmetry", "Upscaler", "Weights",
     "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations", "blindsr_kernel_estimators",
     "blindsr_nonblind_sr", "compose", "cubic", "downscale", "fast_dtype", "gaussian_array", "hookimpl", "in_one_frame",
     "kernel_errors", "nonnegative_kernel", "precision_of", "printable", "psnr_y", "read_image", "read_kernel_pool", "read_weights",

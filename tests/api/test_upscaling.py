@@ -12,7 +12,7 @@ from PIL import Image
 import blindsr
 from blindsr import BlindSRError, Kernel
 from blindsr.api.photographs.blur import Blur, milder
-from blindsr.api.photographs.ensemble import Ensemble, turned
+from blindsr.api.ensemble import SelfEnsemble, turned
 from blindsr.api.photographs.guard import MAX_OVERSHOOT, Evidence, judged
 from blindsr.api.photographs.noise import noise_level, noise_of
 from blindsr.api.photographs.places import places
@@ -195,7 +195,7 @@ def test_a_turned_kernel_is_that_of_the_turned_image(scale: int, symmetry: Symme
 def test_the_ensemble_of_bicubic_interpolation_is_bicubic_interpolation(photo: NDArray[np.uint8]) -> None:
     lr = to_float(photo[:20, :30])
     component = Registry.discover().build("sr", "bicubic", scale=2)
-    ensemble = Ensemble.fit(component, lr, Kernel.bicubic(2), Context("cpu", "0", lambda done, total: None))
+    ensemble = SelfEnsemble.fit(component, lr, Kernel.bicubic(2), Context("cpu", "0", lambda done, total: None))
     assert ensemble(lr) == pytest.approx(bicubic(lr, scale=2), abs=1e-5)
 
 

@@ -7,7 +7,7 @@ QualityName = Literal["fast", "good", "best"]
 
 
 class Quality(NamedTuple):
-    """A kernel estimator, an SR method, and whether the mean of eight results is taken (`Ensemble`)."""
+    """A kernel estimator, an SR method, and whether the mean of eight results is taken (`SelfEnsemble`)."""
 
     kernel: str
     sr: str

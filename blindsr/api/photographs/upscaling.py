@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from blindsr.api.ensemble import SelfEnsemble
 from blindsr.api.functions import apply
 from blindsr.api.photographs.blur import Blur, milder
-from blindsr.api.photographs.ensemble import Ensemble
 from blindsr.api.photographs.guard import Judgement, judged, most_textured
 from blindsr.api.photographs.noise import noise_of
 from blindsr.api.photographs.places import Place
@@ -228,7 +228,7 @@ def _upscaler(
         assert isinstance(plain, NonBlindSR)
         return plain.fit(to_float(part), Kernel.bicubic(settings.scale), context)
     if QUALITIES[settings.quality].ensemble and settings.sr is None:
-        return Ensemble.fit(component, to_float(part), kernel, context)
+        return SelfEnsemble.fit(component, to_float(part), kernel, context)
     return component.fit(to_float(part), kernel, context)
 
 

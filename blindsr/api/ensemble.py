@@ -14,13 +14,19 @@ from blindsr.imaging.symmetries import SYMMETRIES, Symmetry
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """Upscales a tile in eight ways, each with the kernel turned as the image is, and takes the mean."""
+class SelfEnsemble:
+    """Upscales a tile in eight ways, each with the kernel turned as the image is, and takes the mean.
+
+    Attributes
+    ----------
+    members
+        How the image is turned, and what upscales it then.
+    """
 
     members: Sequence[tuple[Symmetry, Upscaler]]
 
     @classmethod
-    def fit(cls, component: NonBlindSR, lr: Image, kernel: Kernel, run: RunContext) -> Ensemble:
+    def fit(cls, component: NonBlindSR, lr: Image, kernel: Kernel, run: RunContext) -> SelfEnsemble:
         """The ensemble of an SR method, which is fitted to each of the eight images."""
         return cls([(s, component.fit(s.apply(lr), turned(kernel, s), run)) for s in SYMMETRIES])
 
