@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from blindsr.components.hookspecs import blindsr_degradations, blindsr_kernel_estimators, blindsr_nonblind_sr, hookimpl
 from blindsr.components.interfaces import API_VERSION, Component, Degradation, KernelEstimator, NonBlindSR, RunContext, Upscaler
-from blindsr.components.nested import AnyKernelEstimator, AnyNonBlindSR
+from blindsr.components.nested import AnyKernelEstimator, AnyNonBlindSR, Composite
 from blindsr.components.parameters import InputFile, InputFolder, InputPath
 from blindsr.errors import BlindSRError, printable
 
@@ -45,12 +45,13 @@ _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
     "API_VERSION", "BORDER_DECAY_PX", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR",
-    "BlindSRError", "Component", "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "InputPath", "Kernel",
-    "KernelEstimator", "KernelPool", "NonBlindSR", "PooledKernel", "RunContext", "SelfEnsemble", "State", "Symmetry", "Upscaler", "Weights",
-    "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations", "blindsr_kernel_estimators",
-    "blindsr_nonblind_sr", "compose", "cubic", "downscale", "fast_dtype", "gaussian_array", "hookimpl", "in_one_frame",
-    "kernel_errors", "nonnegative_kernel", "precision_of", "printable", "psnr_y", "read_image", "read_kernel_pool", "read_weights",
-    "ssim_y", "symmetries_of", "to_depth", "to_float", "transfer_function", "with_border", "write_whole",
+    "BlindSRError", "Component", "Composite", "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "InputPath",
+    "Kernel", "KernelEstimator", "KernelPool", "NonBlindSR", "PooledKernel", "RunContext", "SelfEnsemble", "State", "Symmetry",
+    "Upscaler", "Weights", "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations",
+    "blindsr_kernel_estimators", "blindsr_nonblind_sr", "compose", "cubic", "downscale", "fast_dtype", "gaussian_array",
+    "hookimpl", "in_one_frame", "kernel_errors", "nonnegative_kernel", "precision_of", "printable", "psnr_y", "read_image",
+    "read_kernel_pool", "read_weights", "ssim_y", "symmetries_of", "to_depth", "to_float", "transfer_function", "with_border",
+    "write_whole",
 ]  # fmt: skip
 
 

@@ -86,7 +86,7 @@ class Component(BaseModel, ABC):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        if cls.__module__ == __name__:
+        if cls.__module__.startswith(f"{__package__}."):  # a base of components, not one
             return
         name = getattr(cls, "name", None)
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):

@@ -1,6 +1,7 @@
 """Parameters that are components themselves: an estimator that starts from another one, say."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationInfo
@@ -37,11 +38,29 @@ def component_validator(kind: Kind) -> Callable[[Any, ValidationInfo], Any]:
 def components_in(component: Component) -> Iterator[Component]:
     """A component, and all that its parameters hold."""
     yield component
+    for part in _parts(component):
+        yield from components_in(part)
+
+
+def _parts(component: Component) -> Iterator[Component]:
+    """The components that are parameters of a component, or in lists that are."""
     for name in type(component).model_fields:
         value = getattr(component, name)
-        for part in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(part, Component):
-                yield from components_in(part)
+        yield from (part for part in (value if isinstance(value, list | tuple) else [value]) if isinstance(part, Component))
+
+
+class Composite(Component):
+    """A component made of others, its parameters: it depends on the seed if one of them does, and ships what they ship.
+
+    Name it before the kind of component: ``class BestOf(Composite, KernelEstimator)``.
+    """
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]  # a class attribute where it does not depend on the parameters
+        return any(part.stochastic for part in _parts(self))
+
+    def shipped_weights(self, scale: int) -> Mapping[Path, str]:
+        return {file: licence for part in _parts(self) for file, licence in part.shipped_weights(scale).items()}
 
 
 def described_component(component: Component) -> dict[str, Any]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from blindsr.api import AnyNonBlindSR, NonBlindSR, hookimpl
+from blindsr.api import AnyNonBlindSR, Composite, NonBlindSR, hookimpl
 
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext, Upscaler
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 blindsr_api = 1
 
 
-class Ensemble(NonBlindSR):
+class Ensemble(Composite, NonBlindSR):
     """Upscales the image in eight ways, flipped and turned by quarters together with its kernel, and takes the mean.
 
     Eight times the time of the method, for about 0.1 dB. As in EDSR+ (Lim et al., CVPR Workshops 2017, section 3.4), for kernels of
@@ -27,13 +25,6 @@ class Ensemble(NonBlindSR):
 
     of: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
     """The SR method, a name or {name: {parameter: value}}. One that trains (zssr) does so eight times."""
-
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]  # a class attribute where it does not depend on the parameters
-        return self.of.stochastic
-
-    def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return self.of.shipped_weights(scale)
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         """Fit the method to each of the eight images."""

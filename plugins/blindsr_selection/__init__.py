@@ -1,4 +1,4 @@
-"""Estimators made of others: the best of several, and one whose answer is refined by what super-resolution makes of it."""
+"""Estimators made of others: the best of several, and those whose answer is mended by what super-resolution makes of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from blindsr.api import AnyKernelEstimator, AnyNonBlindSR, KernelEstimator, hookimpl
+from blindsr.api import AnyKernelEstimator, AnyNonBlindSR, Composite, KernelEstimator, hookimpl
 
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 blindsr_api = 1
 
 
-class BestOf(KernelEstimator):
+class BestOf(Composite, KernelEstimator):
     """Asks several estimators, and takes the kernel of the least expected error that the image does not contradict.
 
     A kernel is contradicted where a much narrower one agrees far better with the image.
@@ -28,13 +28,6 @@ class BestOf(KernelEstimator):
     """The estimators, each a name or {name: {parameter: value}}."""
     sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
     """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel."""
-
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]  # a class attribute where it does not depend on the parameters
-        return any(part.stochastic for part in (*self.of, self.sr))
-
-    def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return {file: licence for part in (*self.of, self.sr) for file, licence in part.shipped_weights(scale).items()}
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """Estimate with each, and choose. An estimator that fails is left out with a warning.
@@ -49,7 +42,7 @@ class BestOf(KernelEstimator):
         return best(self.of, self.sr, lr, scale, run)
 
 
-class Refined(KernelEstimator):
+class Refined(Composite, KernelEstimator):
     """Another estimator's kernel, made narrower in steps of 5 % as long as the image agrees much better with that.
 
     Too wide a kernel costs several times as much as one that is as much too narrow, and it shows: the SR image that it leads to,
@@ -63,13 +56,6 @@ class Refined(KernelEstimator):
     sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
     """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel."""
 
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.start.stochastic or self.sr.stochastic
-
-    def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return {**self.start.shipped_weights(scale), **self.sr.shipped_weights(scale)}
-
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """Estimate, then refine."""
         from blindsr_selection.evidence import KernelTrial, estimate_with
@@ -77,7 +63,38 @@ class Refined(KernelEstimator):
         return KernelTrial(lr, self.sr, run).narrowed(estimate_with(self.start, lr, scale, run))
 
 
+class Corrected(Composite, KernelEstimator):
+    """Another estimator's kernel, its taps corrected one by one by what super-resolution with it leaves unexplained.
+
+    The SR image of a textured part does not give the LR image back exactly. Least squares tell which taps would, and a small
+    trained network how far to believe that. It finds some of what no Gaussian has: the unevenness of real kernels.
+    """
+
+    name: ClassVar[str] = "corrected"
+    scales: ClassVar[tuple[int, ...]] = (2,)
+
+    start: AnyKernelEstimator = Field(default="kernelnet", validate_default=True)
+    """The estimator whose kernel is corrected, a name or {name: {parameter: value}}. The network was trained on kernelnet's."""
+    sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
+    """The SR method that makes the SR image. The network was trained with unfolding, and knows no other."""
+
+    def shipped_weights(self, scale: int) -> Mapping[Path, str]:
+        return {**super().shipped_weights(scale), weights_file(scale): "Apache-2.0"}
+
+    def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
+        """Estimate, then correct."""
+        from blindsr_selection.correction import corrected
+        from blindsr_selection.evidence import estimate_with
+
+        return corrected(estimate_with(self.start, lr, scale, run), self.sr, lr, weights_file(scale), run)
+
+
+def weights_file(scale: int) -> Path:
+    """The file of the correcting network for a scale."""
+    return Path(__file__).parent / "weights" / f"x{scale}.safetensors"
+
+
 @hookimpl
 def blindsr_kernel_estimators() -> list[type[KernelEstimator]]:
-    """The two."""
-    return [BestOf, Refined]
+    """The three."""
+    return [BestOf, Refined, Corrected]

@@ -42,7 +42,7 @@ class KernelTrial:
     """Tries kernels on the most textured part of an LR image (H, W, 3) with an SR method."""
 
     def __init__(self, lr: Image, sr: NonBlindSR, run: RunContext) -> None:
-        self._crop = textured_crop(lr)
+        self._crop = textured_crop(lr, CROP_PX)
         self._sr = sr
         self._run = run
 
@@ -107,11 +107,11 @@ def widened(kernel: Kernel, factor: float) -> Kernel:
     return Kernel(stretched / stretched.sum(), kernel.scale, expected_error=kernel.expected_error).align()
 
 
-def textured_crop(lr: Image) -> Image:
-    """The square of `CROP_PX` pixels a side (less in a small image) with the strongest mean gradient; a view."""
+def textured_crop(lr: Image, side_px: int) -> Image:
+    """The square of so many pixels a side (less in a small image) with the strongest mean gradient; a view."""
     gray = lr.mean(2)
     gradient = np.abs(np.diff(gray, axis=0))[:, :-1] + np.abs(np.diff(gray, axis=1))[:-1]
-    sides = [min(CROP_PX, size) for size in gray.shape]
+    sides = [min(side_px, size) for size in gray.shape]
     means = ndimage.uniform_filter(gradient, [side - 1 for side in sides], mode="constant")
     inner = tuple(slice((side - 1) // 2, (side - 1) // 2 + size - side + 1) for side, size in zip(sides, gray.shape, strict=True))
     top, left = np.unravel_index(np.argmax(means[inner]), means[inner].shape)

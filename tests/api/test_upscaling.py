@@ -11,8 +11,8 @@ from PIL import Image
 
 import blindsr
 from blindsr import BlindSRError, Kernel
-from blindsr.api.photographs.blur import Blur, milder
 from blindsr.api.ensemble import SelfEnsemble, turned
+from blindsr.api.photographs.blur import Blur, milder
 from blindsr.api.photographs.guard import MAX_OVERSHOOT, Evidence, judged
 from blindsr.api.photographs.noise import noise_level, noise_of
 from blindsr.api.photographs.places import places

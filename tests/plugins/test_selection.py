@@ -50,12 +50,12 @@ def test_a_widened_gaussian_is_the_wider_gaussian(factor: float) -> None:
 def test_the_most_textured_part_is_looked_at() -> None:
     image = np.full((300, 260, 3), 0.5, np.float32)
     image[150 : 150 + CROP_PX, 100 : 100 + CROP_PX] += np.random.default_rng(0).uniform(-0.3, 0.3, (CROP_PX, CROP_PX, 3))
-    view = textured_crop(image)
+    view = textured_crop(image, CROP_PX)
     assert view.shape == (CROP_PX, CROP_PX, 3)
     top, left = np.array(np.nonzero(view[..., 0] != 0.5)).min(1)
     assert max(top, left) <= 1  # the step at the border of the texture counts, too
     assert (view[2:-2, 2:-2] != 0.5).mean() > 0.99
-    assert textured_crop(image[:40, :50]).shape == (40, 50, 3)
+    assert textured_crop(image[:40, :50], CROP_PX).shape == (40, 50, 3)
 
 
 def test_a_kernel_that_is_too_wide_gets_narrower() -> None:

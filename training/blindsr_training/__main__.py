@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
 from pydantic.fields import FieldInfo
 
 from blindsr.api import BlindSRError
+from blindsr_training.corrected.examples import make_examples
+from blindsr_training.corrected.training import CorrectedTraining
 from blindsr_training.drawings import write_drawings
 from blindsr_training.harness import AnyTraining, train
 from blindsr_training.kernelnet.training import KernelNetTraining
@@ -18,7 +21,8 @@ from blindsr_training.unfolding.training import UnfoldingTraining
 from blindsr_training.zssr.training import ZSSRTraining
 
 TRAININGS: dict[str, type[AnyTraining]] = {
-    "kernelnet": KernelNetTraining, "srmd": SRMDTraining, "unfolding": UnfoldingTraining, "zssr": ZSSRTraining,
+    "corrected": CorrectedTraining, "kernelnet": KernelNetTraining, "srmd": SRMDTraining, "unfolding": UnfoldingTraining,
+    "zssr": ZSSRTraining,
 }  # fmt: skip
 
 
@@ -51,6 +55,18 @@ def drawings(out: Path, count: int, seed: int) -> None:
     write_drawings(out, count, seed)
 
 
+@click.command
+@click.option("--hr", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Folder of HR images.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the examples.")
+@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True, help="Scale.")
+@click.option("--count", type=click.IntRange(1), default=6000, show_default=True, help="How many, about half a second each.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same examples.")
+def examples(hr: Path, out: Path, scale: int, count: int, seed: int) -> None:
+    """Make what `corrected` is trained on. Run it again to go on after a stop, or for more."""
+    torch.set_num_threads(1)
+    make_examples(hr, out, scale=scale, count=count, seed=seed)
+
+
 class _Commands(click.Group):
     """Errors that the user can put right are a line, and no traceback."""
 
@@ -62,9 +78,11 @@ class _Commands(click.Group):
 
 
 main = _Commands(
-    "blindsr_training", {name: _command(name, kind) for name, kind in TRAININGS.items()} | {"drawings": drawings},
+    "blindsr_training", {name: _command(name, kind) for name, kind in TRAININGS.items()},
     help="Train the networks of blindsr's plugins. Run a command again to go on after a stop.",
 )  # fmt: skip
+main.add_command(drawings)
+main.add_command(examples)
 
 if __name__ == "__main__":
     main(prog_name="python -m blindsr_training")

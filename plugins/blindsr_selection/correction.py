@@ -1,0 +1,46 @@
+"""Correcting a kernel: super-resolve a part of the image with it, and let the network judge what that does not explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from blindsr.api import Kernel
+from blindsr_selection.evidence import UNKNOWN_ERROR, textured_crop
+from blindsr_selection.files import load
+from blindsr_selection.least_squares import corrections, framed, unframed
+
+if TYPE_CHECKING:
+    from blindsr.api import Image, NonBlindSR, RunContext
+
+CROP_PX = 240
+MIN_SIDE_PX = 64
+"""Of an LR image: smaller ones keep their kernel."""
+MIN_RESIDUAL = 1e-5
+
+
+def corrected(kernel: Kernel, sr: NonBlindSR, lr: Image, weights: Path, run: RunContext) -> Kernel:
+    """An aligned kernel of an LR image (H, W, 3), its taps corrected, with the error to expect of it then.
+
+    It stays as it is if the image is too small to say much.
+
+    Raises
+    ------
+    BlindSRError
+        If the weights cannot be read.
+    """
+    crop = np.ascontiguousarray(textured_crop(lr, CROP_PX))
+    if min(crop.shape[:2]) < MIN_SIDE_PX:
+        run.warn(f"corrected: the image has less than {MIN_SIDE_PX} pixels a side; its kernel is left as it is")
+        return kernel
+    frame = framed(kernel)
+    made = np.clip(sr.fit(crop, kernel, run)(crop), 0, 1)
+    found = corrections(crop, made, frame, kernel.scale)
+    expected = UNKNOWN_ERROR if kernel.expected_error is None else kernel.expected_error
+    with torch.inference_mode():
+        told = torch.tensor([[max(found.residual, MIN_RESIDUAL)], [expected]])
+        answer = load(weights)(torch.from_numpy(frame).float()[None], found.taps[None], *told)
+    return unframed(answer.frames[0].double().numpy(), kernel.scale, min(1.0, float(answer.log_error.exp())))

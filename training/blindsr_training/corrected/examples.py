@@ -1,0 +1,158 @@
+"""What the network of `corrected` learns from: kernels as kernelnet estimates them, their corrections, and the true ones.
+
+An example takes half a second, and the training needs thousands of them, many times: they are made first, and kept in a folder.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+import torch
+from blindsr_kernelnet import KernelNetEstimator
+from blindsr_selection.least_squares import corrections, framed
+from blindsr_unfolding import Unfolding
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from blindsr.api import BlindSRError, Image, Kernel, downscale, read_image, to_depth, to_float
+from blindsr.api.testing import run_context
+from blindsr.imaging.files import sha256
+from blindsr_training import kernel_families as families
+from blindsr_training.files import locked, write_bytes
+from blindsr_training.photographs import digest, split
+
+Generator = np.random.Generator
+
+PART = 100
+"""Examples in a file."""
+HELD_OUT_PARTS = 2
+SIDES = ((120, 200), (120, 240))
+"""Rows and columns of the LR images, from and to."""
+GAUSSIAN_SHARE = 0.25
+"""Of DIV2KRK's Gaussians; the other kernels are of all families, of which Gaussians are most."""
+NOISY_SHARE, JPEG_SHARE, MAX_NOISE = 0.1, 0.15, 6 / 255
+JPEG_QUALITIES = (65, 99)
+UNKNOWN_ERROR = 0.3
+
+
+class Examples(NamedTuple):
+    """Estimated kernels (N, side, side), their corrections (N, channels, side, side), and so on for each of N images.
+
+    `clean` and `gaussian` say whether the image has no noise, and whether the true kernel is a Gaussian.
+    """
+
+    frames: torch.Tensor
+    corrections: torch.Tensor
+    residual: torch.Tensor
+    expected_error: torch.Tensor
+    true: torch.Tensor
+    clean: torch.Tensor
+    gaussian: torch.Tensor
+
+
+def make_examples(hr: Path, out: Path, *, scale: int, count: int, seed: int) -> None:
+    """Write examples of the photographs in `hr` to the folder `out`, in files of `PART`; those that are there are kept.
+
+    Raises
+    ------
+    BlindSRError
+        If there are too few photographs, or files of other examples in the folder, or it cannot be written to.
+    """
+    trained_on, held_out = split(hr)
+    weights = {**KernelNetEstimator().shipped_weights(scale), **Unfolding().shipped_weights(scale)}
+    networks = " ".join(sha256(file) for file in weights)
+    of = {"scale": str(scale), "seed": str(seed), "hr": digest(trained_on), "networks": networks}
+    parts = [(f"held_out_{n:03}", held_out, (seed, 1, n)) for n in range(HELD_OUT_PARTS)]
+    parts += [(f"examples_{n:03}", trained_on, (seed, 0, n)) for n in range(-(-count // PART))]
+    with locked(out), click.progressbar(parts, label="Hundreds of examples", show_pos=True) as shown:
+        for name, files, key in shown:
+            path = out / f"{name}.safetensors"
+            if path.is_file():
+                _read(path, of)
+                continue
+            made = [_example(files, scale, np.random.default_rng((*key, n))) for n in range(PART)]
+            tensors = {field: torch.stack([each[place] for each in made]) for place, field in enumerate(Examples._fields)}
+            write_bytes(path, save(tensors, of))
+
+
+def read_examples(folder: Path, *, held_out: bool) -> tuple[Examples, dict[str, str]]:
+    """All examples of a folder, and of what they are; a `BlindSRError` if there are none, or a file is damaged."""
+    files = sorted(folder.glob("held_out_*.safetensors" if held_out else "examples_*.safetensors"))
+    if not files:
+        raise BlindSRError(f"{folder}: holds no examples; make them: python -m blindsr_training examples --out {folder}")
+    _, of = _read(files[0], None)
+    parts = [_read(file, of)[0] for file in files]
+    return Examples(*(torch.cat(tensors).float() for tensors in zip(*parts, strict=True))), of
+
+
+def _read(path: Path, of: dict[str, str] | None) -> tuple[Examples, dict[str, str]]:
+    """The examples in a file, which must be `of` that."""
+    try:
+        data = path.read_bytes()
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        examples = Examples(**tensors)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BlindSRError(f"{path}: holds no examples ({type(error).__name__}); remove it, and make them again") from None
+    if of is not None and header != of:
+        changed = ", ".join(name for name in of if header.get(name) != of[name])
+        raise BlindSRError(f"{path}: was made with other settings or networks ({changed}); choose another folder")
+    return examples, header
+
+
+def _example(files: Sequence[Path], scale: int, rng: Generator) -> tuple[torch.Tensor, ...]:
+    """The tensors of an example in the order of `Examples`."""
+    while True:
+        hr = to_float(read_image(files[int(rng.integers(len(files)))]).pixels)
+        kernel, family = _random_kernel(scale, rng)
+        lr, clean = _degraded(hr, kernel, rng)
+        try:
+            estimate = KernelNetEstimator().estimate(lr, scale, run_context())
+        except BlindSRError:  # the image is flat
+            continue
+        sr = np.clip(Unfolding().fit(lr, estimate, run_context())(lr), 0, 1)
+        frame = framed(estimate)
+        found = corrections(lr, sr, frame, scale)
+        expected = UNKNOWN_ERROR if estimate.expected_error is None else estimate.expected_error
+        return (
+            torch.from_numpy(frame).float(), found.taps.half(), torch.tensor(found.residual), torch.tensor(expected),
+            torch.from_numpy(framed(kernel)).float(), torch.tensor(clean), torch.tensor(family == "gaussian"),
+        )  # fmt: skip
+
+
+def _random_kernel(scale: int, rng: Generator) -> tuple[Kernel, str]:
+    if rng.random() < GAUSSIAN_SHARE:
+        covariance = families.covariance(rng.uniform(*families.DIV2KRK_VARIANCES, 2), rng.uniform(-np.pi, np.pi))
+        return Kernel(families.noisy_gaussian(rng, scale, covariance), scale), "gaussian"
+    array, family = families.random_kernel(rng, scale)
+    return Kernel(array, scale), family
+
+
+def _degraded(hr: Image, kernel: Kernel, rng: Generator) -> tuple[Image, bool]:
+    """A part of the LR image, rounded to 8 bit, and whether that is all that was done to it."""
+    height, width = (size // kernel.scale * kernel.scale for size in hr.shape[:2])
+    lr = downscale(hr[:height, :width], kernel)
+    rows, columns = (_part(size, *sides, rng) for size, sides in zip(lr.shape[:2], SIDES, strict=True))
+    lr, kind = lr[rows, columns], rng.random()
+    if kind < NOISY_SHARE:
+        lr = lr + rng.uniform(0, MAX_NOISE) * rng.standard_normal(lr.shape)
+    levels: NDArray[np.uint8] = to_depth(np.clip(lr, 0, 1), np.uint8)
+    if NOISY_SHARE < kind < NOISY_SHARE + JPEG_SHARE:
+        file = io.BytesIO()
+        Pillow.fromarray(levels).save(file, "JPEG", quality=int(rng.integers(*JPEG_QUALITIES)))
+        levels = np.asarray(Pillow.open(file))
+    return to_float(np.ascontiguousarray(levels)), kind > NOISY_SHARE + JPEG_SHARE
+
+
+def _part(size: int, least: int, most: int, rng: Generator) -> slice:
+    side = min(size, int(rng.integers(least, most)))
+    start = int(rng.integers(size - side + 1))
+    return slice(start, start + side)
