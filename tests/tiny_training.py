@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from blindsr_training import harness
 from blindsr_training.__main__ import TRAININGS
+from blindsr_training.corrected import examples
 from blindsr_training.kernelnet import calibrate
 from blindsr_training.kernelnet import training as kernelnet
 from blindsr_training.settings import Settings
@@ -21,9 +22,13 @@ from blindsr_training.srmd import training as srmd
 
 STEPS = 4
 MAX_KILLS = 3
-SMALL = ((srmd, "BASIS_KERNELS", 2000), (kernelnet, "HELD_OUT_CROPS", 4), (calibrate, "CROPS", calibrate.BATCH))
+SMALL = (
+    (srmd, "BASIS_KERNELS", 2000), (kernelnet, "HELD_OUT_CROPS", 4), (calibrate, "CROPS", calibrate.BATCH),
+    (examples, "PART", 2), (examples, "HELD_OUT_PARTS", 1),
+)  # fmt: skip
 """Numbers of the trainings that would make them take long: module, name, value."""
 FIELDS: dict[str, dict[str, Any]] = {
+    "corrected": {"scale": 2, "width": 8, "blocks": 1},
     "kernelnet": {},
     "srmd": {"scale": 2, "patch": 8},
     "unfolding": {"scale": 2, "patch": 48, "width": 16, "stages": 2},
@@ -32,7 +37,10 @@ FIELDS: dict[str, dict[str, Any]] = {
 
 
 def settings(network: str, hr: Path, **fields: Any) -> Settings:
-    """Of a tiny training."""
+    """Of a tiny training. Examples for `corrected` are made beside the photographs, once."""
+    if network == "corrected" and "examples" not in fields:
+        fields["examples"] = hr.with_name(f"{hr.name}-examples")
+        examples.make_examples(hr, fields["examples"], scale=2, count=4, seed=0)
     common = {"hr": hr, "steps": STEPS, "batch": 2, "every": 3, "threads": 1, "device": "cpu"}
     return TRAININGS[network].Settings(**(common | FIELDS[network] | fields))
 

@@ -41,6 +41,7 @@ GAUSSIAN_SHARE = 0.25
 NOISY_SHARE, JPEG_SHARE, MAX_NOISE = 0.1, 0.15, 6 / 255
 JPEG_QUALITIES = (65, 99)
 UNKNOWN_ERROR = 0.3
+HEADER = "blindsr-examples-1"
 
 
 class Examples(NamedTuple):
@@ -80,7 +81,7 @@ def make_examples(hr: Path, out: Path, *, scale: int, count: int, seed: int) -> 
                 continue
             made = [_example(files, scale, np.random.default_rng((*key, n))) for n in range(PART)]
             tensors = {field: torch.stack([each[place] for each in made]) for place, field in enumerate(Examples._fields)}
-            write_bytes(path, save(tensors, of))
+            write_bytes(path, save(tensors, {HEADER: json.dumps(of)}))  # one entry: the order of several is chance
 
 
 def read_examples(folder: Path, *, held_out: bool) -> tuple[Examples, dict[str, str]]:
@@ -98,14 +99,15 @@ def _read(path: Path, of: dict[str, str] | None) -> tuple[Examples, dict[str, st
     try:
         data = path.read_bytes()
         tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        found: dict[str, str] = json.loads(header["__metadata__"][HEADER])
         examples = Examples(**tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BlindSRError(f"{path}: holds no examples ({type(error).__name__}); remove it, and make them again") from None
-    if of is not None and header != of:
-        changed = ", ".join(name for name in of if header.get(name) != of[name])
+    if of is not None and found != of:
+        changed = ", ".join(name for name in of if found.get(name) != of[name])
         raise BlindSRError(f"{path}: was made with other settings or networks ({changed}); choose another folder")
-    return examples, header
+    return examples, found
 
 
 def _example(files: Sequence[Path], scale: int, rng: Generator) -> tuple[torch.Tensor, ...]:

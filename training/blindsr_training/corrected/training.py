@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ MAX_WIENER_LOSS = 3.0
 class CorrectedSettings(Settings):
     """What a training of the correcting network is."""
 
+    RUNNING: ClassVar = Settings.RUNNING | {"examples"}  # not the folder decides the result, but what is in it
+
     scale: int = Field(ge=2, le=4, description="Scale: 2, 3 or 4.")
     examples: InputFolder = Field(description="Folder of examples, which `python -m blindsr_training examples` made of `hr`.")
     batch: int = Field(32, ge=1, description="Kernels in a step.")
@@ -37,8 +39,7 @@ class CorrectedSettings(Settings):
     rate: PositiveFloat = Field(2e-3, description="AdamW's peak learning rate.")
 
     def identity(self, images: Sequence[Path]) -> dict[str, str | int | float | None]:
-        files = sorted(self.examples.glob("*.safetensors"))
-        return {**super().identity(images), "examples": digest(files)}
+        return {**super().identity(images), "examples": digest(sorted(self.examples.glob("*.safetensors")))}
 
 
 class CorrectedTraining(Training[CorrectedSettings, Examples]):
