@@ -16,7 +16,7 @@ from blindsr_selection.least_squares import corrections, framed, unframed
 if TYPE_CHECKING:
     from blindsr.api import Image, NonBlindSR, RunContext
 
-CROP_PX = 240
+CROP_PX = 320
 MIN_SIDE_PX = 64
 """Of an LR image: smaller ones keep their kernel."""
 MIN_RESIDUAL = 1e-5
