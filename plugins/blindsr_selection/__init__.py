@@ -74,7 +74,7 @@ class Corrected(Composite, KernelEstimator):
     scales: ClassVar[tuple[int, ...]] = (2,)
 
     start: AnyKernelEstimator = Field(default="refined", validate_default=True)
-    """The estimator whose kernel is corrected, a name or {name: {parameter: value}}. The network was trained on kernelnet's kernels,
+    """The estimator whose kernel is corrected, a name or {name: {parameter: value}}. The network was trained on those of kernelnet,
     which `refined` changes where they are clearly too wide."""
     sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
     """The SR method that makes the SR image. The network was trained with unfolding, and knows no other."""
