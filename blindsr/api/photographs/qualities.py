@@ -7,17 +7,19 @@ QualityName = Literal["fast", "good", "best"]
 
 
 class Quality(NamedTuple):
-    """A kernel estimator, an SR method, and whether the mean of eight results is taken (`SelfEnsemble`)."""
+    """A kernel estimator for each scale, an SR method, and whether the mean of eight results is taken (`SelfEnsemble`)."""
 
-    kernel: str
+    kernels: Mapping[int, str]
     sr: str
     ensemble: bool
 
 
+FAST = {2: "kernelnet", 3: "kernelnet", 4: "kernelnet"}
+ACCURATE = {2: "corrected", 3: "refined", 4: "refined"}
 QUALITIES: Mapping[str, Quality] = {
-    "fast": Quality("kernelnet", "unfolding", ensemble=False),
-    "good": Quality("refined", "unfolding", ensemble=False),
-    "best": Quality("refined", "unfolding", ensemble=True),
+    "fast": Quality(FAST, "unfolding", ensemble=False),
+    "good": Quality(ACCURATE, "unfolding", ensemble=False),
+    "best": Quality(ACCURATE, "unfolding", ensemble=True),
 }
 
 MAX_NOISE = 50.0

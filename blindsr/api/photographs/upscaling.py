@@ -116,7 +116,7 @@ class UpscaleSettings:
     @property
     def estimator(self) -> str:
         """The kernel estimator."""
-        return self.kernel or QUALITIES[self.quality].kernel
+        return self.kernel or QUALITIES[self.quality].kernels[self.scale]
 
     @property
     def method(self) -> str:
