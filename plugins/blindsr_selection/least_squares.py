@@ -25,6 +25,8 @@ SIDES_PX = {2: 22, 3: 33, 4: 44}
 """Side of the frame of taps at each scale; its parity is such that an aligned kernel's centre of mass can be in the middle."""
 TAPER_PX = 8
 """LR pixels over which the weight of the residuals rises from 0 near the borders to 1."""
+MIN_DAMPING = 1e-12
+"""For images without any texture, whose equations have no solution."""
 FLOORS = {0: 0.0, 0.5: 1e-3, 1: 1e-2}
 """Added to a tap, in units of the largest one, before its proportion is taken: small taps can be corrected, too."""
 
@@ -124,7 +126,7 @@ class _Equations:
         matrix, right = self._normal(channel.laplacian)
         scales = (self._envelope + FLOORS[channel.proportion]) ** channel.proportion
         scaled = matrix * scales[:, None] * scales[None]
-        damping = channel.damping * scaled.trace() / len(scales)
+        damping = channel.damping * scaled.trace() / len(scales) + MIN_DAMPING
         solution = torch.linalg.solve(scaled + damping * torch.eye(len(scales)).double(), scales * right)
         correction: torch.Tensor = scales * solution
         return correction.view(len(self._lag), -1).float()

@@ -95,6 +95,13 @@ def test_a_kernel_that_explains_the_image_needs_no_correction() -> None:
     assert float(found.taps.abs().max()) < 0.05 * true.array.max()
 
 
+def test_without_texture_there_is_nothing_to_correct() -> None:
+    black = np.zeros((80, 80, 3), np.float32)
+    found = corrections(black, black.repeat(2, 0).repeat(2, 1), framed(_noisy_gaussian(2)), 2)
+    assert not found.taps.any()
+    assert np.isfinite(Corrected(start="bicubic").estimate(black, 2, run_context()).array).all()  # type: ignore[arg-type]
+
+
 def test_a_new_network_changes_nothing() -> None:
     frame = torch.from_numpy(framed(_noisy_gaussian(2))).float()[None]
     answer = CorrectionNet()(frame, torch.randn(1, len(CHANNELS), 22, 22), torch.tensor([0.002]), torch.tensor([0.12]))
