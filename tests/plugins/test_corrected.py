@@ -106,7 +106,7 @@ def test_a_new_network_changes_nothing() -> None:
     frame = torch.from_numpy(framed(_noisy_gaussian(2))).float()[None]
     answer = CorrectionNet()(frame, torch.randn(1, len(CHANNELS), 22, 22), torch.tensor([0.002]), torch.tensor([0.12]))
     assert answer.frames.detach().numpy() == pytest.approx(frame.numpy(), abs=1e-5)
-    assert float(answer.log_error.exp()) == pytest.approx(0.12)
+    assert answer.log_error.exp().item() == pytest.approx(0.12)
 
 
 @pytest.mark.slow
