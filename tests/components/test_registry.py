@@ -230,7 +230,7 @@ def test_a_wrong_plugin_is_told_what_is_wrong(plugin, text: str, reason: str) ->
     [
         ("kernel", "kernelgam", "unknown kernel estimator 'kernelgam'; did you mean 'kernelgan'"),
         ("sr", "kernelgan", "unknown SR method 'kernelgan'; 'kernelgan' is a kernel estimator"),
-        ("sr", "qqq", "there are bicubic, edsr, external"),
+        ("sr", "qqq", "there are bicubic, edsr, ensemble, external"),
     ],
 )
 def test_an_unknown_name_is_answered_with_near_ones(kind, name: str, message: str) -> None:

@@ -56,7 +56,7 @@ def drawings(out: Path, count: int, seed: int) -> None:
 
 
 @click.command
-@click.option("--hr", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Folder of HR images.")
+@click.option("--hr", type=click.Path(path_type=Path), required=True, help="Folder of HR images.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the examples.")
 @click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True, help="Scale.")
 @click.option("--count", type=click.IntRange(1), default=6000, show_default=True, help="How many, about half a second each.")
