@@ -28,7 +28,7 @@ SMALL = (
 )  # fmt: skip
 """Numbers of the trainings that would make them take long: module, name, value."""
 FIELDS: dict[str, dict[str, Any]] = {
-    "corrected": {"scale": 2, "batch": 32},  # at its real size, to last long enough to be killed
+    "corrected": {"scale": 2, "batch": 64},  # at its real size, to last long enough to be killed
     "kernelnet": {},
     "srmd": {"scale": 2, "patch": 8},
     "unfolding": {"scale": 2, "patch": 48, "width": 16, "stages": 2},
