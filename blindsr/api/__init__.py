@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from blindsr.execution.resources import fast_dtype
     from blindsr.imaging.downscaling import back_project, back_projection_reach_px, downscale
     from blindsr.imaging.files import write_whole
-    from blindsr.imaging.kernel import Kernel, compose, gaussian_array, in_one_frame, nonnegative_kernel, precision_of
+    from blindsr.imaging.kernel import (
+        Kernel,
+        centered_taps,
+        compose,
+        from_centered_taps,
+        gaussian_array,
+        in_one_frame,
+        nonnegative_kernel,
+        precision_of,
+    )
     from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
     from blindsr.imaging.reader import Image, read_image, to_depth, to_float
     from blindsr.imaging.resize import CUBIC_RADIUS, bicubic, cubic
@@ -34,7 +43,16 @@ _LAZY = {
     "execution.resources": ("fast_dtype",),
     "imaging.downscaling": ("back_project", "back_projection_reach_px", "downscale"),
     "imaging.files": ("write_whole",),
-    "imaging.kernel": ("Kernel", "compose", "gaussian_array", "in_one_frame", "nonnegative_kernel", "precision_of"),
+    "imaging.kernel": (
+        "Kernel",
+        "centered_taps",
+        "compose",
+        "from_centered_taps",
+        "gaussian_array",
+        "in_one_frame",
+        "nonnegative_kernel",
+        "precision_of",
+    ),
     "imaging.metrics": ("kernel_errors", "psnr_y", "ssim_y"),
     "imaging.reader": ("Image", "read_image", "to_depth", "to_float"),
     "imaging.resize": ("CUBIC_RADIUS", "bicubic", "cubic"),
@@ -48,10 +66,10 @@ __all__ = [
     "BlindSRError", "Component", "Composite", "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "InputPath",
     "Kernel", "KernelEstimator", "KernelPool", "NonBlindSR", "PooledKernel", "RunContext", "SelfEnsemble", "State", "Symmetry",
     "Upscaler", "Weights", "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations",
-    "blindsr_kernel_estimators", "blindsr_nonblind_sr", "compose", "cubic", "downscale", "fast_dtype", "gaussian_array",
-    "hookimpl", "in_one_frame", "kernel_errors", "nonnegative_kernel", "precision_of", "printable", "psnr_y", "read_image",
-    "read_kernel_pool", "read_weights", "ssim_y", "symmetries_of", "to_depth", "to_float", "transfer_function", "with_border",
-    "write_whole",
+    "blindsr_kernel_estimators", "blindsr_nonblind_sr", "centered_taps", "compose", "cubic", "downscale", "fast_dtype",
+    "from_centered_taps", "gaussian_array", "hookimpl", "in_one_frame", "kernel_errors", "nonnegative_kernel", "precision_of",
+    "printable", "psnr_y", "read_image", "read_kernel_pool", "read_weights", "ssim_y", "symmetries_of", "to_depth", "to_float",
+    "transfer_function", "with_border", "write_whole",
 ]  # fmt: skip
 
 

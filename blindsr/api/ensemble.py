@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from blindsr.components.interfaces import NonBlindSR, RunContext, Upscaler
-from blindsr.imaging.kernel import Kernel
+from blindsr.imaging.kernel import Kernel, centered_taps, from_centered_taps
 from blindsr.imaging.reader import Image
 from blindsr.imaging.symmetries import SYMMETRIES, Symmetry
 
@@ -43,12 +43,6 @@ class SelfEnsemble:
 
 
 def turned(kernel: Kernel, symmetry: Symmetry) -> Kernel:
-    """The aligned kernel of an image that is turned, by the aligned kernel of the image.
-
-    The centre of mass lies ``(scale - 1) / 2`` beyond the array's middle. With ``scale - 1`` more rows and columns it is in the
-    middle of the array, which can be turned; as many more in front put it back.
-    """
-    side, more = max(kernel.shape), kernel.scale - 1
-    borders = [((side - size) // 2, (side - size) // 2 + more) for size in kernel.shape]
-    array = np.pad(symmetry.apply(np.pad(kernel.array, borders)), ((more, 0), (more, 0)))
-    return Kernel(array, kernel.scale, expected_error=kernel.expected_error)
+    """The aligned kernel of an image that is turned, by the aligned kernel of the image."""
+    taps = centered_taps(kernel, max(kernel.shape) + kernel.scale - 1)
+    return from_centered_taps(symmetry.apply(taps), kernel.scale, kernel.expected_error)

@@ -218,6 +218,23 @@ def in_one_frame(arrays: Sequence[Array], min_side: int = 0) -> list[Array]:
     return [np.pad(array, [((rows - array.shape[0]) // 2,) * 2, ((columns - array.shape[1]) // 2,) * 2]) for array in arrays]
 
 
+def centered_taps(kernel: Kernel, side: int) -> Array:
+    """The taps of an aligned kernel in a frame (side, side) whose middle is its centre of mass, so that the frame can be turned.
+
+    `side` is even at even scales, and odd at x3. Taps beyond the frame are cut off.
+    """
+    taps = np.pad(kernel.array, (0, kernel.scale - 1))
+    missing = [(side - size) // 2 for size in taps.shape]
+    taps = np.pad(taps, [(max(0, size),) * 2 for size in missing])
+    top, left = (max(0, -size) for size in missing)
+    return taps[top : top + side, left : left + side]
+
+
+def from_centered_taps(taps: Array, scale: int, expected_error: float | None = None) -> Kernel:
+    """The aligned kernel of such a frame; the inverse of `centered_taps`."""
+    return Kernel(np.pad(taps, (scale - 1, 0)), scale, expected_error=expected_error)
+
+
 def shift(array: ArrayLike, by_px: tuple[float, float]) -> Array:
     """A kernel array moved by a sub-pixel shift with a cubic spline, renormalised.
 

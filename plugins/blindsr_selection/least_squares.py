@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blindsr.api import Kernel
+from blindsr.api import Kernel, centered_taps, from_centered_taps
 
 if TYPE_CHECKING:
     from blindsr.api import Image
@@ -58,23 +58,13 @@ class Corrections(NamedTuple):
 
 def framed(kernel: Kernel) -> Array:
     """The taps of a kernel, aligned, in the frame of its scale (side, side), with the centre of mass in the middle."""
-    side, scale = SIDES_PX[kernel.scale], kernel.scale
-    array = kernel.align().array
-    frame = np.zeros((side, side))
-    inner, outer = [], []
-    for size in array.shape:
-        start = (2 * (size // 2) + scale - side) // 2
-        first, last = max(0, start), min(size, start + side)
-        inner.append(slice(first, last))
-        outer.append(slice(first - start, last - start))
-    frame[tuple(outer)] = array[tuple(inner)]
-    return frame
+    return centered_taps(kernel.align(), SIDES_PX[kernel.scale])
 
 
 def unframed(frame: Array, scale: int, expected_error: float | None = None) -> Kernel:
     """The kernel with these taps, aligned; the inverse of `framed`."""
-    array = np.pad(np.clip(frame, 0, None), ((scale - 1, 0), (scale - 1, 0)))
-    return Kernel(array / array.sum(), scale, expected_error=expected_error).align()
+    taps = np.clip(frame, 0, None)
+    return from_centered_taps(taps / taps.sum(), scale, expected_error).align()
 
 
 def corrections(lr: Image, sr: Image, frame: Array, scale: int) -> Corrections:
@@ -104,11 +94,13 @@ class _Equations:
         # Tap v looks at the HR pixel s i + v + (s - side) / 2, which is pixel i + lag of a phase.
         lag, phase = np.divmod(np.arange(len(frame)) + (scale - len(frame)) // 2, scale)
         self._lag, self._phase = torch.from_numpy(lag), torch.from_numpy(phase)
-        self._parts, self._weighted = torch.fft.rfft2(parts), torch.fft.rfft2(parts * weight.sqrt()).flatten(0, 1)
+        whole, weighted = torch.fft.rfft2(parts), torch.fft.rfft2(parts * weight.sqrt()).flatten(0, 1)
         taps = torch.zeros(scale, scale, height, width, dtype=torch.float64)
         taps[self._place] = torch.from_numpy(frame)
-        explained = torch.fft.irfft2((torch.fft.rfft2(taps).conj()[:, :, None] * self._parts).sum((0, 1)), s=self._size)
-        self._rest = torch.fft.rfft2((y - explained) * weight)
+        explained = torch.fft.irfft2((torch.fft.rfft2(taps).conj()[:, :, None] * whole).sum((0, 1)), s=self._size)
+        # Cross spectra of the residual with the phases, and of the phases with one another.
+        self._right = (torch.fft.rfft2((y - explained) * weight).conj() * whole).sum(2)
+        self._products = torch.stack([(part.conj() * weighted).sum(1) for part in weighted])
         self.residual = float((y - explained)[:, weight > 0.5].square().mean().sqrt())
         self._envelope = (torch.from_numpy(frame) / frame.max()).clamp_min(0).flatten()
         rows, columns = (2 * torch.pi * f for f in (torch.fft.fftfreq(height).double(), torch.fft.rfftfreq(width).double()))
@@ -135,10 +127,9 @@ class _Equations:
         """Matrix and right side for residuals whose frequencies are weighed."""
         if laplacian not in self._made:
             power = self._laplacian**laplacian
-            right = torch.fft.irfft2(power * (self._rest.conj() * self._parts).sum(2), s=self._size)[self._place].flatten()
-            products = torch.stack([(part.conj() * self._weighted).sum(1) for part in self._weighted])
-            correlations = torch.fft.irfft2(power * products, s=self._size)
-            count, scale = len(self._lag), self._parts.shape[0]
+            right = torch.fft.irfft2(power * self._right, s=self._size)[self._place].flatten()
+            correlations = torch.fft.irfft2(power * self._products, s=self._size)
+            count, scale = len(self._lag), len(self._right)
             of = (scale * self._phase[:, None] + self._phase[None]).flatten()
             rows, columns = (lag.expand(count, count).flatten() for lag in (self._lag[:, None], self._lag[None]))
             apart = [(lag[None] - lag[:, None]) % size for lag, size in zip((rows, columns), self._size, strict=True)]
