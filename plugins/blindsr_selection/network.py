@@ -17,7 +17,7 @@ SMALLEST = 1e-3
 """Of the largest tap; the logarithm of taps ends there."""
 
 
-class Corrected(NamedTuple):
+class Answer(NamedTuple):
     """Taps (N, side, side) that sum to 1, and the logarithm of their expected relative L2 error (N,)."""
 
     frames: torch.Tensor
@@ -50,7 +50,7 @@ class CorrectionNet(nn.Module):
 
     def forward(
         self, frames: torch.Tensor, corrections: torch.Tensor, residual: torch.Tensor, expected_error: torch.Tensor
-    ) -> Corrected:
+    ) -> Answer:
         """The corrected taps.
 
         Parameters
@@ -62,6 +62,7 @@ class CorrectionNet(nn.Module):
         residual, expected_error
             (N,) of the kernels as they are.
         """
+        # The factors and summands below make all planes, and what is added, of about one size.
         largest = frames.amax((1, 2), keepdim=True)
         taps = (frames / largest)[:, None]
         side = frames.shape[1]
@@ -76,4 +77,4 @@ class CorrectionNet(nn.Module):
         corrected = (taps[:, 0] * (1 + factor) + 0.05 * added).clamp_min(0) + 1e-6
         pooled = (features * taps).sum((2, 3)) / taps.sum((2, 3))
         log_error = expected_error.log() + self.log_error(pooled)[:, 0]
-        return Corrected(corrected / corrected.sum((1, 2), keepdim=True), log_error)
+        return Answer(corrected / corrected.sum((1, 2), keepdim=True), log_error)

@@ -15,7 +15,8 @@ import click
 import numpy as np
 import torch
 from blindsr_kernelnet import KernelNetEstimator
-from blindsr_selection.least_squares import corrections, framed
+from blindsr_selection.correction import told
+from blindsr_selection.least_squares import framed
 from blindsr_unfolding import Unfolding
 from numpy.typing import NDArray
 from PIL import Image as Pillow
@@ -40,7 +41,6 @@ GAUSSIAN_SHARE = 0.25
 """Of DIV2KRK's Gaussians; the other kernels are of all families, of which Gaussians are most."""
 NOISY_SHARE, JPEG_SHARE, MAX_NOISE = 0.1, 0.15, 6 / 255
 JPEG_QUALITIES = (65, 99)
-UNKNOWN_ERROR = 0.3
 HEADER = "blindsr-examples-1"
 
 
@@ -120,14 +120,9 @@ def _example(files: Sequence[Path], scale: int, rng: Generator) -> tuple[torch.T
             estimate = KernelNetEstimator().estimate(lr, scale, run_context())
         except BlindSRError:  # the image is flat
             continue
-        sr = np.clip(Unfolding().fit(lr, estimate, run_context())(lr), 0, 1)
-        frame = framed(estimate)
-        found = corrections(lr, sr, frame, scale)
-        expected = UNKNOWN_ERROR if estimate.expected_error is None else estimate.expected_error
-        return (
-            torch.from_numpy(frame).float(), found.taps.half(), torch.tensor(found.residual), torch.tensor(expected),
-            torch.from_numpy(framed(kernel)).float(), torch.tensor(clean), torch.tensor(family == "gaussian"),
-        )  # fmt: skip
+        frames, taps, residual, expected_error = (tensor[0] for tensor in told(estimate, Unfolding(), lr, run_context()))
+        true = torch.from_numpy(framed(kernel)).float()
+        return frames, taps.half(), residual, expected_error, true, torch.tensor(clean), torch.tensor(family == "gaussian")
 
 
 def _random_kernel(scale: int, rng: Generator) -> tuple[Kernel, str]:
