@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_training as tiny
+from blindsr_selection import weights_file
 from blindsr_selection.least_squares import unframed
 from blindsr_training.__main__ import TRAININGS, main
 from blindsr_training.corrected.examples import make_examples, read_examples
@@ -69,6 +70,8 @@ def test_wrong_examples_get_a_line(photographs: Path, large_photographs: Path, e
     assert "of other photographs than `hr`" in message(large_photographs, examples=examples)
     with pytest.raises(BlindSRError, match=r"made with other settings or networks \(seed\); choose another folder"):
         make_examples(photographs, examples, scale=2, count=2, seed=1)
+    start = weights_file(2)
+    assert f"{start}: has 48 channels and 4 blocks; set" in message(examples=examples, start=start, width=16)
     (examples / "examples_000.safetensors").write_bytes(b"nothing")
     assert "examples_000.safetensors: holds no examples" in message(examples=examples)
 
@@ -77,4 +80,6 @@ def test_the_command_says_where_photographs_are_missing(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["examples", "--hr", str(tmp_path), "--out", str(tmp_path / "out")])
     assert done.exit_code == 1
     assert "training needs at least 20" in done.output
+    gone = CliRunner().invoke(main, ["examples", "--hr", str(tmp_path / "gone"), "--out", str(tmp_path / "out")])
+    assert gone.output == f"Error: {tmp_path / 'gone'}: no such folder; name one of photographs\n"
     assert "Traceback" not in done.output

@@ -25,8 +25,10 @@ def split(folder: Path) -> tuple[list[Path], list[Path]]:
     Raises
     ------
     BlindSRError
-        If there are fewer than twice as many as are held out.
+        If there is no such folder, or fewer than twice as many as are held out.
     """
+    if not folder.is_dir():
+        raise BlindSRError(f"{folder}: no such folder; name one of photographs")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if len(files) < 2 * HELD_OUT:
         raise BlindSRError(f"{folder}: holds {len(files)} images; training needs at least {2 * HELD_OUT}")

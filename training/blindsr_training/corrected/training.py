@@ -61,11 +61,11 @@ class CorrectedTraining(Training[CorrectedSettings, Examples]):
         if of["scale"] != str(settings.scale):
             raise BlindSRError(f"{settings.examples}: its examples are for x{of['scale']}; set `scale` to {of['scale']}")
         if of["hr"] != digest(trained_on):
-            raise BlindSRError(f"{settings.examples}: its examples are of other photographs than `hr`")
+            raise BlindSRError(f"{settings.examples}: its examples are of other photographs than `hr`; name those, or make others")
         torch.manual_seed(settings.seed)
         network = CorrectionNet(width=settings.width, blocks=settings.blocks)
         if settings.start:
-            network.load_state_dict(load(settings.start).state_dict())
+            _start(network, settings.start)
         self.network = network.to(self.device)
         self.optimizer = adamw(self.network.parameters(), settings.rate)
 
@@ -108,3 +108,14 @@ class CorrectedTraining(Training[CorrectedSettings, Examples]):
 
     def save(self, out: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
         save_network(out / f"x{self.settings.scale}.safetensors", network, about, header={"format": FORMAT})
+
+
+def _start(network: CorrectionNet, start: Path) -> None:
+    """Give the network the weights in a file; an error for one of another size."""
+    given = load(start)
+    width, blocks = len(given.head.weight), len(given.blocks)
+    if (width, blocks) != (len(network.head.weight), len(network.blocks)):
+        raise BlindSRError(
+            f"{start}: has {width} channels and {blocks} blocks; set `width` and `blocks` to these, or leave `start` out"
+        )
+    network.load_state_dict(given.state_dict())
