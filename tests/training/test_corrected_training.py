@@ -65,7 +65,9 @@ def test_wrong_examples_get_a_line(photographs: Path, large_photographs: Path, e
         return str(error.value)
 
     (tmp_path / "empty").mkdir()
-    assert "holds no examples; make them: python -m blindsr_training examples" in message(examples=tmp_path / "empty")
+    assert "holds no examples; make them: python -m blindsr_training examples --hr PHOTOS --out" in message(
+        examples=tmp_path / "empty"
+    )
     assert "its examples are for x2; set `scale` to 2" in message(examples=examples, scale=3)
     assert "of other photographs than `hr`" in message(large_photographs, examples=examples)
     with pytest.raises(BlindSRError, match=r"made with other settings or networks \(seed\); choose another folder"):
@@ -76,10 +78,13 @@ def test_wrong_examples_get_a_line(photographs: Path, large_photographs: Path, e
     assert "examples_000.safetensors: holds no examples" in message(examples=examples)
 
 
-def test_the_command_says_where_photographs_are_missing(tmp_path: Path) -> None:
+def test_the_command_says_what_is_wrong_with_its_folders(tmp_path: Path, photographs: Path) -> None:
     done = CliRunner().invoke(main, ["examples", "--hr", str(tmp_path), "--out", str(tmp_path / "out")])
     assert done.exit_code == 1
     assert "training needs at least 20" in done.output
+    (tmp_path / "file").touch()
+    taken = CliRunner().invoke(main, ["examples", "--hr", str(photographs), "--out", str(tmp_path / "file")])
+    assert taken.output == f"Error: {tmp_path / 'file'}: is a file; choose another folder\n"
     gone = CliRunner().invoke(main, ["examples", "--hr", str(tmp_path / "gone"), "--out", str(tmp_path / "out")])
     assert gone.output == f"Error: {tmp_path / 'gone'}: no such folder; name one of photographs\n"
     assert "Traceback" not in done.output

@@ -92,6 +92,8 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Keep other trainings out of a folder, which is made if need be; the lock ends with the process, however that ends."""
+    if out.exists() and not out.is_dir():
+        raise BlindSRError(f"{out}: is a file; choose another folder")
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(out / ".lock")

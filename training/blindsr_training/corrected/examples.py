@@ -88,7 +88,9 @@ def read_examples(folder: Path, *, held_out: bool) -> tuple[Examples, dict[str, 
     """All examples of a folder, and of what they are; a `BlindSRError` if there are none, or a file is damaged."""
     files = sorted(folder.glob("held_out_*.safetensors" if held_out else "examples_*.safetensors"))
     if not files:
-        raise BlindSRError(f"{folder}: holds no examples; make them: python -m blindsr_training examples --out {folder}")
+        raise BlindSRError(
+            f"{folder}: holds no examples; make them: python -m blindsr_training examples --hr PHOTOS --out {folder}"
+        )
     _, of = _read(files[0], None)
     parts = [_read(file, of)[0] for file in files]
     return Examples(*(torch.cat(tensors).float() for tensors in zip(*parts, strict=True))), of
