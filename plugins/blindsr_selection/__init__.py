@@ -67,7 +67,8 @@ class Corrected(Composite, KernelEstimator):
     """Another estimator's kernel, its taps corrected one by one by what super-resolution with it leaves unexplained.
 
     The SR image of a textured part does not give the LR image back exactly. Least squares tell which taps would, and a small
-    trained network how far to believe that. It finds some of what no Gaussian has: the unevenness of real kernels.
+    trained network how far to believe that, for two SR images: one made with a wider kernel that the method is told to distrust,
+    one by a method that expects noise. It finds some of what no Gaussian has: the unevenness of real kernels.
     """
 
     name: ClassVar[str] = "corrected"
@@ -77,7 +78,9 @@ class Corrected(Composite, KernelEstimator):
     """The estimator whose kernel is corrected, a name or {name: {parameter: value}}. The network was trained on those of kernelnet,
     which `refined` changes where they are clearly too wide."""
     sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
-    """The SR method that makes the SR image. The network was trained with unfolding, and knows no other."""
+    """The SR method that makes the first SR image. The network was trained with unfolding, and knows no other."""
+    noisy_sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": {"noise": 6}}, validate_default=True)
+    """The SR method that makes the second: the same one, told of noise of six levels."""
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
         return {**super().shipped_weights(scale), weights_file(scale): "Apache-2.0"}
@@ -87,7 +90,7 @@ class Corrected(Composite, KernelEstimator):
         from blindsr_selection.correction import corrected
         from blindsr_selection.evidence import estimate_with
 
-        return corrected(estimate_with(self.start, lr, scale, run), self.sr, lr, weights_file(scale), run)
+        return corrected(estimate_with(self.start, lr, scale, run), (self.sr, self.noisy_sr), lr, weights_file(scale), run)
 
 
 def weights_file(scale: int) -> Path:

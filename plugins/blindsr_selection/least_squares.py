@@ -8,6 +8,7 @@ several of them, `CHANNELS`, for a network to choose from.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -119,8 +120,8 @@ class _Equations:
         scales = (self._envelope + FLOORS[channel.proportion]) ** channel.proportion
         scaled = matrix * scales[:, None] * scales[None]
         damping = channel.damping * scaled.trace() / len(scales) + MIN_DAMPING
-        solution = torch.linalg.solve(scaled + damping * torch.eye(len(scales)).double(), scales * right)
-        correction: torch.Tensor = scales * solution
+        lower = torch.linalg.cholesky(scaled + damping * torch.eye(len(scales)).double())
+        correction: torch.Tensor = scales * torch.cholesky_solve((scales * right)[:, None], lower)[:, 0]
         return correction.view(len(self._lag), -1).float()
 
     def _normal(self, laplacian: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -129,12 +130,18 @@ class _Equations:
             power = self._laplacian**laplacian
             right = torch.fft.irfft2(power * self._right, s=self._size)[self._place].flatten()
             correlations = torch.fft.irfft2(power * self._products, s=self._size)
-            count, scale = len(self._lag), len(self._right)
-            of = (scale * self._phase[:, None] + self._phase[None]).flatten()
-            rows, columns = (lag.expand(count, count).flatten() for lag in (self._lag[:, None], self._lag[None]))
-            apart = [(lag[None] - lag[:, None]) % size for lag, size in zip((rows, columns), self._size, strict=True)]
-            self._made[laplacian] = correlations[of[:, None], of[None], apart[0], apart[1]], right
+            self._made[laplacian] = correlations.flatten()[self._pairs], right
         return self._made[laplacian]
+
+    @functools.cached_property
+    def _pairs(self) -> torch.Tensor:
+        """Where the correlation of each two taps is in correlations (phases, phases, row, column), flattened."""
+        (height, width), count, scale = self._size, len(self._lag), len(self._right)
+        of = (scale * self._phase[:, None] + self._phase[None]).flatten()
+        rows, columns = (lag.expand(count, count).flatten() for lag in (self._lag[:, None], self._lag[None]))
+        down, right = (rows[None] - rows[:, None]) % height, (columns[None] - columns[:, None]) % width
+        pairs: torch.Tensor = ((scale**2 * of[:, None] + of[None]) * height + down) * width + right
+        return pairs
 
 
 def _taper(size: int, scale: int) -> torch.Tensor:

@@ -11,8 +11,10 @@ from torch.nn import functional as F
 from blindsr_selection.least_squares import CHANNELS
 
 WIDTH, BLOCKS = 48, 4
-TOLD = 5
-"""Planes beside the corrections: the taps, their logarithm, the residual, the expected error, the distance from the middle."""
+SR_IMAGES = 2
+"""That there are corrections and a residual of."""
+TOLD = 4
+"""Planes beside those: the taps, their logarithm, the expected error, the distance from the middle."""
 SMALLEST = 1e-3
 """Of the largest tap; the logarithm of taps ends there."""
 
@@ -40,7 +42,7 @@ class CorrectionNet(nn.Module):
 
     def __init__(self, *, width: int = WIDTH, blocks: int = BLOCKS) -> None:
         super().__init__()
-        self.head = nn.Conv2d(len(CHANNELS) + TOLD, width, 3, padding=1)
+        self.head = nn.Conv2d(SR_IMAGES * (len(CHANNELS) + 1) + TOLD, width, 3, padding=1)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.tail = nn.Conv2d(width, 2, 3, padding=1)
         self.log_error = nn.Linear(width, 1)
@@ -49,7 +51,7 @@ class CorrectionNet(nn.Module):
                 nn.init.zeros_(weights)
 
     def forward(
-        self, frames: torch.Tensor, corrections: torch.Tensor, residual: torch.Tensor, expected_error: torch.Tensor
+        self, frames: torch.Tensor, corrections: torch.Tensor, residuals: torch.Tensor, expected_error: torch.Tensor
     ) -> Answer:
         """The corrected taps.
 
@@ -58,8 +60,10 @@ class CorrectionNet(nn.Module):
         frames
             (N, side, side) taps of kernels.
         corrections
-            (N, channels, side, side), see `least_squares.corrections`.
-        residual, expected_error
+            (N, SR images x channels, side, side), see `least_squares.corrections`.
+        residuals
+            (N, SR images) of the kernels as they are.
+        expected_error
             (N,) of the kernels as they are.
         """
         # The factors and summands below make all planes, and what is added, of about one size.
@@ -68,7 +72,8 @@ class CorrectionNet(nn.Module):
         side = frames.shape[1]
         axis = (torch.arange(side, device=frames.device) - (side - 1) / 2) / side
         distance = (axis[:, None].square() + axis[None].square()).expand_as(taps)
-        told = torch.stack([(255 * residual).log(), expected_error.log() + 1.5], 1)[:, :, None, None].expand(-1, -1, side, side)
+        numbers = torch.cat([(255 * residuals).log(), expected_error[:, None].log() + 1.5], 1)
+        told = numbers[:, :, None, None].expand(-1, -1, side, side)
         planes = [taps, (taps.clamp_min(0) + SMALLEST).log() / 3, 2 * corrections / largest[:, None], told, 5 * distance]
         features = F.gelu(self.head(torch.cat(planes, 1)))
         for block in self.blocks:

@@ -31,12 +31,14 @@ def examples(photographs: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_examples_are_the_same_whether_or_not_they_were_interrupted(photographs: Path, examples: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_examples_are_the_same_whether_or_not_they_were_interrupted(photographs: Path, examples: Path, workers: int) -> None:
     before = {path.name: path.read_bytes() for path in examples.glob("*.safetensors")}
     assert sorted(before) == ["examples_000.safetensors", "examples_001.safetensors", "held_out_000.safetensors"]
     kept = (examples / "examples_000.safetensors").stat().st_mtime_ns
-    (examples / "examples_001.safetensors").unlink()
-    make_examples(photographs, examples, scale=2, count=4, seed=0)
+    for name in ("examples_001.safetensors", "held_out_000.safetensors"):
+        (examples / name).unlink()
+    make_examples(photographs, examples, scale=2, count=4, seed=0, workers=workers)
     assert {path.name: path.read_bytes() for path in examples.glob("*.safetensors")} == before
     assert (examples / "examples_000.safetensors").stat().st_mtime_ns == kept
 

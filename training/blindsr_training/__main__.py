@@ -59,12 +59,13 @@ def drawings(out: Path, count: int, seed: int) -> None:
 @click.option("--hr", type=click.Path(path_type=Path), required=True, help="Folder of HR images.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the examples.")
 @click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True, help="Scale.")
-@click.option("--count", type=click.IntRange(1), default=6000, show_default=True, help="How many, about half a second each.")
+@click.option("--count", type=click.IntRange(1), default=6000, show_default=True, help="How many, about a second each.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same examples.")
-def examples(hr: Path, out: Path, scale: int, count: int, seed: int) -> None:
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes of one thread and 0.7 GB each.")
+def examples(hr: Path, out: Path, scale: int, count: int, seed: int, workers: int) -> None:
     """Make what `corrected` is trained on. Run it again to go on after a stop, or for more."""
     torch.set_num_threads(1)
-    make_examples(hr, out, scale=scale, count=count, seed=seed)
+    make_examples(hr, out, scale=scale, count=count, seed=seed, workers=workers)
 
 
 class _Commands(click.Group):
