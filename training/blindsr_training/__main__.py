@@ -61,7 +61,7 @@ def drawings(out: Path, count: int, seed: int) -> None:
 @click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True, help="Scale.")
 @click.option("--count", type=click.IntRange(1), default=6000, show_default=True, help="How many, about a second each.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same examples.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes of one thread and 0.7 GB each.")
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes of one thread and 0.7 GB each.")
 def examples(hr: Path, out: Path, scale: int, count: int, seed: int, workers: int) -> None:
     """Make what `corrected` is trained on. Run it again to go on after a stop, or for more."""
     torch.set_num_threads(1)

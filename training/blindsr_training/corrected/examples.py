@@ -5,12 +5,9 @@ An example takes a second, and the training needs thousands of them, many times:
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch.utils.data import DataLoader, Dataset
 
 from blindsr.api import BlindSRError, Image, Kernel, downscale, read_image, to_depth, to_float
 from blindsr.api.testing import run_context
@@ -75,10 +73,10 @@ class _Part(NamedTuple):
     size: int
 
 
-def make_examples(hr: Path, out: Path, *, scale: int, count: int, seed: int, workers: int = 1) -> None:
+def make_examples(hr: Path, out: Path, *, scale: int, count: int, seed: int, workers: int = 0) -> None:
     """Write examples of the photographs in `hr` to the folder `out`, in files of `PART`; those that are there are kept.
 
-    They are the same with any number of workers, which are processes with one thread each.
+    They are the same with any number of workers, which are processes of one thread each; with 0 this one makes them.
 
     Raises
     ------
@@ -96,24 +94,33 @@ def make_examples(hr: Path, out: Path, *, scale: int, count: int, seed: int, wor
             if part not in missing:
                 _read(part.path, of)
                 shown.update(1)
-        make = functools.partial(_write, of=of, scale=scale)
-        if workers == 1:
-            for part in missing:
-                make(part)
+        loader = DataLoader(
+            _Writing(missing, of, scale), batch_size=None, sampler=range(len(missing)), num_workers=workers,
+            multiprocessing_context="fork" if workers else None,
+        )  # fmt: skip
+        try:
+            for error in loader:
+                if error:
+                    raise error
                 shown.update(1)
-            return
-        with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-            try:
-                for done in as_completed([pool.submit(make, part) for part in missing]):
-                    done.result()
-                    shown.update(1)
-            except BrokenExecutor:
-                raise BlindSRError(
-                    f"{out}: a process that made examples was killed, perhaps for memory; use fewer workers"
-                ) from None
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
+        except RuntimeError as killed:
+            if "DataLoader worker" not in str(killed):
                 raise
+            raise BlindSRError(f"{out}: a process that makes examples was killed, perhaps for memory; use fewer workers") from None
+
+
+class _Writing(Dataset[BlindSRError | None]):
+    """What went wrong with writing each part, for `DataLoader`."""
+
+    def __init__(self, parts: Sequence[_Part], of: dict[str, str], scale: int) -> None:
+        self._parts, self._of, self._scale = parts, of, scale
+
+    def __getitem__(self, number: int) -> BlindSRError | None:
+        try:
+            _write(self._parts[number], self._of, self._scale)
+        except BlindSRError as error:
+            return error
+        return None
 
 
 def _write(part: _Part, of: dict[str, str], scale: int) -> None:
