@@ -89,11 +89,13 @@ def make_examples(hr: Path, out: Path, *, scale: int, count: int, seed: int, wor
     parts = [_Part(out / f"held_out_{n:03}.safetensors", held_out, (seed, 1, n), PART) for n in range(HELD_OUT_PARTS)]
     parts += [_Part(out / f"examples_{n:03}.safetensors", trained_on, (seed, 0, n), PART) for n in range(-(-count // PART))]
     with locked(out), click.progressbar(length=len(parts), label="Hundreds of examples", show_pos=True) as shown:
-        missing = [part for part in parts if not part.path.is_file()]
+        missing = []
         for part in parts:
-            if part not in missing:
+            if part.path.is_file():
                 _read(part.path, of)
                 shown.update(1)
+            else:
+                missing.append(part)
         loader = DataLoader(
             _Writing(missing, of, scale), batch_size=None, sampler=range(len(missing)), num_workers=workers,
             multiprocessing_context="fork" if workers else None,
@@ -110,7 +112,7 @@ def make_examples(hr: Path, out: Path, *, scale: int, count: int, seed: int, wor
 
 
 class _Writing(Dataset[BlindSRError | None]):
-    """What went wrong with writing each part, for `DataLoader`."""
+    """Writes each part, for `DataLoader`, and returns its error: one raised in a worker gets a traceback into its text."""
 
     def __init__(self, parts: Sequence[_Part], of: dict[str, str], scale: int) -> None:
         self._parts, self._of, self._scale = parts, of, scale
