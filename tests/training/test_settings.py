@@ -38,7 +38,7 @@ def test_paths_in_a_file_start_at_its_folder_and_those_of_options_here(tmp_path:
 @pytest.mark.parametrize("path", sorted(CONFIGS.iterdir()), ids=lambda path: path.name)
 def test_bundled_files_are_valid_and_found_by_name(path: Path, tmp_path: Path) -> None:
     model = TRAININGS[path.name.split(".")[0].split("_")[0]].Settings
-    given = {"hr": str(tmp_path)} | ({"examples": str(tmp_path)} if "examples" in model.model_fields else {})
+    given = {"hr": str(tmp_path)} | ({"examples": str(tmp_path)} if "corrected" in path.name else {})
     assert read_settings(model, path.name, given) == read_settings(model, path.stem, given)
 
 
@@ -92,8 +92,8 @@ def test_the_commands_in_the_documentation_are_right(tmp_path: Path) -> None:
         if network not in TRAININGS:
             continue
         config = given.pop("config")
-        folders = ("out", "hr", "start", "estimator", "examples")
-        chosen = {name: value for name, value in given.items() if value is not None and name not in folders}
-        chosen |= {"examples": str(tmp_path)} if "examples" in given else {}
+        paths = ("out", "hr", "start", "estimator", "corrector", "examples")
+        chosen = {name: value for name, value in given.items() if value is not None and name not in paths}
+        chosen |= {"examples": str(tmp_path)} if network == "corrected" else {}
         assert (CONFIGS / config).is_file()
         read_settings(TRAININGS[network].Settings, config, {**chosen, "hr": str(tmp_path)})

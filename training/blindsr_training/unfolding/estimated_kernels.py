@@ -1,17 +1,21 @@
-"""Kernels as kernelnet estimates them: what a method that is given estimates should be trained on."""
+"""Kernels as estimators answer them, with the true ones: what a method that is given estimates should be trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import blindsr_kernelnet.files as kernelnet_files
+import blindsr_selection.files as corrected_files
 import numpy as np
 import torch
 from blindsr_kernelnet.estimation import LUMA
-from blindsr_kernelnet.files import load
 from numpy.typing import NDArray
 
-from blindsr_training.kernel_families import aligned
+from blindsr.api import BlindSRError
+from blindsr_training.corrected.examples import read_examples
+from blindsr_training.kernel_families import FRAME_PX, aligned
 from blindsr_training.kernelnet.crops import SIDES_PX, random_crops
 
 Array = NDArray[np.float64]
@@ -19,34 +23,54 @@ Array = NDArray[np.float64]
 BATCH = 16
 
 
-class EstimatedKernels:
-    """True kernels, kernelnet's answers to photographs that they degraded, and the errors that it expects of these.
+class EstimatedKernel(NamedTuple):
+    """A true kernel and its estimate, (side, side) both, and the relative error that the estimator expects."""
 
-    Made once, before a training, from crops as large as the photographs allow: a patch to train on would say too little.
+    true: Array
+    told: Array
+    error: float
 
-    Parameters
-    ----------
-    weights
-        Of kernelnet.
-    images
-        RGB photographs (H, W, 3), uint8.
-    count
-        How many kernels.
+
+def of_kernelnet(weights: Path, images: Sequence[NDArray[np.uint8]], scale: int, count: int, seed: int) -> list[EstimatedKernel]:
+    """What kernelnet with these weights answers to RGB photographs (H, W, 3), uint8, that as many kernels degraded.
+
+    The crops are as large as the photographs allow: a patch to train on would say too little.
     """
+    network, calibration = kernelnet_files.load(weights)
+    gray = [np.rint(image @ LUMA).astype(np.uint8) for image in images]
+    found: list[EstimatedKernel] = []
+    for start in range(0, count, BATCH):
+        crops = random_crops(gray, scale, BATCH, SIDES_PX[scale][-1], np.random.default_rng((seed, start)))
+        with torch.inference_mode():
+            answer = network(crops.lr, scale)
+        told = [aligned(kernel, scale) for kernel in answer.kernels.double().numpy()]
+        errors = [calibration.expected_error(float(value), scale) for value in answer.log_error]
+        found += map(EstimatedKernel, crops.kernels.double().numpy(), told, (min(1.0, error) for error in errors))
+    return found[:count]
 
-    def __init__(self, weights: Path, images: Sequence[NDArray[np.uint8]], scale: int, count: int, seed: int) -> None:
-        network, calibration = load(weights)
-        gray = [np.rint(image @ LUMA).astype(np.uint8) for image in images]
-        true, told, errors = [], [], []
-        for start in range(0, count, BATCH):
-            crops = random_crops(gray, scale, BATCH, SIDES_PX[scale][-1], np.random.default_rng((seed, start)))
-            with torch.inference_mode():
-                answer = network(crops.lr, scale)
-            true += list(crops.kernels.double().numpy())
-            told += [aligned(kernel, scale) for kernel in answer.kernels.double().numpy()]
-            errors += [min(1.0, calibration.expected_error(float(value), scale)) for value in answer.log_error]
-        self._rows = list(zip(true, told, errors, strict=True))[:count]
 
-    def draw(self, rng: np.random.Generator) -> tuple[Array, Array, float]:
-        """A true kernel (side, side), its estimate, and the error that is expected of the estimate."""
-        return self._rows[int(rng.integers(len(self._rows)))]
+def of_corrected(weights: Path, examples: Path, scale: int, *, held_out: bool) -> list[EstimatedKernel]:
+    """What the network of `corrected` with these weights makes of its examples, those held out or the others.
+
+    Raises
+    ------
+    BlindSRError
+        If the files cannot be read, or the examples are for another scale.
+    """
+    network = corrected_files.load(weights)
+    made, of = read_examples(examples, held_out=held_out)
+    if of["scale"] != str(scale):
+        raise BlindSRError(f"{examples}: its examples are for x{of['scale']}, not x{scale}")
+    with torch.inference_mode():
+        answers = [network(*(tensor[start : start + BATCH] for tensor in made[:4])) for start in range(0, len(made.true), BATCH)]
+    errors = torch.cat([answer.log_error for answer in answers]).exp().clamp_max(1).tolist()
+    told = torch.cat([answer.frames for answer in answers])
+    return list(map(EstimatedKernel, _off_center(made.true, scale), _off_center(told, scale), errors))
+
+
+def _off_center(frames: torch.Tensor, scale: int) -> Array:
+    """Kernels whose centre of mass is in the middle of their frames, in the frames of `kernel_families`."""
+    arrays = np.pad(frames.double().numpy(), ((0, 0), (scale - 1, 0), (scale - 1, 0)))
+    rim = (arrays.shape[1] - FRAME_PX[scale]) // 2
+    arrays = arrays[:, rim:-rim, rim:-rim]
+    return np.asarray(arrays / arrays.sum((1, 2), keepdims=True))

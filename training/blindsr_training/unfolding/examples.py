@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from blindsr.api import transfer_function
 from blindsr_training import kernel_families as families
-from blindsr_training.unfolding.estimated_kernels import EstimatedKernels
+from blindsr_training.unfolding.estimated_kernels import EstimatedKernel
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
@@ -22,10 +22,10 @@ Generator = np.random.Generator
 BICUBIC_SHARE = 0.05
 OTHER_SHARE = 0.07
 """Of motion and defocus."""
-ESTIMATED_SHARE = 0.45
+ESTIMATED_SHARE = 0.5
 """Of kernels of which the network is told an estimate."""
-DISTURBED_SHARE = 0.15
-"""Of kernels of which it is told a disturbed Gaussian, for other estimators; the rest of the estimates is kernelnet's."""
+DISTURBED_SHARE = 0.12
+"""Of kernels of which it is told a disturbed Gaussian, for other estimators; the rest of the estimates is real ones."""
 NOISY_SHARE = 0.2
 MAX_NOISE = 15 / 255
 JPEG_SHARE = 0.05
@@ -48,7 +48,7 @@ class Example(NamedTuple):
     jpeg: int | None = None
 
 
-def random_example(rng: Generator, scale: int, estimates: EstimatedKernels | None = None) -> Example:
+def random_example(rng: Generator, scale: int, estimates: Sequence[EstimatedKernel] = ()) -> Example:
     """What one patch is degraded with, and what the network is told of it."""
     side = families.FRAME_PX[scale]
     place = rng.random()
@@ -64,7 +64,7 @@ def random_example(rng: Generator, scale: int, estimates: EstimatedKernels | Non
         covariance = families.random_covariance(rng)
         true = told = families.noisy_gaussian(rng, scale, covariance)
         if estimates and place > 1 - ESTIMATED_SHARE + DISTURBED_SHARE:
-            true, told, error = estimates.draw(rng)
+            true, told, error = estimates[int(rng.integers(len(estimates)))]
         elif place > 1 - ESTIMATED_SHARE:
             told, error = estimate_of(covariance, rng.uniform(0, MAX_DISTURBANCE), scale, rng)
     noise = rng.uniform(0, MAX_NOISE) if rng.random() < NOISY_SHARE else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 import numpy as np
@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 from torch import nn
 
-from blindsr.api import BlindSRError, InputFile
+from blindsr.api import BlindSRError, InputFile, InputFolder
 from blindsr_training import kernel_families as families
 from blindsr_training.files import save_network
 from blindsr_training.harness import Training
 from blindsr_training.kernelnet.crops import SIDES_PX
 from blindsr_training.optimizer import MUON_RATE, Muon
-from blindsr_training.photographs import Photographs
+from blindsr_training.photographs import Photographs, digest
 from blindsr_training.settings import Settings
-from blindsr_training.unfolding.estimated_kernels import EstimatedKernels
+from blindsr_training.unfolding.estimated_kernels import EstimatedKernel, of_corrected, of_kernelnet
 from blindsr_training.unfolding.examples import Batch, Example, degraded, estimate_of, random_example
 
-ESTIMATES = 4000
+ESTIMATES = 2000
+"""Of kernelnet."""
 LOG_ALPHA_GAIN = 10
 """How much faster than Adam's other parameters the few weights of the data steps learn."""
 HELD_OUT_SIDE_PX = 144
@@ -35,6 +36,8 @@ SHAVE_PX = 4
 
 class UnfoldingSettings(Settings):
     """What a training of an unfolding network is."""
+
+    RUNNING: ClassVar = Settings.RUNNING | {"examples"}  # not the folder decides the result, but what is in it
 
     scale: int = Field(ge=2, le=4, description="Scale: 2, 3 or 4.")
     patch: int = Field(96, ge=48, description="Side of a patch in HR pixels, a multiple of the scale.")
@@ -45,6 +48,10 @@ class UnfoldingSettings(Settings):
     kept_rate: PositiveFloat = Field(1.0, description="Factor of the rate for weights that `start` gave.")
     rate: PositiveFloat = Field(MUON_RATE, description="Muon's peak learning rate; Adam's is in proportion.")
     estimator: InputFile | None = Field(None, description="Weights of kernelnet, to train on its estimates as well.")
+    corrector: InputFile | None = Field(None, description="Weights of `corrected`, to train on its kernels as well.")
+    examples: InputFolder | None = Field(
+        None, validate_default=True, description="Folder of the examples of `corrected` that `corrector` is to correct."
+    )
 
     @field_validator("patch")
     @classmethod
@@ -54,11 +61,22 @@ class UnfoldingSettings(Settings):
             raise ValueError(f"must be a multiple of the scale, {scale}, not {patch}")
         return patch
 
+    @field_validator("examples")
+    @classmethod
+    def _of_corrector(cls, examples: Path | None, info: ValidationInfo) -> Path | None:
+        if (examples is None) != (info.data.get("corrector", examples) is None):
+            raise ValueError("goes together with `corrector`; give both or neither")
+        return examples
+
+    def identity(self, images: Sequence[Path]) -> dict[str, str | int | float | None]:
+        made = digest(sorted(self.examples.glob("*.safetensors"))) if self.examples else None
+        return {**super().identity(images), "examples": made}
+
 
 class HeldOutPatches:
     """PSNR on the middles of images that are not trained on: exact kernels, estimated ones, noise."""
 
-    def __init__(self, files: Sequence[Path], scale: int, estimates: EstimatedKernels | None = None) -> None:
+    def __init__(self, files: Sequence[Path], scale: int, estimates: Sequence[EstimatedKernel] = ()) -> None:
         side = HELD_OUT_SIDE_PX // scale * scale
         photographs = Photographs(files, side, shrinks=(1.0,)).images
         self.batches: dict[str, Batch] = {}
@@ -70,7 +88,7 @@ class HeldOutPatches:
                 true = families.noisy_gaussian(rng, scale, covariance)
                 told, error = estimate_of(covariance, disturbance, scale, rng) if disturbance else (true, 0.0)
                 if disturbance and estimates:
-                    true, told, error = estimates.draw(rng)
+                    true, told, error = estimates[int(rng.integers(len(estimates)))]
                 examples.append(Example(true, told, noise, error))
             middles = [_middle(image, side) for image in photographs]
             hr = torch.from_numpy(np.stack(middles)).permute(0, 3, 1, 2).float().div(255)
@@ -109,7 +127,7 @@ class UnfoldingTraining(Training[UnfoldingSettings, Batch]):
         super().__init__(settings, trained_on, held_out, constants)
         self.photographs = Photographs(trained_on, settings.patch)
         self.estimates = self._estimates(trained_on, ESTIMATES)
-        self.held_out = HeldOutPatches(held_out, settings.scale, self._estimates(held_out, len(held_out)))
+        self.held_out = HeldOutPatches(held_out, settings.scale, self._estimates(held_out, len(held_out), held_out=True))
         start = _loaded(settings.start, settings.width) if settings.start else None
         torch.manual_seed(settings.seed)
         network = UnfoldingNet(settings.fold, width=settings.width, stages=settings.stages, coarse_blocks=settings.coarse_blocks)
@@ -123,13 +141,15 @@ class UnfoldingTraining(Training[UnfoldingSettings, Batch]):
         groups = [*others, ([network.log_alpha], LOG_ALPHA_GAIN * factors["log_alpha"])]
         self.optimizer = Muon([(weights[name], factors[name]) for name in hidden], groups, settings.rate)
 
-    def _estimates(self, files: Sequence[Path], count: int) -> EstimatedKernels | None:
-        settings = self.settings
-        if not settings.estimator:
-            return None
-        click.echo(f"estimating {count} kernels", err=True)
-        images = Photographs(files, min(SIDES_PX[settings.scale]) * settings.scale).images
-        return EstimatedKernels(settings.estimator, images, settings.scale, count, settings.seed)
+    def _estimates(self, files: Sequence[Path], count: int, *, held_out: bool = False) -> list[EstimatedKernel]:
+        settings, found = self.settings, []
+        if settings.estimator:
+            click.echo(f"estimating {count} kernels", err=True)
+            images = Photographs(files, min(SIDES_PX[settings.scale]) * settings.scale).images
+            found += of_kernelnet(settings.estimator, images, settings.scale, count, settings.seed)
+        if settings.corrector and settings.examples:
+            found += of_corrected(settings.corrector, settings.examples, settings.scale, held_out=held_out)
+        return found
 
     def batch(self, rng: np.random.Generator) -> Batch:
         settings = self.settings
