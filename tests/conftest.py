@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from blindsr.imaging.reader import read_image
 from blindsr.imaging.writer import write_png
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -48,8 +47,3 @@ def small_photo(tmp_path: Path, photo: NDArray[np.uint8]) -> Path:
     path = tmp_path / "small.png"
     write_png(path, photo[60:140, 100:196])
     return path
-
-
-def read(path: Path) -> NDArray[np.uint8]:
-    """The pixels of an image file."""
-    return read_image(path).pixels

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import read
+from pixels import read
 from scipy.io import loadmat
 from scipy.ndimage import correlate
 

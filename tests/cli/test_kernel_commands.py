@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import read
+from pixels import read
 from scipy.io import loadmat, savemat
 from scipy.ndimage import convolve, correlate, gaussian_filter
 from scipy.ndimage import shift as spline_shift

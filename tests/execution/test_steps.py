@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from blindsr_random_kernel import RandomKernel
-from conftest import read
+from pixels import read
 
 from blindsr.components.interfaces import KernelEstimator
 from blindsr.errors import BlindSRError

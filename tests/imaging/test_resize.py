@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import read
+from pixels import read
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 

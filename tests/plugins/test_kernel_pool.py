@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import read
+from pixels import read
 from scipy.io import loadmat, savemat
 from scipy.ndimage import correlate
 
