@@ -1,5 +1,8 @@
 """Safe reading of weights from checkpoint files: no code in them is run."""
 
+from __future__ import annotations
+
+import json
 import pickle
 import re
 import warnings
@@ -45,13 +48,16 @@ class Weights:
         return _error(self.path, text)
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path, scale: int | None = None) -> Weights:
     """Read the weights in a file: safetensors by its suffix, otherwise what ``torch.save`` made of a dictionary of tensors.
 
-    Raises `BlindSRError` if it is no such file, is damaged, needs Python code to run, or holds no weights, or ones that are not
-    finite.
+    Raises `BlindSRError` if it is no such file, is damaged, needs Python code to run, holds no weights, or ones that are not
+    finite, or if they are for another scale than this, as far as the file tells: those of blindsr's trainings do.
     """
-    state = _tensors(_content(path))
+    content, trained_for = _content(path)
+    if scale and trained_for not in (None, scale):
+        raise _error(path, f"was trained for x{trained_for}, not for x{scale}")
+    state = _tensors(content)
     if not state:
         raise _error(path, "holds no weights; expected a dictionary of tensors (a state_dict)")
     if all(name.startswith("module.") for name in state):  # torch.nn.DataParallel's
@@ -65,7 +71,8 @@ def read_weights(path: Path) -> Weights:
     return Weights(path, state)
 
 
-def _content(path: Path) -> Any:
+def _content(path: Path) -> tuple[Any, int | None]:
+    """What the file holds, and the scale that its header names."""
     import safetensors.torch
 
     if not path.is_file():
@@ -74,7 +81,10 @@ def _content(path: Path) -> Any:
     with explained(path), path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is odd about a file that is refused in the next line
         try:
-            return safetensors.torch.load(file.read()) if safe else torch.load(file, map_location="cpu", weights_only=True)
+            if not safe:
+                return torch.load(file, map_location="cpu", weights_only=True), None
+            data = file.read()
+            return safetensors.torch.load(data), _scale(data)
         except MemoryError:
             raise
         except Exception as error:  # a damaged file makes torch raise nearly anything, even OSError
@@ -88,6 +98,16 @@ def _content(path: Path) -> Any:
             else:
                 what = "is not a PyTorch checkpoint, or damaged; expected what torch.save makes of a state_dict"
             raise _error(path, what) from error
+
+
+def _scale(data: bytes) -> int | None:
+    """What the header of safetensors tells of the training, in JSON."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    try:
+        scale = json.loads(header["__metadata__"]["about"])["scale"]
+    except (KeyError, TypeError, ValueError):  # another program's
+        return None
+    return scale if isinstance(scale, int) else None
 
 
 def _tensors(content: Any, depth: int = 0) -> State:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from blindsr.api import KernelEstimator, hookimpl
+from blindsr.api import InputFile, KernelEstimator, hookimpl
 
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext
@@ -23,9 +23,13 @@ class KernelNetEstimator(KernelEstimator):
 
     name: ClassVar[str] = "kernelnet"
     version: ClassVar[int] = 2
+    later_parameters: ClassVar[tuple[str, ...]] = ("weights",)
+
+    weights: InputFile | None = None
+    """A network that ``python -m blindsr_training kernelnet`` wrote, in place of the shipped one."""
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return {WEIGHTS: "Apache-2.0"}
+        return {} if self.weights else {WEIGHTS: "Apache-2.0"}
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """Estimate the kernel, and the error to expect of it.
@@ -37,7 +41,7 @@ class KernelNetEstimator(KernelEstimator):
         """
         from blindsr_kernelnet.estimation import estimate
 
-        kernel, strangeness = estimate(lr, scale, WEIGHTS, run.device)
+        kernel, strangeness = estimate(lr, scale, self.weights or WEIGHTS, run.device)
         if strangeness > 1:
             run.warn(
                 "kernelnet: the image is unlike those that it was trained on (very noisy, computer-made, or enlarged?); "

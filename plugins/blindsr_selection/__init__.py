@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from blindsr.api import AnyKernelEstimator, AnyNonBlindSR, Composite, KernelEstimator, hookimpl
+from blindsr.api import AnyKernelEstimator, AnyNonBlindSR, Composite, InputFile, KernelEstimator, hookimpl
 
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext
@@ -73,6 +73,7 @@ class Corrected(Composite, KernelEstimator):
 
     name: ClassVar[str] = "corrected"
     scales: ClassVar[tuple[int, ...]] = (2,)
+    later_parameters: ClassVar[tuple[str, ...]] = ("weights",)
 
     start: AnyKernelEstimator = Field(default="refined", validate_default=True)
     """The estimator whose kernel is corrected, a name or {name: {parameter: value}}. The network was trained on those of kernelnet,
@@ -82,15 +83,20 @@ class Corrected(Composite, KernelEstimator):
     noisy_sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": {"noise": 6}}, validate_default=True)
     """The SR method that makes the second: the same one, told of noise of six levels."""
 
+    weights: InputFile | None = None
+    """A network that ``python -m blindsr_training corrected`` wrote, in place of the shipped one."""
+
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return {**super().shipped_weights(scale), weights_file(scale): "Apache-2.0"}
+        own: Mapping[Path, str] = {} if self.weights else {weights_file(scale): "Apache-2.0"}
+        return {**super().shipped_weights(scale), **own}
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """Estimate, then correct."""
         from blindsr_selection.correction import corrected
         from blindsr_selection.evidence import estimate_with
 
-        return corrected(estimate_with(self.start, lr, scale, run), (self.sr, self.noisy_sr), lr, weights_file(scale), run)
+        kernel = estimate_with(self.start, lr, scale, run)
+        return corrected(kernel, (self.sr, self.noisy_sr), lr, self.weights or weights_file(scale), run)
 
 
 def weights_file(scale: int) -> Path:

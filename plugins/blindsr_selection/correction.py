@@ -63,7 +63,7 @@ def corrected(kernel: Kernel, srs: Sequence[NonBlindSR], lr: Image, weights: Pat
         run.warn(f"corrected: the image has less than {MIN_SIDE_PX} pixels a side; its kernel is left as it is")
         return kernel
     with torch.inference_mode():
-        answer = load(weights)(*told(kernel, srs, crop, run))
+        answer = load(weights, kernel.scale)(*told(kernel, srs, crop, run))
     return unframed(answer.frames[0].double().numpy(), kernel.scale, min(1.0, float(answer.log_error.exp())))
 
 

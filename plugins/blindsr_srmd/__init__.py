@@ -33,9 +33,12 @@ class SRMD(NonBlindSR):
     """
 
     name: ClassVar[str] = "srmd"
+    later_parameters: ClassVar[tuple[str, ...]] = ("weights",)
 
     checkpoint: InputFile | None = None
     """Published weights in KAIR's layout (srmd_xS.pth, srmdnf_xS.pth, or .safetensors) in place of the plugin's own."""
+    weights: InputFile | None = None
+    """A network that ``python -m blindsr_training srmd`` wrote, in place of the plugin's own."""
     pca: Annotated[InputFile | None, BeforeValidator(_beside)] = Field(default=None, validate_default=True)
     """The published weights' PCA matrix. By default srmd_pca_matlab.mat beside the checkpoint."""
     noise: float = Field(default=0.0, ge=0, le=75)
@@ -46,6 +49,8 @@ class SRMD(NonBlindSR):
 
     @model_validator(mode="after")
     def _consistent(self) -> SRMD:
+        if self.checkpoint and self.weights:
+            raise ValueError("weights and checkpoint are two networks; give one")
         if self.checkpoint is None and self.pca is not None:
             raise ValueError("pca goes with a checkpoint; the plugin's own weights have their own")
         if self.checkpoint is None and self.noise:
@@ -53,7 +58,7 @@ class SRMD(NonBlindSR):
         return self
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return {} if self.checkpoint else {own_weights(scale): "Apache-2.0"}
+        return {} if self.checkpoint or self.weights else {own_weights(scale): "Apache-2.0"}
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         from blindsr_srmd.checkpoints import load_own, load_published
@@ -62,7 +67,7 @@ class SRMD(NonBlindSR):
         if self.checkpoint and self.pca:
             model = load_published(self.checkpoint, self.pca, kernel.scale, noise=self.noise)
         else:
-            model = load_own(own_weights(kernel.scale))
+            model = load_own(self.weights or own_weights(kernel.scale), kernel.scale)
         times = self.back_projections if self.back_projections is not None else 0 if self.checkpoint else 1
         return SRMDUpscaler.told(model, kernel, noise=self.noise, back_projections=times, device=run.device)
 

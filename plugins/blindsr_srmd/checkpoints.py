@@ -29,9 +29,10 @@ class Model(NamedTuple):
 
 
 @functools.lru_cache(3)
-def load_own(path: Path) -> Model:
-    """Read a network of our own, as the training (`blindsr_training`) writes it; once a process."""
-    return read_weights(path).build(_own, "is not a network of blindsr's SRMD; expected one that `blindsr_training srmd` wrote")
+def load_own(path: Path, scale: int | None = None) -> Model:
+    """Read a network of our own, for a scale if one is given, as the training (`blindsr_training`) writes it; once a process."""
+    otherwise = "is not a network of blindsr's SRMD; expected one that `blindsr_training srmd` wrote"
+    return read_weights(path, scale).build(_own, otherwise)
 
 
 def _own(state: State) -> Model:

@@ -13,15 +13,15 @@ FORMAT = "blindsr-unfolding-1"
 
 
 @functools.lru_cache(3)
-def load(path: Path) -> UnfoldingNet:
+def load(path: Path, scale: int | None = None) -> UnfoldingNet:
     """Read what the training wrote, in float32; once a process. The shape of the network follows from its tensors.
 
     Raises
     ------
     BlindSRError
-        If the file is missing, damaged, or something else.
+        If the file is missing, damaged, something else, or was trained for another scale than this.
     """
-    return read_weights(path).build(_network, "is no network of the unfolding plugin; expected one that its training wrote")
+    return read_weights(path, scale).build(_network, "is no network of the unfolding plugin; expected one that its training wrote")
 
 
 def _network(state: State) -> UnfoldingNet:

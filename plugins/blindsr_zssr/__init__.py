@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from blindsr.api import NonBlindSR, hookimpl
+from blindsr.api import InputFile, NonBlindSR, hookimpl
 
 if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext, Upscaler
@@ -28,12 +28,14 @@ class ZSSR(NonBlindSR):
 
     name: ClassVar[str] = "zssr"
     stochastic: ClassVar[bool] = True
-    later_parameters: ClassVar[tuple[str, ...]] = ("init",)
+    later_parameters: ClassVar[tuple[str, ...]] = ("init", "weights")
 
     init: Literal["random", "pretrained"] = "random"
     """Where the training starts. random: as in the paper; pretrained: from a network that was trained on many images and kernels,
     which takes the image as the kernel restores it in closed form, and needs far fewer steps. x4 is then reached directly, unless
     it is `cascade`."""
+    weights: InputFile | None = None
+    """For `init: pretrained`, a network that ``python -m blindsr_training zssr`` wrote, in place of the shipped one."""
     iterations: int = Field(default=2000, ge=1, le=1_000_000)
     """Training steps, for each scale that is trained for; by default 120 with `init: pretrained`."""
     noise: float = Field(default=0.0, ge=0, le=0.5)
@@ -55,8 +57,14 @@ class ZSSR(NonBlindSR):
             return {"iterations": PRETRAINED_ITERATIONS} | given
         return given
 
+    @model_validator(mode="after")
+    def _of_pretrained(self) -> ZSSR:
+        if self.weights and self.init != "pretrained":
+            raise ValueError("weights go with `init: pretrained`")
+        return self
+
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return {WEIGHTS: "Apache-2.0"} if self.init == "pretrained" else {}
+        return {WEIGHTS: "Apache-2.0"} if self.init == "pretrained" and not self.weights else {}
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         from blindsr_zssr.scales import fit

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 
 from blindsr.api import State, read_weights
-from blindsr_zssr import WEIGHTS
 from blindsr_zssr.network import Network
 from blindsr_zssr.restoring import PLANES
 
@@ -24,7 +23,7 @@ class Pretrained(NamedTuple):
 
 
 @functools.lru_cache(1)
-def load(path: Path = WEIGHTS) -> Pretrained:
+def load(path: Path) -> Pretrained:
     """Read what the training wrote, in float32; once a process.
 
     Raises

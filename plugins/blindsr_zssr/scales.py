@@ -6,7 +6,7 @@ from itertools import cycle
 import torch
 
 from blindsr.api import IDENTITY, SYMMETRIES, BlindSRError, Image, Kernel, RunContext, symmetries_of
-from blindsr_zssr import ZSSR
+from blindsr_zssr import WEIGHTS, ZSSR
 from blindsr_zssr.augmentation import Fathers
 from blindsr_zssr.network import Network, initial
 from blindsr_zssr.pairs import Pair, RestoredPair, batch_of
@@ -50,7 +50,7 @@ def fit(lr: Image, kernel: Kernel, settings: ZSSR, run: RunContext) -> ZSSRUpsca
         run.warn("zssr: self_ensemble changes nothing here: no flip or quarter turn leaves the kernel as it is")
     ensemble = symmetries if settings.self_ensemble else (IDENTITY,)
     if settings.init == "pretrained":
-        pretrained = load()
+        pretrained = load(settings.weights or WEIGHTS)
         network = Network(*(weight.to(run.device, copy=True) for weight in pretrained.network))
         trust = min(1.0, height * width / kernel.scale**2 / SON_PX)
         rates = Rates(muon=trust * RATES_PRETRAINED.muon, adam=trust * RATES_PRETRAINED.adam)

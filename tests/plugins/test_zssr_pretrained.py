@@ -100,7 +100,7 @@ def test_a_crop_holds_what_the_network_sees_and_what_it_must_add(photo: np.ndarr
 
 @pytest.mark.parametrize("kernel", [kernel_of(2, 2.5, 0.8), kernel_of(3, 4.0, 1.5)])
 def test_a_tile_with_its_halo_is_nearly_the_whole(kernel: Kernel, photo: np.ndarray) -> None:
-    pretrained = load()
+    pretrained = load(WEIGHTS)
     upscaler = ZSSRUpscaler(pretrained.network, (kernel,), "cpu", 2, (IDENTITY,), Restoring(pretrained.log_alpha, 0.0, "cpu"))
     lr, s = to_float(photo[:60, :180]), kernel.scale
     whole, tile = upscaler(lr), upscaler(lr[:, : 48 + upscaler.halo])
@@ -126,8 +126,8 @@ def test_equal_seeds_give_equal_results(photo: np.ndarray) -> None:
     results = [ZSSR(init="pretrained", iterations=5).fit(lr, kernel, run_context(seed=seed))(lr) for seed in (1, 1, 2)]
     assert np.array_equal(results[0], results[1])
     assert not np.array_equal(results[0], results[2])
-    before = load().network.first.clone()
-    assert torch.equal(before, load().network.first)
+    before = load(WEIGHTS).network.first.clone()
+    assert torch.equal(before, load(WEIGHTS).network.first)
 
 
 def test_pretrained_weights_need_fewer_iterations_and_make_other_keys() -> None:
@@ -155,6 +155,6 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_network_is_the_size_of_the_papers() -> None:
-    network = load().network
+    network = load(WEIGHTS).network
     assert Network(*network).hidden.shape == (6, 64, 3, 3, 64)
     assert F.pixel_unshuffle(torch.zeros(1, PLANES, 4, 4), 2).shape[1] == network.first.shape[1]
