@@ -33,7 +33,7 @@ class Console(Listener):
 
     def started(self, step: Step) -> None:
         if step.kind != "score":
-            title = f"{step.item} · {step.label}" + (f" ({VERBS[step.kind]})" if step.component else "")
+            title = _of(step, step.label, " · ") + (f" ({VERBS[step.kind]})" if step.component else "")
             self._tasks[step.key] = self._progress.add_task(escape(printable(title)), total=None)
 
     def progress(self, step: Step, done: int, total: int) -> None:
@@ -53,7 +53,7 @@ class Console(Listener):
                     self._print(printable(line))
         else:
             for text in outcome.warnings:
-                self._say(f"warning: {step.item}: {text}")
+                self._say(f"warning: {_of(step, text)}")
 
     def writing(self, done: int, total: int) -> None:
         if RESULT not in self._tasks:
@@ -84,3 +84,8 @@ def console(*, debug: bool = False, translate: Callable[[str], str] = str) -> It
     columns = (title, BarColumn(), counts, TimeElapsedColumn(), eta, TimeRemainingColumn())
     with Progress(*columns, console=Terminal(stderr=True), transient=True, disable=not shown) as progress:
         yield Console(progress, debug=debug, translate=translate)
+
+
+def _of(step: Step, text: str, separator: str = ": ") -> str:
+    """The text, after the image's name, if it has one: an array that a function was given has none."""
+    return f"{step.item}{separator}{text}" if step.item else text

@@ -84,6 +84,12 @@ def test_estimate_writes_a_kernel(folder: Path) -> None:
     assert Kernel.load("hr/cat_kernel_x2.mat", scale=2).aligned
 
 
+def test_a_warning_about_the_one_photograph_needs_no_name(folder: Path) -> None:
+    write_png(folder / "noise.png", np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8))
+    result = _blindsr("estimate", "noise.png", "--method", "kernelnet")
+    assert result.stderr.startswith("warning: kernelnet: ")
+
+
 def test_estimate_gives_the_numbers_of_a_run(folder: Path) -> None:
     from blindsr.storage.result import open_result
 
