@@ -26,7 +26,7 @@ class KernelNetEstimator(KernelEstimator):
     later_parameters: ClassVar[tuple[str, ...]] = ("weights",)
 
     weights: InputFile | None = None
-    """A network that ``python -m blindsr_training kernelnet`` wrote, in place of the shipped one."""
+    """A network that `python -m blindsr_training kernelnet` wrote, in place of the shipped one."""
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
         return {} if self.weights else {WEIGHTS: "Apache-2.0"}

@@ -38,7 +38,7 @@ class SRMD(NonBlindSR):
     checkpoint: InputFile | None = None
     """Published weights in KAIR's layout (srmd_xS.pth, srmdnf_xS.pth, or .safetensors) in place of the plugin's own."""
     weights: InputFile | None = None
-    """A network that ``python -m blindsr_training srmd`` wrote, in place of the plugin's own."""
+    """A network that `python -m blindsr_training srmd` wrote, in place of the plugin's own."""
     pca: Annotated[InputFile | None, BeforeValidator(_beside)] = Field(default=None, validate_default=True)
     """The published weights' PCA matrix. By default srmd_pca_matlab.mat beside the checkpoint."""
     noise: float = Field(default=0.0, ge=0, le=75)

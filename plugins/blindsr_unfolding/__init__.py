@@ -31,7 +31,7 @@ class Unfolding(NonBlindSR):
     size: Literal["large", "small"] = "large"
     """Which of the shipped networks: at x2 the large one is better, the small one faster. For x3 and x4 there is one each."""
     weights: InputFile | None = None
-    """A network that ``python -m blindsr_training unfolding`` wrote, in place of the shipped ones."""
+    """A network that `python -m blindsr_training unfolding` wrote, in place of the shipped ones."""
     checkpoint: InputFile | None = None
     """A published USRNet in place of the plugin's own weights (usrnet.pth, usrnet_tiny.pth, ...). It takes the noise, but no
     kernel_error: with an estimated kernel, a noise of 3 or more makes it trust the kernel less."""

@@ -35,7 +35,7 @@ class ZSSR(NonBlindSR):
     which takes the image as the kernel restores it in closed form, and needs far fewer steps. x4 is then reached directly, unless
     it is `cascade`."""
     weights: InputFile | None = None
-    """For `init: pretrained`, a network that ``python -m blindsr_training zssr`` wrote, in place of the shipped one."""
+    """For `init: pretrained`, a network that `python -m blindsr_training zssr` wrote, in place of the shipped one."""
     iterations: int = Field(default=2000, ge=1, le=1_000_000)
     """Training steps, for each scale that is trained for; by default 120 with `init: pretrained`."""
     noise: float = Field(default=0.0, ge=0, le=0.5)

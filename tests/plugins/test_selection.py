@@ -113,7 +113,7 @@ def test_estimators_are_named_in_a_pipeline_and_kept_in_its_result(tmp_path: Pat
     pipeline = read(tmp_path, PIPELINE.format(photo=small_photo))
     parts = pipeline.resolved()["methods"]["chosen"]["kernel"]["best_of"]
     assert [next(iter(part)) for part in parts["of"]] == ["bicubic", "refined"]
-    assert parts["of"][1]["refined"]["start"] == {"kernelnet": {}}
+    assert list(parts["of"][1]["refined"]["start"]) == ["kernelnet"]
     assert parts["sr"]["unfolding"]["noise"] == 1
     plan = make_plan(pipeline, pipeline.dataset())
     assert {Path(entry["path"]).parent.parent.name for entry in plan.weights} == {"blindsr_kernelnet", "blindsr_unfolding"}
