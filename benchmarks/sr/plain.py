@@ -14,7 +14,7 @@ from blindsr_unfolding.network import CORRECTION_GAIN, ERROR_UNIT, NOISE_UNIT
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from blindsr.api import Kernel, back_project, with_border
+from blindsr.api import Kernel, project, with_border
 
 Image = NDArray[np.float32]
 
@@ -31,7 +31,7 @@ class Whole:
 
 
 class PlainSRMD:
-    """SRMD's own network, then its back-projection."""
+    """SRMD's own network, then its data step."""
 
     def fit(self, lr: Image, kernel: Kernel, run: Any) -> Whole:
         upscaler: Any = SRMD().fit(lr, kernel, run)
@@ -42,7 +42,7 @@ class PlainSRMD:
                 image = _tensor(tile, run.device)
                 maps = upscaler.maps[:, :, None, None].expand(-1, -1, *image.shape[2:])
                 sr = network.enlarged(image) + network.model(torch.cat([image, maps], 1).contiguous())
-            return back_project(_array(sr), tile, kernel, times=upscaler.back_projections)
+            return project(_array(sr), tile, kernel, alpha=upscaler.alpha, device=run.device)
 
         return Whole(call)
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from blindsr.imaging.downscaling import downscale
+
 if TYPE_CHECKING:
     from blindsr.imaging.kernel import Kernel
     from blindsr.imaging.reader import Image
@@ -120,3 +122,21 @@ def with_border(
         image = periodic_border(image, transfer, border, scale) if periodic else image
         hr: Image = restore(image, transfer)[0].permute(1, 2, 0).cpu().numpy()
     return hr[scale * border : scale * (border + height), scale * border : scale * (border + width)]
+
+
+def project(sr: Image, lr: Image, kernel: Kernel, *, alpha: float, device: str) -> Image:
+    """An SR image (s h, s w, 3), made to agree with the LR image (h, w, 3): at once what back-projections only approach.
+
+    That is a data step, ``argmin_z |lr - downscale(z, kernel)|^2 + alpha |z - sr|^2``, clipped to [0, 1]. The images are float32 in
+    [0, 1]. The kernel should be known well: what an error of it leaves unexplained is amplified, by up to 1 / (2 sqrt(alpha)).
+    """
+    unexplained = lr - downscale(sr, kernel)
+    weight = torch.tensor([alpha], dtype=torch.float32, device=device)
+
+    def corrected(unexplained: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+        height, width = unexplained.shape[2:]
+        nothing = unexplained.new_zeros(1, 3, kernel.scale * height, kernel.scale * width)
+        return DataStep(unexplained, transfer, kernel.scale)(nothing, weight)
+
+    found: Image = np.clip(sr + with_border(corrected, unexplained, kernel, device=device, periodic=False), 0, 1)
+    return found

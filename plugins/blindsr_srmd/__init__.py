@@ -33,6 +33,7 @@ class SRMD(NonBlindSR):
     """
 
     name: ClassVar[str] = "srmd"
+    version: ClassVar[int] = 2
     later_parameters: ClassVar[tuple[str, ...]] = ("weights",)
 
     checkpoint: InputFile | None = None
@@ -44,8 +45,8 @@ class SRMD(NonBlindSR):
     noise: float = Field(default=0.0, ge=0, le=75)
     """Standard deviation of the LR image's noise in levels of 255, for published weights that take it (srmd_xS, not srmdnf_xS)."""
     back_projections: int | None = Field(default=None, ge=0, le=100)
-    """How often the result is corrected by what its own downscaling by the kernel lacks. By default once with the plugin's own
-    weights, and not with published ones; more pays with an exact kernel, and costs with an estimated one."""
+    """How often the result is corrected by what its own downscaling by the kernel lacks. By default not with published weights;
+    with others a data step in closed form corrects it at once, the less the larger the error is that is expected of the kernel."""
 
     @model_validator(mode="after")
     def _consistent(self) -> SRMD:
@@ -62,14 +63,16 @@ class SRMD(NonBlindSR):
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         from blindsr_srmd.checkpoints import load_own, load_published
-        from blindsr_srmd.upscaler import SRMDUpscaler
+        from blindsr_srmd.upscaler import SRMDUpscaler, weight
 
         if self.checkpoint and self.pca:
             model = load_published(self.checkpoint, self.pca, kernel.scale, noise=self.noise)
         else:
             model = load_own(self.weights or own_weights(kernel.scale), kernel.scale)
-        times = self.back_projections if self.back_projections is not None else 0 if self.checkpoint else 1
-        return SRMDUpscaler.told(model, kernel, noise=self.noise, back_projections=times, device=run.device)
+        by_data_step = self.back_projections is None and not self.checkpoint
+        alpha = weight(lr, kernel.expected_error or 0.0) if by_data_step else None
+        times = self.back_projections or 0
+        return SRMDUpscaler.told(model, kernel, noise=self.noise, back_projections=times, alpha=alpha, device=run.device)
 
 
 def own_weights(scale: int) -> Path:

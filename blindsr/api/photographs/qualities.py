@@ -29,11 +29,13 @@ MAX_NOISE = 50.0
 def parameters_for(method: str, noise: float) -> dict[str, Any]:
     """The parameters of a bundled method that suit a photograph with noise of this standard deviation in levels of 255.
 
-    The borders of a photograph are real, so nothing is shaved; and a back-projection would restore the noise.
+    The borders of a photograph are real, so nothing is shaved; and to make a result agree with the photograph would restore its
+    noise.
     """
     noise = min(noise, MAX_NOISE)
     known: Mapping[str, dict[str, Any]] = {
         "kernelgan": {"edge_shave": 0},
+        "srmd": {"back_projections": 0} if noise else {},
         "unfolding": {"noise": noise},
         "zssr": {"noise": max(noise / 255, 0.0125), "back_projections": 0},
     }
