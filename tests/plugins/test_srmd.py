@@ -13,8 +13,10 @@ from blindsr_srmd.network import SRMDNet
 from blindsr_srmd.stretching import equivalent_blur, framed
 from pydantic import ValidationError
 from safetensors.torch import save_file
+from scipy import ndimage
 from scipy.signal import convolve2d
 
+from blindsr.api import project
 from blindsr.errors import BlindSRError
 from blindsr.execution.tasks import Context
 from blindsr.execution.tiling import upscale
@@ -225,6 +227,31 @@ def test_the_image_follows_a_kernel_that_is_off_alignment(scale: int) -> None:
         lr = to_depth(downscale(to_float(hr), kernel), np.uint8)
         scores.append(psnr_y(_super_resolved(SRMD(), lr, kernel), hr, shave=scale))
     assert scores[1] > scores[0] - 0.3
+
+
+def test_a_projection_is_the_least_squares_solution(photo: np.ndarray) -> None:
+    hr, kernel, alpha = to_float(photo[:120, :140]), RandomKernel().sample_kernel(2, np.random.default_rng(1)), 0.01
+    lr = downscale(hr, kernel)
+    sr = np.clip(bicubic(lr, scale=2), 0.1, 0.9)
+    found = project(sr, lr, kernel, alpha=alpha, device="cpu")
+    # Where nothing is clipped the gradient is zero: alpha (found - sr) is what is unexplained, put on the HR grid and spread.
+    unexplained = np.zeros_like(hr)
+    unexplained[::2, ::2] = lr - downscale(found, kernel)
+    spread = np.stack([ndimage.convolve(plane, kernel.array, mode="constant") for plane in unexplained.transpose(2, 0, 1)], 2)
+    inside = (slice(30, -30), slice(30, -30))
+    difference = (found - sr)[inside]
+    assert np.abs(difference).max() > 0.01
+    np.testing.assert_allclose(alpha * difference, spread[inside], atol=2e-3 * alpha)
+
+
+def test_a_kernel_of_large_expected_error_changes_nothing(photo: np.ndarray) -> None:
+    lr = to_float(photo[:60, :70])
+    results = []
+    for error in (0.0, 0.1, 0.3):
+        kernel = Kernel(Kernel.bicubic(2).array, 2, expected_error=error)
+        upscaled = [SRMD(back_projections=times).fit(lr, kernel, _context())(lr) for times in (0, None)]
+        results.append(np.abs(upscaled[0] - upscaled[1]).mean())
+    assert results[0] > results[1] > 10 * results[2]
 
 
 def test_tiles_equal_the_whole(photo: np.ndarray) -> None:
