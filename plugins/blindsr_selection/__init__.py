@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from blindsr.api import Image, Kernel, RunContext
 
 blindsr_api = 1
-
-
-def _small() -> dict[str, Any]:
-    """The SR method with which these estimators were tuned or trained."""
-    return {"unfolding": {"size": "small"}}
 
 
 class BestOf(Composite, KernelEstimator):
@@ -31,7 +26,7 @@ class BestOf(Composite, KernelEstimator):
 
     of: list[AnyKernelEstimator] = Field(min_length=2)
     """The estimators, each a name or {name: {parameter: value}}."""
-    sr: AnyNonBlindSR = Field(default_factory=_small, validate_default=True)
+    sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
     """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel."""
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
@@ -58,7 +53,7 @@ class Refined(Composite, KernelEstimator):
 
     start: AnyKernelEstimator = Field(default="kernelnet", validate_default=True)
     """The estimator whose kernel is refined, a name or {name: {parameter: value}}."""
-    sr: AnyNonBlindSR = Field(default_factory=_small, validate_default=True)
+    sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
     """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel."""
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
@@ -83,9 +78,9 @@ class Corrected(Composite, KernelEstimator):
     start: AnyKernelEstimator = Field(default="refined", validate_default=True)
     """The estimator whose kernel is corrected, a name or {name: {parameter: value}}. The network was trained on those of kernelnet,
     which `refined` changes where they are clearly too wide."""
-    sr: AnyNonBlindSR = Field(default_factory=_small, validate_default=True)
-    """The SR method that makes the first SR image. The network was trained with the small unfolding, and knows no other."""
-    noisy_sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": {"size": "small", "noise": 6}}, validate_default=True)
+    sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
+    """The SR method that makes the first SR image. The network was trained with unfolding, and knows no other."""
+    noisy_sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": {"noise": 6}}, validate_default=True)
     """The SR method that makes the second: the same one, told of noise of six levels."""
 
     weights: InputFile | None = None

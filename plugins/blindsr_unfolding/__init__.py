@@ -26,10 +26,8 @@ class Unfolding(NonBlindSR):
 
     name: ClassVar[str] = "unfolding"
     version: ClassVar[int] = 2
-    later_parameters: ClassVar[tuple[str, ...]] = ("precision", "size", "weights")
+    later_parameters: ClassVar[tuple[str, ...]] = ("precision", "weights")
 
-    size: Literal["large", "small"] = "large"
-    """Which of the shipped networks: at x2 the large one is better, the small one faster. For x3 and x4 there is one each."""
     weights: InputFile | None = None
     """A network that `python -m blindsr_training unfolding` wrote, in place of the shipped ones."""
     checkpoint: InputFile | None = None
@@ -53,8 +51,6 @@ class Unfolding(NonBlindSR):
     def _consistent(self) -> Unfolding:
         if self.checkpoint and self.weights:
             raise ValueError("weights and checkpoint are two networks; give one")
-        if self.size == "small" and (self.checkpoint or self.weights):
-            raise ValueError("size is of the shipped networks; leave it out")
         if self.checkpoint and self.kernel_error:
             raise ValueError("a checkpoint of USRNet takes no kernel_error; a noise of 3 or more makes it trust the kernel less")
         if self.checkpoint and self.precision != "float32":
@@ -62,7 +58,7 @@ class Unfolding(NonBlindSR):
         return self
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return {} if self.checkpoint or self.weights else {weights_file(scale, self.size): "Apache-2.0"}
+        return {} if self.checkpoint or self.weights else {weights_file(scale): "Apache-2.0"}
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         """Load the network and tell it the kernel."""
@@ -75,7 +71,7 @@ class Unfolding(NonBlindSR):
         if self.checkpoint:
             network: usrnet.USRNet | UnfoldingNet = usrnet.load(self.checkpoint, kernel.scale)
         else:
-            network = load(self.weights or weights_file(kernel.scale, self.size), kernel.scale)
+            network = load(self.weights or weights_file(kernel.scale), kernel.scale)
         network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         error = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
         mirrored = self.border == "mirrored" or (self.border is None and self.checkpoint is not None)
@@ -87,11 +83,9 @@ MAX_MIRRORED_PX = 1_000_000
 """SR images of up to so many pixels may be mirrored at their sides: they come whole, which takes memory."""
 
 
-def weights_file(scale: int, size: Literal["large", "small"] = "large") -> Path:
-    """The file of the network for a scale: of that size, where there are two."""
-    folder = Path(__file__).parent / "weights"
-    small = folder / f"x{scale}_small.safetensors"
-    return small if size == "small" and small.is_file() else folder / f"x{scale}.safetensors"
+def weights_file(scale: int) -> Path:
+    """The file of the network for a scale."""
+    return Path(__file__).parent / "weights" / f"x{scale}.safetensors"
 
 
 @hookimpl

@@ -110,9 +110,11 @@ class UnfoldingNet(nn.Module):
 
     @property
     def reach_px(self) -> int:
-        """HR pixels around one that its priors see; the data steps see, faintly, the whole image."""
-        coarse = 1 + 4 * self.coarse_blocks if self.coarse_blocks else 0
-        return self.fold * len(self.priors) * (2 + 2 * self.blocks + coarse)
+        """HR pixels around one that its priors see, without their coarse blocks.
+
+        Those see three times as far, and the data steps the whole image, but faintly: results change by less than 0.001.
+        """
+        return self.fold * len(self.priors) * (2 + 2 * self.blocks)
 
     def forward(self, lr: torch.Tensor, transfer: torch.Tensor, noise: torch.Tensor, kernel_error: torch.Tensor) -> torch.Tensor:
         """SR images (N, 3, s h, s w) of LR images (N, 3, h, w) in [0, 1] with periodic borders.

@@ -35,7 +35,7 @@ def parameters_for(method: str, noise: float) -> dict[str, Any]:
     noise = min(noise, MAX_NOISE)
     known: Mapping[str, dict[str, Any]] = {
         "kernelgan": {"edge_shave": 0},
-        "srmd": {"back_projections": 0} if noise else {},
+        "srmd": {"back_projections": 0},
         "unfolding": {"noise": noise},
         "zssr": {"noise": max(noise / 255, 0.0125), "back_projections": 0},
     }
