@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         precision_of,
     )
     from blindsr.imaging.metrics import kernel_errors, psnr_y, ssim_y
+    from blindsr.imaging.noise import noise_level
     from blindsr.imaging.reader import Image, read_image, to_depth, to_float
     from blindsr.imaging.resize import CUBIC_RADIUS, bicubic, cubic
     from blindsr.imaging.symmetries import IDENTITY, SYMMETRIES, Symmetry, symmetries_of
@@ -54,6 +55,7 @@ _LAZY = {
         "precision_of",
     ),
     "imaging.metrics": ("kernel_errors", "psnr_y", "ssim_y"),
+    "imaging.noise": ("noise_level",),
     "imaging.reader": ("Image", "read_image", "to_depth", "to_float"),
     "imaging.resize": ("CUBIC_RADIUS", "bicubic", "cubic"),
     "imaging.symmetries": ("IDENTITY", "SYMMETRIES", "Symmetry", "symmetries_of"),
@@ -67,9 +69,9 @@ __all__ = [
     "Kernel", "KernelEstimator", "KernelPool", "NonBlindSR", "PooledKernel", "RunContext", "SelfEnsemble", "State", "Symmetry",
     "Upscaler", "Weights", "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations",
     "blindsr_kernel_estimators", "blindsr_nonblind_sr", "centered_taps", "compose", "cubic", "downscale", "fast_dtype",
-    "from_centered_taps", "gaussian_array", "hookimpl", "in_one_frame", "kernel_errors", "nonnegative_kernel", "precision_of",
-    "printable", "project", "psnr_y", "read_image", "read_kernel_pool", "read_weights", "ssim_y", "symmetries_of", "to_depth",
-    "to_float", "transfer_function", "with_border", "write_whole",
+    "from_centered_taps", "gaussian_array", "hookimpl", "in_one_frame", "kernel_errors", "noise_level", "nonnegative_kernel",
+    "precision_of", "printable", "project", "psnr_y", "read_image", "read_kernel_pool", "read_weights", "ssim_y",
+    "symmetries_of", "to_depth", "to_float", "transfer_function", "with_border", "write_whole",
 ]  # fmt: skip
 
 

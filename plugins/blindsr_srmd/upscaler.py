@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from blindsr.api import BORDER_DECAY_PX, Image, Kernel, back_project, back_projection_reach_px, project
+from blindsr.api import BORDER_DECAY_PX, Image, Kernel, back_project, back_projection_reach_px, noise_level, project
 from blindsr_srmd.checkpoints import Model
 from blindsr_srmd.network import REACH_PX, SRMDNet
 from blindsr_srmd.stretching import aligned_array, equivalent_blur
 
 ALIGNED_PX = 1e-3
 ROUNDING = 1 / 12 / 255**2
-"""Variance of rounding to 8 bit."""
+"""Variance of rounding to 8 bit: the least noise."""
 WEIGHT, TRUSTED_ERROR = 0.16, 0.11
 """Of the network's result in a data step, see `weight`. Chosen on set14rk and urban5rk at x2, with true and estimated kernels."""
 SPLINE_REACH_PX = 10
@@ -74,9 +74,10 @@ class SRMDUpscaler:
 def weight(lr: Image, kernel_error: float) -> float:
     """The alpha of a data step for an LR image (H, W, 3) and a kernel of this expected relative error.
 
-    In theory it is the noise of the LR image over the error of the network's result: the variance of rounding, over that of the
-    image's finest detail. The larger the expected error, the less is the kernel trusted; from about 0.25 on nothing changes.
+    In theory it is the noise of the LR image over the error of the network's result: here over the image's finest detail. The
+    larger the expected error, the less is the kernel trusted; from about 0.25 on nothing changes.
     """
+    noise = max((noise_level(lr) / 255) ** 2, ROUNDING)
     gray = lr.mean(2)
     detail = float(np.mean((gray - ndimage.gaussian_filter(gray, 1)) ** 2))
-    return WEIGHT * ROUNDING / max(detail, ROUNDING) * math.exp((kernel_error / TRUSTED_ERROR) ** 2)
+    return WEIGHT * noise / max(detail, ROUNDING) * math.exp((kernel_error / TRUSTED_ERROR) ** 2)

@@ -14,7 +14,7 @@ from blindsr import BlindSRError, Kernel
 from blindsr.api.ensemble import SelfEnsemble, turned
 from blindsr.api.photographs.blur import Blur, milder
 from blindsr.api.photographs.guard import MAX_OVERSHOOT, Evidence, judged
-from blindsr.api.photographs.noise import noise_level, noise_of
+from blindsr.api.photographs.noise import noise_of
 from blindsr.api.photographs.places import places
 from blindsr.api.photographs.qualities import QUALITIES
 from blindsr.api.photographs.reading import read_photograph
@@ -22,6 +22,7 @@ from blindsr.components.registry import Registry
 from blindsr.execution import tiling
 from blindsr.execution.tasks import Context
 from blindsr.imaging.downscaling import downscale
+from blindsr.imaging.noise import noise_level
 from blindsr.imaging.reader import to_float
 from blindsr.imaging.resize import bicubic
 from blindsr.imaging.symmetries import SYMMETRIES, Symmetry

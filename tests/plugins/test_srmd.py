@@ -254,6 +254,19 @@ def test_a_kernel_of_large_expected_error_changes_nothing(photo: np.ndarray) -> 
     assert results[0] > results[1] > 10 * results[2]
 
 
+@pytest.mark.parametrize("level", [0, 2])
+def test_the_data_step_is_better_than_a_back_projection_with_noise_too(level: int, photo: np.ndarray) -> None:
+    kernel = RandomKernel().sample_kernel(2, np.random.default_rng(2))
+    lr = downscale(to_float(photo[:200, :240]), kernel)
+    noisy = lr + np.random.default_rng(0).normal(0, level / 255, lr.shape)
+    lr = to_float(to_depth(np.clip(noisy, 0, 1).astype(np.float32), np.uint8))
+    scores = [
+        psnr_y(to_depth(SRMD(back_projections=times).fit(lr, kernel, _context())(lr), np.uint8), photo[:200, :240], shave=2)
+        for times in (1, None)
+    ]
+    assert scores[1] > scores[0]
+
+
 def test_tiles_equal_the_whole(photo: np.ndarray) -> None:
     lr = to_float(photo[:60, :70])
     kernel = RandomKernel().sample_kernel(2, np.random.default_rng(0))

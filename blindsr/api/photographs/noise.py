@@ -1,17 +1,12 @@
 """The noise of a photograph."""
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from blindsr.api.photographs.reading import Photograph
-from blindsr.imaging.reader import to_float
+from blindsr.imaging.noise import noise_level
 
-PATCH_PX = 8
-MAX_PATCHES = 40_000
 COMPRESSION_WEIGHT = 2.0
 """Errors of JPEG compression disturb super-resolution as white noise does that is twice as strong: on 5 photographs at quality 95
 and 85, `unfolding` was best when it was told about this much."""
@@ -23,30 +18,3 @@ def noise_of(photograph: Photograph) -> float:
     # Noise that is alike in all channels, as in a gray image, or is so after JPEG's colours were thinned out, shows in one of them.
     alike = photograph.compression_error > 0 or np.array_equal(pixels[..., 0], pixels[..., 1])
     return math.hypot(noise_level(pixels[..., 1:2] if alike else pixels), COMPRESSION_WEIGHT * photograph.compression_error)
-
-
-def noise_level(pixels: NDArray[Any]) -> float:
-    """Standard deviation of the white noise of an image (H, W, C), in levels of 255.
-
-    Patches of an image lie near a subspace; across it there is only noise. The eigenvalues of the patches' covariance that belong
-    to noise are the smallest ones, as many as have a median equal to their mean. Source: Chen, Zhu, Heng, *An Efficient Statistical
-    Method for Image Noise Level Estimation*, ICCV 2015, algorithm 1, here with at most 40,000 patches.
-
-    Examples
-    --------
-    >>> noise = np.random.default_rng(0).normal(0.5, 5 / 255, (200, 200, 3))
-    >>> round(noise_level(noise.astype(np.float32)), 1)
-    5.0
-    """
-    side = min(PATCH_PX, *pixels.shape[:2])
-    stride = max(1, math.ceil(math.sqrt(pixels.shape[0] * pixels.shape[1] / MAX_PATCHES)))
-    patches = sliding_window_view(pixels, (side, side), axis=(0, 1))[::stride, ::stride]
-    vectors = to_float(patches.reshape(patches.shape[0] * patches.shape[1], -1)).astype(np.float64)
-    if len(vectors) < 2:
-        return 0.0
-    values = np.linalg.eigvalsh(np.atleast_2d(np.cov(vectors, rowvar=False))).clip(0)
-    sizes = np.arange(1, len(values) + 1)
-    means = np.cumsum(values) / sizes
-    medians = np.array([np.median(values[:size]) for size in sizes])
-    noise = means[means <= medians][-1]  # the largest set; a single eigenvalue is its own median
-    return 255 * math.sqrt(noise)
