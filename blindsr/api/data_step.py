@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from blindsr.errors import BlindSRError
 from blindsr.imaging.downscaling import downscale
 
 if TYPE_CHECKING:
@@ -129,7 +130,10 @@ def project(sr: Image, lr: Image, kernel: Kernel, *, alpha: float, device: str) 
 
     That is a data step, ``argmin_z |lr - downscale(z, kernel)|^2 + alpha |z - sr|^2``, clipped to [0, 1]. The images are float32 in
     [0, 1]. The kernel should be known well: what an error of it leaves unexplained is amplified, by up to 1 / (2 sqrt(alpha)).
+    Raises `BlindSRError` if the sizes do not fit the kernel's scale.
     """
+    if sr.shape[:2] != (kernel.scale * lr.shape[0], kernel.scale * lr.shape[1]):
+        raise BlindSRError(f"sr of shape {sr.shape} is not {kernel.scale} times lr, of shape {lr.shape}; crop one of them")
     unexplained = lr - downscale(sr, kernel)
     weight = torch.tensor([alpha], dtype=torch.float32, device=device)
 

@@ -242,6 +242,8 @@ def test_a_projection_is_the_least_squares_solution(photo: np.ndarray) -> None:
     difference = (found - sr)[inside]
     assert np.abs(difference).max() > 0.01
     np.testing.assert_allclose(alpha * difference, spread[inside], atol=2e-3 * alpha)
+    with pytest.raises(BlindSRError, match="is not 2 times lr"):
+        project(sr[1:], lr, kernel, alpha=alpha, device="cpu")
 
 
 def test_a_kernel_of_large_expected_error_changes_nothing(photo: np.ndarray) -> None:
