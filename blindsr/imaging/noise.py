@@ -29,6 +29,8 @@ def noise_level(pixels: NDArray[Any]) -> float:
     side = min(PATCH_PX, *pixels.shape[:2])
     stride = max(1, math.ceil(math.sqrt(pixels.shape[0] * pixels.shape[1] / MAX_PATCHES)))
     patches = sliding_window_view(pixels, (side, side), axis=(0, 1))[::stride, ::stride]
+    if (patches[:, :, :1] == patches).all():  # between channels that are alike there is no noise
+        patches = patches[:, :, :1]
     vectors = to_float(patches.reshape(patches.shape[0] * patches.shape[1], -1)).astype(np.float64)
     if len(vectors) < 2:
         return 0.0

@@ -47,6 +47,7 @@ def test_the_noise_level_is_that_of_the_noise(photo: NDArray[np.uint8], level: i
     small = to_float(downscale(photo, Kernel.gaussian(1.0, 2)))
     noisy = small + np.random.default_rng(0).normal(0, level / 255, small.shape).astype(np.float32)
     assert noise_level(noisy) == pytest.approx(level, rel=0.1)
+    assert noise_level(noisy[..., [1, 1, 1]]) == pytest.approx(level, rel=0.15)  # gray: a third of the values
 
 
 def test_a_photograph_without_noise_has_next_to_none(photo: NDArray[np.uint8]) -> None:

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from blindsr.api.photographs.reading import Photograph
 from blindsr.imaging.noise import noise_level
 
@@ -15,6 +13,6 @@ and 85, `unfolding` was best when it was told about this much."""
 def noise_of(photograph: Photograph) -> float:
     """The standard deviation of the white noise, in levels of 255, that a photograph's noise and compression amount to."""
     pixels = photograph.pixels
-    # Noise that is alike in all channels, as in a gray image, or is so after JPEG's colours were thinned out, shows in one of them.
-    alike = photograph.compression_error > 0 or np.array_equal(pixels[..., 0], pixels[..., 1])
-    return math.hypot(noise_level(pixels[..., 1:2] if alike else pixels), COMPRESSION_WEIGHT * photograph.compression_error)
+    # Noise that is alike in all channels after JPEG's colours were thinned out shows in one of them.
+    seen = pixels[..., 1:2] if photograph.compression_error > 0 else pixels
+    return math.hypot(noise_level(seen), COMPRESSION_WEIGHT * photograph.compression_error)
