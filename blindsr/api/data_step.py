@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from blindsr.errors import BlindSRError
-from blindsr.imaging.downscaling import downscale
+from blindsr.imaging.downscaling import check_sizes, downscale
 
 if TYPE_CHECKING:
     from blindsr.imaging.kernel import Kernel
@@ -132,8 +131,7 @@ def project(sr: Image, lr: Image, kernel: Kernel, *, alpha: float, device: str) 
     [0, 1]. The kernel should be known well: what an error of it leaves unexplained is amplified, by up to 1 / (2 sqrt(alpha)).
     Raises `BlindSRError` if the sizes do not fit the kernel's scale.
     """
-    if sr.shape[:2] != (kernel.scale * lr.shape[0], kernel.scale * lr.shape[1]):
-        raise BlindSRError(f"sr of shape {sr.shape} is not {kernel.scale} times lr, of shape {lr.shape}; crop one of them")
+    check_sizes(sr, lr, kernel)
     unexplained = lr - downscale(sr, kernel)
     weight = torch.tensor([alpha], dtype=torch.float32, device=device)
 

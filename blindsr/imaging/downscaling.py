@@ -64,14 +64,19 @@ def back_project(sr: NDArray[Any], lr: NDArray[Any], kernel: Kernel, *, times: i
     Source: Irani and Peleg, CVGIP 53(3), 1991, as used by Shocher et al., CVPR 2018, section 3.2.
     """
     check_image(sr, lr)
-    if sr.shape != (kernel.scale * lr.shape[0], kernel.scale * lr.shape[1], *lr.shape[2:]):
-        raise BlindSRError(f"sr of shape {sr.shape} is not {kernel.scale} times lr, of shape {lr.shape}; crop one of them")
+    check_sizes(sr, lr, kernel)
     lr = lr if lr.dtype.kind == "f" else to_float(lr)
     if sr.dtype.kind != "f":
         return to_depth(back_project(to_float(sr), lr, kernel, times=times), sr.dtype)
     for _ in range(times):
         sr = np.clip(sr + bicubic(lr - downscale(sr, kernel), scale=kernel.scale), 0, 1)
     return sr
+
+
+def check_sizes(sr: NDArray[Any], lr: NDArray[Any], kernel: Kernel) -> None:
+    """Raise `BlindSRError` if `sr` is not the kernel's scale times `lr`."""
+    if sr.shape != (kernel.scale * lr.shape[0], kernel.scale * lr.shape[1], *lr.shape[2:]):
+        raise BlindSRError(f"sr of shape {sr.shape} is not {kernel.scale} times lr, of shape {lr.shape}; crop one of them")
 
 
 def back_projection_reach_px(kernel: Kernel) -> int:
