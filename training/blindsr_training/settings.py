@@ -44,9 +44,13 @@ class Settings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train: auto (a GPU if there is one), cpu or cuda.")
 
     def identity(self, images: Sequence[Path]) -> dict[str, str | int | float | None]:
-        """What decides the result; files stand for their bytes, and `images` for those of the HR images that are trained on."""
+        """What decides the result; files and folders stand for their bytes, `images` for those of the HR images."""
         kept = {name: value for name, value in self if name not in self.RUNNING}
-        return {"images": digest(images), **{name: sha256(v) if isinstance(v, Path) else v for name, v in kept.items()}}
+        return {"images": digest(images), **{name: _bytes(v) if isinstance(v, Path) else v for name, v in kept.items()}}
+
+
+def _bytes(path: Path) -> str:
+    return digest(sorted(path.glob("[!.]*"))) if path.is_dir() else sha256(path)
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)

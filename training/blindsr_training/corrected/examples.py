@@ -131,14 +131,16 @@ def _write(part: _Part, of: dict[str, str], scale: int) -> None:
     write_bytes(part.path, save(tensors, {HEADER: json.dumps(of)}))  # one entry: the order of several is chance
 
 
-def read_examples(folder: Path, *, held_out: bool) -> tuple[Examples, dict[str, str]]:
-    """All examples of a folder, and of what they are; a `BlindSRError` if there are none, or a file is damaged."""
+def read_examples(folder: Path, scale: int, *, held_out: bool) -> tuple[Examples, dict[str, str]]:
+    """All examples of a folder, and of what they are; a `BlindSRError` if there are none for the scale, or a file is damaged."""
     files = sorted(folder.glob("held_out_*.safetensors" if held_out else "examples_*.safetensors"))
     if not files:
         raise BlindSRError(
             f"{folder}: holds no examples; make them: python -m blindsr_training examples --hr PHOTOS --out {folder}"
         )
     _, of = _read(files[0], None)
+    if of["scale"] != str(scale):
+        raise BlindSRError(f"{folder}: its examples are for x{of['scale']}; set `scale` to {of['scale']}, or name others")
     parts = [_read(file, of)[0] for file in files]
     return Examples(*(torch.cat(tensors).float() for tensors in zip(*parts, strict=True))), of
 

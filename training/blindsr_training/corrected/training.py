@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,17 +29,12 @@ MAX_WIENER_LOSS = 3.0
 class CorrectedSettings(Settings):
     """What a training of the correcting network is."""
 
-    RUNNING: ClassVar = Settings.RUNNING | {"examples"}  # not the folder decides the result, but what is in it
-
     scale: int = Field(ge=2, le=4, description="Scale: 2, 3 or 4.")
     examples: InputFolder = Field(description="Folder of examples, which `python -m blindsr_training examples` made of `hr`.")
     batch: int = Field(32, ge=1, description="Kernels in a step.")
     width: int = Field(WIDTH, ge=8, description="Channels of the network.")
     blocks: int = Field(BLOCKS, ge=1, description="Residual blocks.")
     rate: PositiveFloat = Field(2e-3, description="AdamW's peak learning rate.")
-
-    def identity(self, images: Sequence[Path]) -> dict[str, str | int | float | None]:
-        return {**super().identity(images), "examples": digest(sorted(self.examples.glob("*.safetensors")))}
 
 
 class CorrectedTraining(Training[CorrectedSettings, Examples]):
@@ -56,10 +51,8 @@ class CorrectedTraining(Training[CorrectedSettings, Examples]):
         constants: Mapping[str, torch.Tensor],
     ) -> None:
         super().__init__(settings, trained_on, held_out, constants)
-        self.examples, of = read_examples(settings.examples, held_out=False)
-        self.held_out, _ = read_examples(settings.examples, held_out=True)
-        if of["scale"] != str(settings.scale):
-            raise BlindSRError(f"{settings.examples}: its examples are for x{of['scale']}; set `scale` to {of['scale']}")
+        self.examples, of = read_examples(settings.examples, settings.scale, held_out=False)
+        self.held_out, _ = read_examples(settings.examples, settings.scale, held_out=True)
         if of["hr"] != digest(trained_on):
             raise BlindSRError(f"{settings.examples}: its examples are of other photographs than `hr`; name those, or make others")
         torch.manual_seed(settings.seed)

@@ -13,7 +13,7 @@ import torch
 from blindsr_kernelnet.estimation import LUMA
 from numpy.typing import NDArray
 
-from blindsr.api import BlindSRError
+from blindsr.api import from_centered_taps
 from blindsr_training.corrected.examples import read_examples
 from blindsr_training.kernel_families import FRAME_PX, aligned
 from blindsr_training.kernelnet.crops import SIDES_PX, random_crops
@@ -55,22 +55,21 @@ def of_corrected(weights: Path, examples: Path, scale: int, *, held_out: bool) -
     Raises
     ------
     BlindSRError
-        If the files cannot be read, or the examples are for another scale.
+        If the files cannot be read, or are for another scale.
     """
-    network = corrected_files.load(weights)
-    made, of = read_examples(examples, held_out=held_out)
-    if of["scale"] != str(scale):
-        raise BlindSRError(f"{examples}: its examples are for x{of['scale']}, not x{scale}")
+    network = corrected_files.load(weights, scale)
+    made, _ = read_examples(examples, scale, held_out=held_out)
     with torch.inference_mode():
         answers = [network(*(tensor[start : start + BATCH] for tensor in made[:4])) for start in range(0, len(made.true), BATCH)]
     errors = torch.cat([answer.log_error for answer in answers]).exp().clamp_max(1).tolist()
     told = torch.cat([answer.frames for answer in answers])
-    return list(map(EstimatedKernel, _off_center(made.true, scale), _off_center(told, scale), errors))
+    kernels = ([_off_center(frame, scale) for frame in frames.double().numpy()] for frames in (made.true, told))
+    return list(map(EstimatedKernel, *kernels, errors))
 
 
-def _off_center(frames: torch.Tensor, scale: int) -> Array:
-    """Kernels whose centre of mass is in the middle of their frames, in the frames of `kernel_families`."""
-    arrays = np.pad(frames.double().numpy(), ((0, 0), (scale - 1, 0), (scale - 1, 0)))
-    rim = (arrays.shape[1] - FRAME_PX[scale]) // 2
-    arrays = arrays[:, rim:-rim, rim:-rim]
-    return np.asarray(arrays / arrays.sum((1, 2), keepdims=True))
+def _off_center(frame: Array, scale: int) -> Array:
+    """A kernel whose centre of mass is in the middle of its frame, in the frame of `kernel_families`."""
+    array = from_centered_taps(frame / frame.sum(), scale).array
+    rim = (len(array) - FRAME_PX[scale]) // 2
+    array = array[rim:-rim, rim:-rim]
+    return np.asarray(array / array.sum())

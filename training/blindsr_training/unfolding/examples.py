@@ -22,9 +22,9 @@ Generator = np.random.Generator
 BICUBIC_SHARE = 0.05
 OTHER_SHARE = 0.07
 """Of motion and defocus."""
-ESTIMATED_SHARE = 0.5
+ESTIMATED_SHARE = 0.45
 """Of kernels of which the network is told an estimate."""
-DISTURBED_SHARE = 0.12
+DISTURBED_SHARE = 0.15
 """Of kernels of which it is told a disturbed Gaussian, for other estimators; the rest of the estimates is real ones."""
 NOISY_SHARE = 0.2
 MAX_NOISE = 15 / 255

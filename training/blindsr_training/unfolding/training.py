@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import click
 import numpy as np
@@ -21,12 +21,12 @@ from blindsr_training.files import save_network
 from blindsr_training.harness import Training
 from blindsr_training.kernelnet.crops import SIDES_PX
 from blindsr_training.optimizer import MUON_RATE, Muon
-from blindsr_training.photographs import Photographs, digest
+from blindsr_training.photographs import Photographs
 from blindsr_training.settings import Settings
 from blindsr_training.unfolding.estimated_kernels import EstimatedKernel, of_corrected, of_kernelnet
 from blindsr_training.unfolding.examples import Batch, Example, degraded, estimate_of, random_example
 
-ESTIMATES = 2000
+ESTIMATES = 4000
 """Of kernelnet."""
 LOG_ALPHA_GAIN = 10
 """How much faster than Adam's other parameters the few weights of the data steps learn."""
@@ -36,8 +36,6 @@ SHAVE_PX = 4
 
 class UnfoldingSettings(Settings):
     """What a training of an unfolding network is."""
-
-    RUNNING: ClassVar = Settings.RUNNING | {"examples"}  # not the folder decides the result, but what is in it
 
     scale: int = Field(ge=2, le=4, description="Scale: 2, 3 or 4.")
     patch: int = Field(96, ge=48, description="Side of a patch in HR pixels, a multiple of the scale.")
@@ -67,10 +65,6 @@ class UnfoldingSettings(Settings):
         if (examples is None) != (info.data.get("corrector", examples) is None):
             raise ValueError("goes together with `corrector`; give both or neither")
         return examples
-
-    def identity(self, images: Sequence[Path]) -> dict[str, str | int | float | None]:
-        made = digest(sorted(self.examples.glob("*.safetensors"))) if self.examples else None
-        return {**super().identity(images), "examples": made}
 
 
 class HeldOutPatches:
