@@ -56,7 +56,7 @@ def read_weights(path: Path, scale: int | None = None) -> Weights:
     """
     content, trained_for = _content(path)
     if scale and trained_for not in (None, scale):
-        raise _error(path, f"was trained for x{trained_for}, not for x{scale}")
+        raise _error(path, f"was trained for x{trained_for}, not for x{scale}; name weights for x{scale}")
     state = _tensors(content)
     if not state:
         raise _error(path, "holds no weights; expected a dictionary of tensors (a state_dict)")

@@ -34,7 +34,6 @@ class SRMD(NonBlindSR):
 
     name: ClassVar[str] = "srmd"
     version: ClassVar[int] = 2
-    later_parameters: ClassVar[tuple[str, ...]] = ("weights",)
 
     checkpoint: InputFile | None = None
     """Published weights in KAIR's layout (srmd_xS.pth, srmdnf_xS.pth, or .safetensors) in place of the plugin's own."""
@@ -63,14 +62,14 @@ class SRMD(NonBlindSR):
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         from blindsr_srmd.checkpoints import load_own, load_published
-        from blindsr_srmd.upscaler import SRMDUpscaler, weight
+        from blindsr_srmd.upscaler import SRMDUpscaler, data_step_alpha
 
         if self.checkpoint and self.pca:
             model = load_published(self.checkpoint, self.pca, kernel.scale, noise=self.noise)
         else:
             model = load_own(self.weights or own_weights(kernel.scale), kernel.scale)
         by_data_step = self.back_projections is None and not self.checkpoint
-        alpha = weight(lr, kernel.expected_error or 0.0) if by_data_step else None
+        alpha = data_step_alpha(lr, kernel.expected_error or 0.0) if by_data_step else None
         times = self.back_projections or 0
         return SRMDUpscaler.told(model, kernel, noise=self.noise, back_projections=times, alpha=alpha, device=run.device)
 

@@ -16,8 +16,8 @@ from blindsr_srmd.stretching import aligned_array, equivalent_blur
 ALIGNED_PX = 1e-3
 ROUNDING = 1 / 12 / 255**2
 """Variance of rounding to 8 bit: the least noise."""
-WEIGHT, TRUSTED_ERROR = 0.16, 0.11
-"""Of the network's result in a data step, see `weight`. Chosen on set14rk and urban5rk at x2, with true and estimated kernels."""
+ALPHA, TRUSTED_ERROR = 0.16, 0.11
+"""See `data_step_alpha`. Chosen on set14rk and urban5rk at x2, with true and estimated kernels."""
 SPLINE_REACH_PX = 10
 """SR pixels around one that can change it in a cubic spline by more than a millionth."""
 
@@ -71,7 +71,7 @@ class SRMDUpscaler:
         return back_project(sr, tile, self.kernel, times=self.back_projections)
 
 
-def weight(lr: Image, kernel_error: float) -> float:
+def data_step_alpha(lr: Image, kernel_error: float) -> float:
     """The alpha of a data step for an LR image (H, W, 3) and a kernel of this expected relative error.
 
     In theory it is the noise of the LR image over the error of the network's result: here over the image's finest detail. The
@@ -80,4 +80,4 @@ def weight(lr: Image, kernel_error: float) -> float:
     noise = max((noise_level(lr) / 255) ** 2, ROUNDING)
     gray = lr.mean(2)
     detail = float(np.mean((gray - ndimage.gaussian_filter(gray, 1)) ** 2))
-    return WEIGHT * noise / max(detail, ROUNDING) * math.exp((kernel_error / TRUSTED_ERROR) ** 2)
+    return ALPHA * noise / max(detail, ROUNDING) * math.exp((kernel_error / TRUSTED_ERROR) ** 2)

@@ -60,7 +60,7 @@ class ZSSR(NonBlindSR):
     @model_validator(mode="after")
     def _of_pretrained(self) -> ZSSR:
         if self.weights and self.init != "pretrained":
-            raise ValueError("weights go with `init: pretrained`")
+            raise ValueError("weights go with `init: pretrained`; set that, or leave weights out")
         return self
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
