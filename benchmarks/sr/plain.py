@@ -56,11 +56,15 @@ class PlainUnfolding:
     def fit(self, lr: Image, kernel: Kernel, run: Any) -> Whole:
         upscaler: Any = Unfolding().fit(lr, kernel, run)
         network = upscaler.network.to(memory_format=torch.contiguous_format)
-        return Whole(lambda tile: with_border(lambda lr, _: unfolded(network, lr, kernel), tile, kernel, device=run.device))
+
+        def restore(lr: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+            return unfolded(network, lr, kernel, upscaler.alpha)
+
+        return Whole(lambda tile: with_border(restore, tile, kernel, device=run.device))
 
 
-def unfolded(network: Any, lr: torch.Tensor, kernel: Kernel) -> torch.Tensor:
-    """What the network makes of an LR image (1, 3, h, w) with periodic borders."""
+def unfolded(network: Any, lr: torch.Tensor, kernel: Kernel, alpha: float) -> torch.Tensor:
+    """What the network and a last data step make of an LR image (1, 3, h, w) with periodic borders."""
     lr, fold, scale = lr.contiguous(), network.fold, kernel.scale
     height, width = (scale * side for side in lr.shape[2:])
     placed = np.zeros((height, width))
@@ -79,7 +83,7 @@ def unfolded(network: Any, lr: torch.Tensor, kernel: Kernel) -> torch.Tensor:
         for block in prior.blocks:
             features = block(features)
         x = z + F.pixel_shuffle(prior.tail(features), fold)[:, :, :height, :width]
-    return x
+    return _data_step(lr, transfer, x, lr.new_tensor(alpha), scale)
 
 
 def _data_step(lr: torch.Tensor, transfer: torch.Tensor, x: torch.Tensor, alpha: torch.Tensor, scale: int) -> torch.Tensor:

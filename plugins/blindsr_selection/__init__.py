@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 blindsr_api = 1
 
+_UNSURE = {"kernel_error": 0.35, "data_step": False}
+_NOISY = {"noise": 6, "kernel_error": 0.1, "data_step": False}
+
 
 class BestOf(Composite, KernelEstimator):
     """Asks several estimators, and takes the kernel of the least expected error that the image does not contradict.
@@ -26,8 +29,9 @@ class BestOf(Composite, KernelEstimator):
 
     of: list[AnyKernelEstimator] = Field(min_length=2)
     """The estimators, each a name or {name: {parameter: value}}."""
-    sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
-    """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel."""
+    sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": {"data_step": False}}, validate_default=True)
+    """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel,
+    and does not make its result agree with the image."""
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """Estimate with each, and choose. An estimator that fails is left out with a warning.
@@ -53,8 +57,9 @@ class Refined(Composite, KernelEstimator):
 
     start: AnyKernelEstimator = Field(default="kernelnet", validate_default=True)
     """The estimator whose kernel is refined, a name or {name: {parameter: value}}."""
-    sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
-    """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel."""
+    sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": {"data_step": False}}, validate_default=True)
+    """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel,
+    and does not make its result agree with the image."""
 
     def estimate(self, lr: Image, scale: int, run: RunContext) -> Kernel:
         """Estimate, then refine."""
@@ -73,14 +78,15 @@ class Corrected(Composite, KernelEstimator):
 
     name: ClassVar[str] = "corrected"
     scales: ClassVar[tuple[int, ...]] = (2,)
+    version: ClassVar[int] = 2
     later_parameters: ClassVar[tuple[str, ...]] = ("weights",)
 
     start: AnyKernelEstimator = Field(default="refined", validate_default=True)
     """The estimator whose kernel is corrected, a name or {name: {parameter: value}}. The network was trained on those of kernelnet,
     which `refined` changes where they are clearly too wide."""
-    sr: AnyNonBlindSR = Field(default="unfolding", validate_default=True)
-    """The SR method that makes the first SR image. The network was trained with unfolding, and knows no other."""
-    noisy_sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": {"noise": 6}}, validate_default=True)
+    sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": _UNSURE}, validate_default=True)
+    """The SR method that makes the first SR image. The network was trained with these two, and knows no others."""
+    noisy_sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": _NOISY}, validate_default=True)
     """The SR method that makes the second: the same one, told of noise of six levels."""
 
     weights: InputFile | None = None

@@ -17,21 +17,15 @@ from blindsr_selection.least_squares import corrections, framed, unframed
 if TYPE_CHECKING:
     from blindsr.api import Image, NonBlindSR, RunContext
 
-CROP_PX = 240
+CROP_PX = 340
 MIN_SIDE_PX = 64
 """Of an LR image: smaller ones keep their kernel."""
 MIN_RESIDUAL = 1e-5
 
 
-class Trial(NamedTuple):
-    """A kernel to super-resolve with: the taps of the one at hand to a power, and the error that the method is told."""
-
-    power: float
-    told_error: float
-
-
-TRIALS = (Trial(0.8, 0.35), Trial(1, 0.1))
-"""For the first SR method a wider kernel, which it trusts little; for the second, which is told of noise, the kernel as it is.
+POWERS = (0.8, 1)
+"""Of the taps, in the kernels of the two SR images. The first is wider than the kernel at hand, and its SR method trusts it little;
+the second, whose SR method is told of noise, is the kernel as it is.
 
 Of 26 ways (powers, errors and noise that the method is told; 52 photographs, kernels of DIV2KRK's recipe) these two together say
 most of the kernel's error: the best linear mixture of their corrections leaves 85 % of its size, that of one SR image with the
@@ -68,11 +62,11 @@ def corrected(kernel: Kernel, srs: Sequence[NonBlindSR], lr: Image, weights: Pat
 
 
 def told(kernel: Kernel, srs: Sequence[NonBlindSR], lr: Image, run: RunContext) -> Told:
-    """What the network is told of the kernel of an LR image (H, W, 3), which `srs` super-resolve as in `TRIALS`."""
+    """What the network is told of the kernel of an LR image (H, W, 3), which `srs` super-resolve with its taps to the `POWERS`."""
     frame = framed(kernel)
     found = []
-    for trial, sr in zip(TRIALS, srs, strict=True):
-        tried = unframed(np.clip(frame, 0, None) ** trial.power, kernel.scale, trial.told_error)
+    for power, sr in zip(POWERS, srs, strict=True):
+        tried = unframed(np.clip(frame, 0, None) ** power, kernel.scale)
         found.append(corrections(lr, np.clip(sr.fit(lr, tried, run)(lr), 0, 1), frame, kernel.scale))
     residuals = [max(each.residual, MIN_RESIDUAL) for each in found]
     expected = UNKNOWN_ERROR if kernel.expected_error is None else kernel.expected_error

@@ -8,16 +8,12 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from blindsr.api import BORDER_DECAY_PX, Image, Kernel, back_project, back_projection_reach_px, noise_level, project
+from blindsr.api import BORDER_DECAY_PX, Image, Kernel, back_project, back_projection_reach_px, project
 from blindsr_srmd.checkpoints import Model
 from blindsr_srmd.network import REACH_PX, SRMDNet
 from blindsr_srmd.stretching import aligned_array, equivalent_blur
 
 ALIGNED_PX = 1e-3
-ROUNDING = 1 / 12 / 255**2
-"""Variance of rounding to 8 bit: the least noise."""
-ALPHA, TRUSTED_ERROR = 0.16, 0.11
-"""See `data_step_alpha`. Chosen on set14rk and urban5rk at x2, with true and estimated kernels."""
 SPLINE_REACH_PX = 10
 """SR pixels around one that can change it in a cubic spline by more than a millionth."""
 
@@ -69,15 +65,3 @@ class SRMDUpscaler:
         if self.alpha is not None:
             return project(sr, tile, self.kernel, alpha=self.alpha, device=self.device)
         return back_project(sr, tile, self.kernel, times=self.back_projections)
-
-
-def data_step_alpha(lr: Image, kernel_error: float) -> float:
-    """The alpha of a data step for an LR image (H, W, 3) and a kernel of this expected relative error.
-
-    In theory it is the noise of the LR image over the error of the network's result: here over the image's finest detail. The
-    larger the expected error, the less is the kernel trusted; from about 0.25 on nothing changes.
-    """
-    noise = max((noise_level(lr) / 255) ** 2, ROUNDING)
-    gray = lr.mean(2)
-    detail = float(np.mean((gray - ndimage.gaussian_filter(gray, 1)) ** 2))
-    return ALPHA * noise / max(detail, ROUNDING) * math.exp((kernel_error / TRUSTED_ERROR) ** 2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from blindsr.api import BORDER_DECAY_PX, with_border
+from blindsr.api import BORDER_DECAY_PX, DataStep, with_border
 from blindsr_unfolding.network import UnfoldingNet
 from blindsr_unfolding.usrnet import USRNet
 
@@ -24,7 +24,9 @@ class UnfoldingUpscaler:
     noise
         Standard deviation of the image's noise, where the image runs from 0 to 1.
     kernel_error
-        Expected relative L2 error of the kernel.
+        Expected relative L2 error of the kernel, as the network is told.
+    alpha
+        Of a data step behind the network; None for none.
     mirrored
         Whether the image is continued by its mirror image, or by what makes it periodic.
     bfloat16
@@ -36,6 +38,7 @@ class UnfoldingUpscaler:
     noise: float
     kernel_error: float
     device: str
+    alpha: float | None = None
     mirrored: bool = False
     bfloat16: bool = False
 
@@ -51,7 +54,9 @@ class UnfoldingUpscaler:
         def restore(lr: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
             with torch.autocast(lr.device.type, torch.bfloat16, enabled=self.bfloat16):
                 sr: torch.Tensor = self.network(lr, transfer, *told)
-            return sr
+            if self.alpha is None:
+                return sr
+            return DataStep(lr, transfer, self.kernel.scale)(sr, lr.new_tensor([self.alpha]))
 
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return with_border(restore, tile, self.kernel, device=self.device, periodic=not self.mirrored)

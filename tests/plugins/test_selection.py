@@ -60,7 +60,7 @@ def test_the_most_textured_part_is_looked_at() -> None:
 
 def test_a_kernel_that_is_too_wide_gets_narrower() -> None:
     lr, _, true = samples(count=1, side_px=128)[0]
-    trial = KernelTrial(lr, Unfolding(), run_context())
+    trial = KernelTrial(lr, Unfolding(data_step=False), run_context())
     wide = widened(true, 1.25)
     assert trial.excess(wide, STEP) > MAX_EXCESS > trial.excess(true, STEP)
     refined = trial.narrowed(wide)

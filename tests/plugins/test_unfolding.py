@@ -21,6 +21,7 @@ from blindsr.api import (
     DataStep,
     Kernel,
     bicubic,
+    downscale,
     psnr_y,
     read_image,
     to_depth,
@@ -102,8 +103,6 @@ def test_a_kernel_of_no_gaussian_is_undone_too() -> None:
     streak = np.zeros((15, 15))
     streak[7, 3:13] = 1
     kernel = Kernel(ndimage.gaussian_filter(streak, 0.6) / ndimage.gaussian_filter(streak, 0.6).sum(), 2).align()
-    from blindsr.api import downscale
-
     lr = to_float(to_depth(downscale(lr_hr.hr, kernel), np.uint8))
     sr = Unfolding().fit(lr, kernel, run_context())(lr)
     gain = psnr_y(np.clip(sr, 0, 1), lr_hr.hr, shave=2) - psnr_y(np.clip(bicubic(lr, scale=2), 0, 1), lr_hr.hr, shave=2)
@@ -115,8 +114,6 @@ def test_a_long_kernel_does_no_harm_where_the_image_is_cut() -> None:
     streak = np.zeros((21, 21))
     streak[10, 3:18] = 1
     kernel = Kernel(ndimage.gaussian_filter(streak, 0.6) / ndimage.gaussian_filter(streak, 0.6).sum(), 2).align()
-    from blindsr.api import downscale
-
     lr = to_float(to_depth(downscale(hr, kernel)[8:-8, 8:-8], np.uint8))
     sr = Unfolding().fit(lr, kernel, run_context())(lr)
     inner = hr[16:-16, 16:-16]
@@ -135,15 +132,32 @@ def test_a_doubtful_kernel_is_trusted_less() -> None:
 
 @pytest.mark.parametrize(
     ("parameter", "own", "told"),
-    [(None, None, 0), (None, 0.0, 0), (None, 0.2, 0.2), (None, 1.5, 1), (0.1, 0.2, 0.1), (0.0, 0.2, 0)],
+    [(None, None, 0), (None, 0.05, 0), (None, 0.1, 0.06), (None, 0.2, 0.183), (None, 1.5, 0.997), (0.05, 0.2, 0.05), (0.0, 0.2, 0)],
 )
-def test_it_takes_the_kernel_s_own_expected_error_unless_it_is_told_one(
+def test_it_is_told_the_kernel_s_own_expected_error_beyond_0_08_unless_there_is_a_parameter(
     parameter: float | None, own: float | None, told: float
 ) -> None:
     lr, _, kernel = samples(scale=2, count=1, side_px=32)[0]
     upscaler = Unfolding(kernel_error=parameter).fit(lr, replace(kernel, expected_error=own), run_context())
     assert isinstance(upscaler, UnfoldingUpscaler)
-    assert upscaler.kernel_error == told
+    assert upscaler.kernel_error == pytest.approx(told, abs=5e-4)
+
+
+def test_the_last_data_step_makes_the_result_agree_with_the_image() -> None:
+    lr, hr, kernel = samples(scale=2, count=1, side_px=96)[0]
+
+    def result(data_step: bool, error: float = 0.0, noise: float = 0.0) -> tuple[float, float]:
+        """PSNR and what is unexplained of the LR image."""
+        method = Unfolding(data_step=data_step, noise=noise)
+        sr = np.clip(method.fit(lr, replace(kernel, expected_error=error), run_context())(lr), 0, 1)
+        return psnr_y(sr, hr, shave=2), float(np.abs(downscale(sr, kernel) - lr).mean())
+
+    (plain_db, plain_rest), (db, rest) = result(False), result(True)
+    assert db > plain_db
+    assert rest < 0.5 * plain_rest
+    # The less, the more the kernel or the image is doubted.
+    for doubt in ({"error": 0.5}, {"noise": 20.0}):
+        assert result(True, **doubt) == pytest.approx(result(False, **doubt), rel=0.1)
 
 
 def test_noise_that_is_told_is_not_amplified() -> None:

@@ -36,7 +36,7 @@ def parameters_for(method: str, noise: float) -> dict[str, Any]:
     known: Mapping[str, dict[str, Any]] = {
         "kernelgan": {"edge_shave": 0},
         "srmd": {"back_projections": 0},
-        "unfolding": {"noise": noise},
+        "unfolding": {"noise": noise, "data_step": False},
         "zssr": {"noise": max(noise / 255, 0.0125), "back_projections": 0},
     }
     return known.get(method, {})

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from blindsr_kernelnet import KernelNetEstimator
 from blindsr_selection import Corrected
-from blindsr_selection.correction import TRIALS, told
+from blindsr_selection.correction import POWERS, told
 from blindsr_selection.least_squares import framed
 from numpy.typing import NDArray
 from PIL import Image as Pillow
@@ -85,7 +85,8 @@ def make_examples(hr: Path, out: Path, *, scale: int, count: int, seed: int, wor
     """
     trained_on, held_out = split(hr)
     networks = " ".join(sha256(file) for part in (ESTIMATOR, *SRS) for file in part.shipped_weights(scale))
-    of = {"scale": str(scale), "seed": str(seed), "hr": digest(trained_on), "networks": networks, "trials": str(TRIALS)}
+    trials = str([POWERS, *SRS])
+    of = {"scale": str(scale), "seed": str(seed), "hr": digest(trained_on), "networks": networks, "trials": trials}
     parts = [_Part(out / f"held_out_{n:03}.safetensors", held_out, (seed, 1, n), PART) for n in range(HELD_OUT_PARTS)]
     parts += [_Part(out / f"examples_{n:03}.safetensors", trained_on, (seed, 0, n), PART) for n in range(-(-count // PART))]
     with locked(out), click.progressbar(length=len(parts), label="Hundreds of examples", show_pos=True) as shown:
