@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from blindsr.imaging.downscaling import check_sizes, downscale
-from blindsr.imaging.noise import noise_level
+from blindsr.imaging.noise import ROUNDING
 
 if TYPE_CHECKING:
     from blindsr.imaging.kernel import Kernel
@@ -25,8 +25,6 @@ MIN_PERIODIC_PX, MIN_MIRRORED_PX = 24, 16
 """LR pixels that are added beyond each side, at least, for the border to become periodic, or where it stays a mirror image."""
 BORDER_DECAY_PX = 8
 """LR pixels over which what a data step makes of the border of an image, or of a tile of one, dies away."""
-ROUNDING = 1 / 12 / 255**2
-"""Variance of rounding to 8 bit: the least noise."""
 TRUSTED_ERROR = 0.11
 """See `data_step_alpha`. Chosen for SRMD on set14rk and urban5rk at x2, with true and estimated kernels."""
 
@@ -151,14 +149,14 @@ def project(sr: Image, lr: Image, kernel: Kernel, *, alpha: float, device: str) 
     return found
 
 
-def data_step_alpha(lr: Image, kernel_error: float, *, factor: float, noise: float = 0.0) -> float:
+def data_step_alpha(lr: Image, kernel_error: float, *, noise: float, factor: float) -> float:
     """The alpha of a data step (`project`) for an LR image (H, W, 3) and a kernel of this expected relative error.
 
     In theory it is the noise of the LR image over the error of the SR method's result, both variances: here over the image's finest
     detail, times a factor, which is the larger the better the method is. The larger the expected error, the less is the kernel
-    trusted; from about 0.25 on nothing changes. The noise is estimated, but is `noise` levels of 255 at least.
+    trusted; from about 0.25 on nothing changes. The noise is in levels of 255 (see `noise_level`), that of rounding at least.
     """
-    variance = max((max(noise_level(lr), noise) / 255) ** 2, ROUNDING)
     gray = lr.mean(2)
     detail = float(np.mean((gray - ndimage.gaussian_filter(gray, 1)) ** 2))
-    return factor * variance / max(detail, ROUNDING) * math.exp((kernel_error / TRUSTED_ERROR) ** 2)
+    least = (ROUNDING / 255) ** 2
+    return factor * max((noise / 255) ** 2, least) / max(detail, least) * math.exp((kernel_error / TRUSTED_ERROR) ** 2)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from blindsr.imaging.reader import to_float
 
+ROUNDING = 12**-0.5
+"""Standard deviation of what rounding changes, in levels: the least noise that an image has."""
 PATCH_PX = 8
 MAX_PATCHES = 40_000
 

@@ -63,7 +63,7 @@ class SRMD(NonBlindSR):
         return {} if self.checkpoint or self.weights else {own_weights(scale): "Apache-2.0"}
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
-        from blindsr.api import data_step_alpha
+        from blindsr.api import data_step_alpha, noise_level
         from blindsr_srmd.checkpoints import load_own, load_published
         from blindsr_srmd.upscaler import SRMDUpscaler
 
@@ -71,8 +71,9 @@ class SRMD(NonBlindSR):
             model = load_published(self.checkpoint, self.pca, kernel.scale, noise=self.noise)
         else:
             model = load_own(self.weights or own_weights(kernel.scale), kernel.scale)
-        by_data_step = self.back_projections is None and not self.checkpoint
-        alpha = data_step_alpha(lr, kernel.expected_error or 0.0, factor=ALPHA_FACTOR) if by_data_step else None
+        alpha = None
+        if self.back_projections is None and not self.checkpoint:
+            alpha = data_step_alpha(lr, kernel.expected_error or 0.0, noise=noise_level(lr), factor=ALPHA_FACTOR)
         times = self.back_projections or 0
         return SRMDUpscaler.told(model, kernel, noise=self.noise, back_projections=times, alpha=alpha, device=run.device)
 

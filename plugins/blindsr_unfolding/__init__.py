@@ -38,8 +38,8 @@ class Unfolding(NonBlindSR):
     """Standard deviation of the LR image's noise in levels of 255."""
     kernel_error: float | None = Field(default=None, ge=0, le=1)
     """What the network is told of the kernel's relative L2 error: 0 for an exact one, 0.1 to 0.3 for an estimated one. A larger one
-    makes the result softer, and safer. Without it what the estimator expects, less the error that every estimate has (0.08, in
-    squares): small and uneven, it harms less than a wrong width does. 0 where nothing is known."""
+    makes the result softer, and safer. Without it what the estimator expects, less the unevenness that no estimate has (0.08 at x2,
+    in squares): it harms less than a wrong width does. 0 where nothing is known."""
     border: Literal["mirrored", "periodic"] | None = None
     """What continues the image beyond its sides, for computing: its mirror image, or what makes it a periodic image blurred by the
     kernel. By default periodic, and mirrored with a checkpoint, as its published figures were measured; periodic is better with
@@ -71,7 +71,6 @@ class Unfolding(NonBlindSR):
         """Load the network and tell it the kernel."""
         import torch
 
-        from blindsr.api import data_step_alpha
         from blindsr_unfolding import usrnet
         from blindsr_unfolding.files import load
         from blindsr_unfolding.upscaler import UnfoldingUpscaler
@@ -81,27 +80,46 @@ class Unfolding(NonBlindSR):
         else:
             network = load(self.weights or weights_file(kernel.scale), kernel.scale)
         network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.kernel_error is None:
-            expected = min(kernel.expected_error or 0.0, 1.0)
-            told = math.sqrt(max(0.0, expected**2 - UNEVENNESS**2))
-        else:
-            expected = told = self.kernel_error
-        with_step = self.data_step and not self.checkpoint
-        alpha = data_step_alpha(lr, expected, factor=ALPHA_FACTOR, noise=self.noise) if with_step else None
+        told, alpha = self._trust(lr, kernel)
         mirrored = self.border == "mirrored" or (self.border is None and self.checkpoint is not None)
         return UnfoldingUpscaler(
             network, kernel, self.noise / 255, told, run.device, alpha=alpha,
             mirrored=mirrored and lr[..., 0].size * kernel.scale**2 <= MAX_MIRRORED_PX, bfloat16=self.precision == "bfloat16",
         )  # fmt: skip
 
+    def _trust(self, lr: Image, kernel: Kernel) -> tuple[float, float | None]:
+        """What the network is told of the kernel's error, and the alpha of the data step behind it, None for no step."""
+        from blindsr.api import data_step_alpha, noise_level
+
+        given = self.kernel_error is not None
+        expected = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
+        if self.checkpoint or not (self.data_step or (expected and not given)):
+            return expected, None
+        noise = noise_level(lr)
+        untold = math.sqrt(max(0.0, noise**2 - self.noise**2))
+        told = expected if given else harmful_error(expected, kernel.scale, untold)
+        most = max(noise, self.noise)
+        return told, data_step_alpha(lr, expected, noise=most, factor=ALPHA_FACTOR) if self.data_step else None
+
 
 ALPHA_FACTOR = 0.5
 """Of the data step behind the network. Chosen on set14rk and urban5rk at x2 and x4, with true and estimated kernels."""
 MAX_MIRRORED_PX = 1_000_000
 """SR images of up to so many pixels may be mirrored at their sides: they come whole, which takes memory."""
-UNEVENNESS = 0.08
-"""The error of an estimate that has the right width, but not the small unevenness of real kernels. Of 0, 0.06, 0.08 and 0.1 on 24
-photographs of BSD100 the last is best for `corrected` (+0.07 dB), this one costs no estimator anything (+0.05 and +0.01 dB)."""
+ROUNDING_LEVELS = 12**-0.5
+UNEVENNESS = {2: 0.08, 3: 0.05, 4: 0.04}
+"""The error of an estimate that has the right width, but not the small unevenness of real kernels. At x2, of 0, 0.06, 0.08 and 0.1
+on 24 photographs of BSD100, the last is best for `corrected` (+0.07 dB), but costs `kernelnet` 0.02 to 0.06 dB on other sets; this
+one gains 0.05 and 0.01 dB. At x3 and x4 nothing is gained or lost."""
+
+
+def harmful_error(expected: float, scale: int, untold_noise: float) -> float:
+    """What the network is told of an expected error: what is left, in squares, without the kernel's unevenness.
+
+    Noise of which it is not told, in levels of 255, is amplified by a kernel that is trusted: then it is told more.
+    """
+    unevenness = UNEVENNESS[scale] * min(1.0, ROUNDING_LEVELS / max(untold_noise, ROUNDING_LEVELS))
+    return math.sqrt(max(0.0, expected**2 - unevenness**2))
 
 
 def weights_file(scale: int) -> Path:
