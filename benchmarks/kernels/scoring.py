@@ -80,7 +80,7 @@ def scores(part: str, case: Case, estimators: Sequence[Estimator], sr: Any, *, d
 
 
 def _super_resolved(case: Case, kernel: Kernel, sr: Any, device: str, seed: int) -> Any:
-    return upscale(sr.fit(case.lr, kernel, run_context(seed=seed, device=device)), case.lr, kernel.scale)
+    return upscale(sr.fit(case.lr, kernel, run_context(seed=seed, device=device)), case.lr, kernel.scale, device=device)
 
 
 def _psnr(image: Any, case: Case) -> float:

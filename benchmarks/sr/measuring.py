@@ -80,7 +80,7 @@ def _timed(text: str, method: Any, sample: Sample, scale: int, device: str, thre
 
     torch.set_num_threads(threads)
     upscaler = (method or component(text, scale)).fit(sample.lr, sample.kernel, run_context(seed=seed, device=device))
-    sr = upscale(upscaler, sample.lr, scale)
+    sr = upscale(upscaler, sample.lr, scale, device=device)
     return (time.perf_counter() - start) / (sr.shape[0] * sr.shape[1] / 1e6), sr
 
 

@@ -170,7 +170,7 @@ def _upscale(task: Task, context: Context) -> Outcome:
     pixels = _given(task.inputs.lr)
     lr = _floats(pixels)
     upscaler = task.component.fit(lr, _given(task.inputs.kernel), context)
-    return Outcome({"sr": upscale(upscaler, lr, task.scale, pixels.dtype, context.progress)})
+    return Outcome({"sr": upscale(upscaler, lr, task.scale, pixels.dtype, context.progress, context.device)})
 
 
 def _external(task: Task, context: Context) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import groupby, product
 from typing import Any, NamedTuple
@@ -14,7 +15,10 @@ from blindsr.errors import BlindSRError
 from blindsr.imaging.reader import to_depth, to_float
 
 TILE_SR_PX = 768
-"""Side of a tile in SR pixels, its halo not counted."""
+"""Side of a tile in SR pixels, its halo not counted, on a CPU."""
+MAX_GPU_TILE_SR_PX, GPU_BYTES_PER_PX = 2048, 8192
+"""On a GPU: at most, and for how much of its memory an SR pixel is counted. The bundled networks take 300 to 600 bytes, measured on a
+CPU; published ones of 256 channels take thousands."""
 GRID_PX = 4
 """What an upscaler sees begins at multiples of so many LR pixels: one that works at half or a quarter of the resolution pools the
 same pixels in a tile as in the whole image."""
@@ -27,6 +31,20 @@ class Tile(NamedTuple):
     kept: tuple[slice, ...]
 
 
+def tile_px(device: str) -> int:
+    """Side of a tile in SR pixels on a device, its halo not counted.
+
+    One large tile keeps a GPU as busy as a batch of small ones, and has less halo. Its size follows from all the memory of the GPU, not
+    from what is free, so that it is the same in each run.
+    """
+    if not device.startswith("cuda"):
+        return TILE_SR_PX
+    import torch
+
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return min(MAX_GPU_TILE_SR_PX, max(TILE_SR_PX, math.isqrt(memory // GPU_BYTES_PER_PX)))
+
+
 def tiles(height: int, width: int, *, side: int, halo: int) -> Iterator[Tile]:
     """Cut an image into tiles of about `side` pixels, each seen with `halo` more where the image has them."""
     for spans in product(_spans(height, side, halo), _spans(width, side, halo)):
@@ -35,12 +53,12 @@ def tiles(height: int, width: int, *, side: int, halo: int) -> Iterator[Tile]:
 
 def upscale(
     upscaler: Upscaler, lr: NDArray[Any], scale: int, dtype: Any = np.uint8,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None, device: str = "cpu",
 ) -> NDArray[Any]:  # fmt: skip
     """The SR image (scale H, scale W, 3) of an LR image, as `bands` makes it."""
     sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), dtype)
     row = 0
-    for band in bands(upscaler, lr, scale, dtype, progress):
+    for band in bands(upscaler, lr, scale, dtype, progress, device):
         sr[row : row + len(band)] = band
         row += len(band)
     return sr
@@ -48,7 +66,7 @@ def upscale(
 
 def bands(
     upscaler: Upscaler, lr: NDArray[Any], scale: int, dtype: Any = np.uint8,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None, device: str = "cpu",
 ) -> Iterator[NDArray[Any]]:  # fmt: skip
     """The SR image (scale H, scale W, 3) from top to bottom, in bands (rows, scale W, 3) of one row of tiles each.
 
@@ -60,6 +78,8 @@ def bands(
         The LR image (H, W, 3): uint8, uint16, or floats in [0, 1].
     progress
         Called with the number of tiles that are done, and of all.
+    device
+        What the upscaler computes on: see `tile_px`.
 
     Raises
     ------
@@ -71,7 +91,8 @@ def bands(
     if not (halo is None or (isinstance(halo, int) and halo >= 0)):
         name = type(upscaler).__name__
         raise BlindSRError(f"the upscaler {name} has a halo of {halo!r}; it must be a number of LR pixels, or None")
-    cuts = list(tiles(height, width, side=max(height, width) if halo is None else TILE_SR_PX // scale, halo=halo or 0))
+    side = max(height, width) if halo is None else tile_px(device) // scale
+    cuts = list(tiles(height, width, side=side, halo=halo or 0))
     done = 0
     for (top, bottom), row in groupby(cuts, lambda tile: (tile.kept[0].start, tile.kept[0].stop)):
         band = np.empty(((bottom - top) * scale, width * scale, 3), dtype)

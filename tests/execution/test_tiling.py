@@ -1,10 +1,13 @@
 """Tiling: the assembled tiles equal the SR image of the whole."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from blindsr.errors import BlindSRError
-from blindsr.execution.tiling import bands, tiles, upscale
+from blindsr.execution.tiling import bands, tile_px, tiles, upscale
 from blindsr.imaging.reader import to_depth
 from blindsr.imaging.resize import bicubic
 
@@ -73,3 +76,15 @@ def test_a_tile_that_fails_is_an_error_and_no_band() -> None:
     assert next(found).shape == (800, 1600, 3)
     with pytest.raises(BlindSRError, match="NaN"):
         next(found)
+
+
+@pytest.mark.parametrize(("gibibytes", "side"), [(2, 768), (8, 1024), (80, 2048)])
+def test_a_gpu_gets_larger_tiles_the_more_memory_it_has(monkeypatch: pytest.MonkeyPatch, gibibytes: int, side: int) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=gibibytes * 2**30))
+    assert tile_px("cuda") == side
+    lr = np.random.default_rng(0).integers(0, 256, (1100, 600, 3), np.uint8)
+    upscaler = _Bicubic()
+    found = upscale(upscaler, lr, 2, device="cuda")
+    assert np.array_equal(found, upscale(_Bicubic(), lr, 2))
+    assert max(max(shape) for shape in upscaler.seen) <= side // 2 * 1.5 + 2 * upscaler.halo + 4
+    assert len(upscaler.seen) == round(1100 / (side // 2)) * round(600 / (side // 2))

@@ -183,7 +183,7 @@ def _upscaled(place: Place, settings: UpscaleSettings, progress: Callable[[int, 
     if judgement.reason:
         notes.append(_remark(judgement, strength))
     upscaler = _upscaler(part, judgement.kernel, component, settings, context)
-    bands = _bands(photo, upscaler, settings.scale, progress)
+    bands = _bands(photo, upscaler, settings.scale, progress, context.device)
     preview = Preview.of(photo, settings.scale) if settings.previews else None
     write_photograph(place.output, photo, settings.scale, preview.watched(bands) if preview else bands)
     return Upscaled(
@@ -233,7 +233,7 @@ def _upscaler(
 
 
 def _bands(
-    photo: Photograph, upscaler: Upscaler, scale: int, progress: Callable[[int, int], None]
+    photo: Photograph, upscaler: Upscaler, scale: int, progress: Callable[[int, int], None], device: str
 ) -> Iterator[NDArray[Any]]:  # fmt: skip
     """The SR image from top to bottom, with as many channels as the file of the photograph, and of the same type."""
     alpha, dtype = photo.alpha, photo.pixels.dtype
@@ -248,8 +248,8 @@ def _bands(
         transparency: Iterable[NDArray[Any] | None] = repeat(None)
     else:
         gray = np.broadcast_to(alpha[..., None], (*alpha.shape, 3))
-        transparency = tiling.bands(upscaler, gray, scale, dtype, progressed)
-    for sr, band in zip(tiling.bands(upscaler, photo.pixels, scale, dtype, progressed), transparency, strict=False):
+        transparency = tiling.bands(upscaler, gray, scale, dtype, progressed, device)
+    for sr, band in zip(tiling.bands(upscaler, photo.pixels, scale, dtype, progressed, device), transparency, strict=False):
         channels = [sr[..., :1] if photo.gray else sr]
         if alpha is not None:
             channels.append(np.full((*sr.shape[:2], 1), alpha.flat[0], dtype) if band is None else band[..., :1])
