@@ -17,8 +17,8 @@ from blindsr.imaging.reader import to_depth, to_float
 TILE_SR_PX = 768
 """Side of a tile in SR pixels, its halo not counted, on a CPU."""
 MAX_GPU_TILE_SR_PX, GPU_BYTES_PER_PX = 2048, 8192
-"""On a GPU: at most, and for how much of its memory an SR pixel is counted. The bundled networks take 300 to 600 bytes, measured on a
-CPU; published ones of 256 channels take thousands."""
+"""On a GPU: at most, and for how much of its memory an SR pixel is counted. The bundled networks take 300 to 600 bytes, measured
+on a CPU; published ones of 256 channels take thousands."""
 GRID_PX = 4
 """What an upscaler sees begins at multiples of so many LR pixels: one that works at half or a quarter of the resolution pools the
 same pixels in a tile as in the whole image."""
@@ -34,8 +34,8 @@ class Tile(NamedTuple):
 def tile_px(device: str) -> int:
     """Side of a tile in SR pixels on a device, its halo not counted.
 
-    One large tile keeps a GPU as busy as a batch of small ones, and has less halo. Its size follows from all the memory of the GPU, not
-    from what is free, so that it is the same in each run.
+    One large tile keeps a GPU as busy as a batch of small ones, and has less halo. Its size follows from all the memory of the GPU,
+    not from what is free, so that it is the same in each run.
     """
     if not device.startswith("cuda"):
         return TILE_SR_PX
