@@ -73,15 +73,19 @@ def unfolded(network: Any, lr: torch.Tensor, kernel: Kernel, alpha: float) -> to
     placed = np.roll(placed, (-(rows // 2), -(columns // 2)), (0, 1))
     transfer = torch.fft.fft2(torch.from_numpy(placed).to(lr)[None, None]).conj()
     x = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
-    size = [-(-side // fold) for side in (height, width)]
+    grid = 2 if network.coarse_blocks else 1
+    size = [grid * -(-side // (grid * fold)) for side in (height, width)]
+    beyond = (0, fold * size[1] - width, 0, fold * size[0] - height)
     features = lr.new_zeros(1, network.width, *size)
     told = torch.tensor([0 / NOISE_UNIT, 0 / ERROR_UNIT, 1], device=lr.device)[None, :, None, None].expand(-1, -1, *size)
     for prior, weights in zip(network.priors, network.log_alpha, strict=True):
         z = _data_step(lr, transfer, x, torch.exp(weights[0]), scale)
-        planes = F.pad(torch.cat([z, CORRECTION_GAIN * (z - x)], 1), (0, -width % fold, 0, -height % fold), mode="replicate")
+        planes = F.pad(torch.cat([z, CORRECTION_GAIN * (z - x)], 1), beyond, mode="replicate")
         features = F.relu(prior.head(torch.cat([F.pixel_unshuffle(planes, fold), features, told], 1)))
         for block in prior.blocks:
             features = block(features)
+        if prior.coarse:
+            features = prior.coarse(features)
         x = z + F.pixel_shuffle(prior.tail(features), fold)[:, :, :height, :width]
     return _data_step(lr, transfer, x, lr.new_tensor(alpha), scale)
 

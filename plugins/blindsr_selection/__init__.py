@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 blindsr_api = 1
 
-_UNSURE = {"kernel_error": 0.35, "data_step": False}
-_NOISY = {"noise": 6, "kernel_error": 0.1, "data_step": False}
+_TRUSTING: Mapping[str, Any] = {"size": "small", "data_step": False}
+_UNSURE = {**_TRUSTING, "kernel_error": 0.35}
+_NOISY = {**_TRUSTING, "noise": 6, "kernel_error": 0.1}
 
 
 class BestOf(Composite, KernelEstimator):
@@ -29,7 +30,7 @@ class BestOf(Composite, KernelEstimator):
 
     of: list[AnyKernelEstimator] = Field(min_length=2)
     """The estimators, each a name or {name: {parameter: value}}."""
-    sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": {"data_step": False}}, validate_default=True)
+    sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": _TRUSTING}, validate_default=True)
     """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel,
     and does not make its result agree with the image."""
 
@@ -57,7 +58,7 @@ class Refined(Composite, KernelEstimator):
 
     start: AnyKernelEstimator = Field(default="kernelnet", validate_default=True)
     """The estimator whose kernel is refined, a name or {name: {parameter: value}}."""
-    sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": {"data_step": False}}, validate_default=True)
+    sr: AnyNonBlindSR = Field(default_factory=lambda: {"unfolding": _TRUSTING}, validate_default=True)
     """The SR method that tries the kernels on the most textured part of the image: a fast one that trusts its kernel,
     and does not make its result agree with the image."""
 

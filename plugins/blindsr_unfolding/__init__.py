@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 blindsr_api = 1
 
+Size = Literal["small", "large"]
+
 
 class Unfolding(NonBlindSR):
     """Half-quadratic splitting: a data step solved exactly with the kernel, then a small learned prior, four times over.
@@ -27,19 +28,20 @@ class Unfolding(NonBlindSR):
 
     name: ClassVar[str] = "unfolding"
     version: ClassVar[int] = 3
-    later_parameters: ClassVar[tuple[str, ...]] = ("precision", "weights", "data_step")
+    later_parameters: ClassVar[tuple[str, ...]] = ("precision", "weights", "size", "data_step")
 
+    size: Size = "large"
+    """Of the two shipped networks the better one, or the smaller one, which takes three quarters of the time."""
     weights: InputFile | None = None
-    """A network that `python -m blindsr_training unfolding` wrote, in place of the shipped ones."""
+    """A network that `python -m blindsr_training unfolding` wrote, in their place."""
     checkpoint: InputFile | None = None
     """A published USRNet in place of the plugin's own weights (usrnet.pth, usrnet_tiny.pth, ...). It takes the noise, but no
     kernel_error: with an estimated kernel, a noise of 3 or more makes it trust the kernel less."""
     noise: float = Field(default=0.0, ge=0, le=50)
     """Standard deviation of the LR image's noise in levels of 255."""
     kernel_error: float | None = Field(default=None, ge=0, le=1)
-    """What the network is told of the kernel's relative L2 error: 0 for an exact one, 0.1 to 0.3 for an estimated one. A larger one
-    makes the result softer, and safer. Without it what the estimator expects, less the unevenness that no estimate has (0.08 at x2,
-    in squares): it harms less than a wrong width does. 0 where nothing is known."""
+    """The relative L2 error to expect of the kernel: 0 for an exact one, 0.1 to 0.3 for an estimated one. A larger one makes the
+    result softer, and safer. Without it the kernel's own, as its estimator expects it; 0 where that is unknown."""
     border: Literal["mirrored", "periodic"] | None = None
     """What continues the image beyond its sides, for computing: its mirror image, or what makes it a periodic image blurred by the
     kernel. By default periodic, and mirrored with a checkpoint, as its published figures were measured; periodic is better with
@@ -65,12 +67,13 @@ class Unfolding(NonBlindSR):
         return self
 
     def shipped_weights(self, scale: int) -> Mapping[Path, str]:
-        return {} if self.checkpoint or self.weights else {weights_file(scale): "Apache-2.0"}
+        return {} if self.checkpoint or self.weights else {weights_file(scale, self.size): "Apache-2.0"}
 
     def fit(self, lr: Image, kernel: Kernel, run: RunContext) -> Upscaler:
         """Load the network and tell it the kernel."""
         import torch
 
+        from blindsr.api import data_step_alpha, noise_level
         from blindsr_unfolding import usrnet
         from blindsr_unfolding.files import load
         from blindsr_unfolding.upscaler import UnfoldingUpscaler
@@ -78,53 +81,28 @@ class Unfolding(NonBlindSR):
         if self.checkpoint:
             network: usrnet.USRNet | UnfoldingNet = usrnet.load(self.checkpoint, kernel.scale)
         else:
-            network = load(self.weights or weights_file(kernel.scale), kernel.scale)
+            network = load(self.weights or weights_file(kernel.scale, self.size), kernel.scale)
         network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        told, alpha = self._trust(lr, kernel)
+        error = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
+        alpha = None
+        if self.data_step and not self.checkpoint:
+            alpha = data_step_alpha(lr, error, noise=max(noise_level(lr), self.noise), factor=ALPHA_FACTOR)
         mirrored = self.border == "mirrored" or (self.border is None and self.checkpoint is not None)
         return UnfoldingUpscaler(
-            network, kernel, self.noise / 255, told, run.device, alpha=alpha,
+            network, kernel, self.noise / 255, error, run.device, alpha=alpha,
             mirrored=mirrored and lr[..., 0].size * kernel.scale**2 <= MAX_MIRRORED_PX, bfloat16=self.precision == "bfloat16",
         )  # fmt: skip
-
-    def _trust(self, lr: Image, kernel: Kernel) -> tuple[float, float | None]:
-        """What the network is told of the kernel's error, and the alpha of the data step behind it, None for no step."""
-        from blindsr.api import data_step_alpha, noise_level
-
-        given = self.kernel_error is not None
-        expected = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
-        if self.checkpoint or not (self.data_step or (expected and not given)):
-            return expected, None
-        noise = noise_level(lr)
-        untold = math.sqrt(max(0.0, noise**2 - self.noise**2))
-        told = expected if given else harmful_error(expected, kernel.scale, untold)
-        most = max(noise, self.noise)
-        return told, data_step_alpha(lr, expected, noise=most, factor=ALPHA_FACTOR) if self.data_step else None
 
 
 ALPHA_FACTOR = 0.5
 """Of the data step behind the network. Chosen on set14rk and urban5rk at x2 and x4, with true and estimated kernels."""
 MAX_MIRRORED_PX = 1_000_000
 """SR images of up to so many pixels may be mirrored at their sides: they come whole, which takes memory."""
-ROUNDING_LEVELS = 12**-0.5
-UNEVENNESS = {2: 0.08, 3: 0.05, 4: 0.04}
-"""The error of an estimate that has the right width, but not the small unevenness of real kernels. At x2, of 0, 0.06, 0.08 and 0.1
-on 24 photographs of BSD100, the last is best for `corrected` (+0.07 dB), but costs `kernelnet` 0.02 to 0.06 dB on other sets; this
-one gains 0.05 and 0.01 dB. At x3 and x4 nothing is gained or lost."""
 
 
-def harmful_error(expected: float, scale: int, untold_noise: float) -> float:
-    """What the network is told of an expected error: what is left, in squares, without the kernel's unevenness.
-
-    Noise of which it is not told, in levels of 255, is amplified by a kernel that is trusted: then it is told more.
-    """
-    unevenness = UNEVENNESS[scale] * min(1.0, ROUNDING_LEVELS / max(untold_noise, ROUNDING_LEVELS))
-    return math.sqrt(max(0.0, expected**2 - unevenness**2))
-
-
-def weights_file(scale: int) -> Path:
-    """The file of the network for a scale."""
-    return Path(__file__).parent / "weights" / f"x{scale}.safetensors"
+def weights_file(scale: int, size: Size = "large") -> Path:
+    """The file of a shipped network for a scale."""
+    return Path(__file__).parent / "weights" / (f"x{scale}.safetensors" if size == "large" else f"x{scale}_{size}.safetensors")
 
 
 @hookimpl

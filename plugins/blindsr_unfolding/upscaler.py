@@ -24,7 +24,7 @@ class UnfoldingUpscaler:
     noise
         Standard deviation of the image's noise, where the image runs from 0 to 1.
     kernel_error
-        Expected relative L2 error of the kernel, as the network is told.
+        Expected relative L2 error of the kernel.
     alpha
         Of a data step behind the network; None for none.
     mirrored
