@@ -20,7 +20,7 @@ from blindsr.errors import BlindSRError
 
 @pytest.mark.slow
 def test_a_network_of_another_fold_and_with_less_stages_starts_with_the_layers_that_fit(photographs: Path) -> None:
-    file = weights_file(2)
+    file = weights_file(2, "small")
     settings = tiny.settings("unfolding", photographs, width=64, fold=1, start=file)
     network = TRAININGS["unfolding"](settings, *split(photographs), {}).network
     given, found = load(file).state_dict(), network.state_dict()
