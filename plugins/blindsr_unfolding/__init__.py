@@ -31,7 +31,7 @@ class Unfolding(NonBlindSR):
     later_parameters: ClassVar[tuple[str, ...]] = ("precision", "weights", "size", "data_step")
 
     size: Size = "large"
-    """Of the two shipped networks the better one, or the smaller one, which takes three quarters of the time."""
+    """Of the two shipped networks the better one, or the smaller one, which takes five sixths of the time."""
     weights: InputFile | None = None
     """A network that `python -m blindsr_training unfolding` wrote, in their place."""
     checkpoint: InputFile | None = None
