@@ -31,6 +31,16 @@ def test_a_network_of_another_fold_and_with_less_stages_starts_with_the_layers_t
     assert all(torch.equal(found[name], given[name]) for name in fitting)
 
 
+@pytest.mark.slow
+def test_the_loss_is_the_mean_of_the_patches_rms_errors(photographs: Path) -> None:
+    training = TRAININGS["unfolding"](tiny.settings("unfolding", photographs), *split(photographs), {})
+    batch = training.batch(np.random.default_rng(0))
+    error = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, batch.hr.shape)).float()
+    found = training.loss(lambda *told: batch.hr + error, batch)
+    rms = [np.sqrt(np.mean(patch.numpy() ** 2)) for patch in error]
+    assert found.item() == pytest.approx(np.mean(rms), rel=1e-4)
+
+
 def test_a_network_of_another_width_is_refused_with_its_file_and_a_remedy(photographs: Path) -> None:
     file = weights_file(2)
     settings = tiny.settings("unfolding", photographs, width=16, start=file)
