@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 blindsr_api = 1
 
 _TRUSTING: Mapping[str, Any] = {"size": "small", "data_step": False}
+"""Parameters of `unfolding`: the network with which limits were set and the correcting network was trained, and no last data step,
+which would hide what the network leaves unexplained."""
 _UNSURE = {**_TRUSTING, "kernel_error": 0.35}
 _NOISY = {**_TRUSTING, "noise": 6, "kernel_error": 0.1}
 

@@ -60,6 +60,8 @@ class Unfolding(NonBlindSR):
     def _consistent(self) -> Unfolding:
         if self.checkpoint and self.weights:
             raise ValueError("weights and checkpoint are two networks; give one")
+        if self.size == "small" and (self.checkpoint or self.weights):
+            raise ValueError("size is of the shipped networks; leave it out")
         if self.checkpoint and self.kernel_error:
             raise ValueError("a checkpoint of USRNet takes no kernel_error; a noise of 3 or more makes it trust the kernel less")
         if self.checkpoint and self.precision != "float32":

@@ -14,6 +14,7 @@ from blindsr_selection.correction import POWERS, told
 from blindsr_selection.files import load
 from blindsr_selection.least_squares import CHANNELS, SIDES_PX, Channel, _Equations, corrections, framed, unframed
 from blindsr_selection.network import CorrectionNet
+from blindsr_unfolding.upscaler import UnfoldingUpscaler
 from scipy import signal
 
 from blindsr.api import BlindSRError, Kernel, downscale, kernel_errors, psnr_y, read_image, to_float
@@ -103,7 +104,7 @@ def test_without_texture_there_is_nothing_to_correct() -> None:
     assert np.isfinite(Corrected(start="bicubic").estimate(black, 2, run_context()).array).all()  # type: ignore[arg-type]
 
 
-def test_each_method_super_resolves_with_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_method_super_resolves_with_its_kernel_and_is_told_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = _noisy_gaussian(2)
     lr = samples(count=1, side_px=160)[0].lr
     tried: list[Kernel] = []
@@ -116,6 +117,10 @@ def test_each_method_super_resolves_with_its_kernel(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(type(bicubic.sr), "fit", fitted)
     found = told(kernel, (bicubic.sr, bicubic.noisy_sr), lr, run_context())
+    for sr, error in ((Corrected().sr, 0.35), (Corrected().noisy_sr, 0.1)):
+        upscaler = sr.fit(lr, kernel, run_context())
+        assert isinstance(upscaler, UnfoldingUpscaler)
+        assert (upscaler.kernel_error, upscaler.alpha) == (error, None)  # whatever the kernel expects of itself
     wider = np.divide(*(np.linalg.det(each.covariance) for each in tried))
     assert wider == pytest.approx(POWERS[0] ** -2, rel=0.1)  # of a Gaussian, to the power p: the covariance over p
     assert kernel_errors(tried[1], kernel)["kernel_l2"] < 1e-3

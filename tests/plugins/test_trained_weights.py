@@ -74,6 +74,7 @@ def test_networks_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
     file = str(blindsr_srmd.own_weights(2))
     for kind, given, message in (
         (blindsr_unfolding.Unfolding, {"checkpoint": file}, "give one"),
+        (blindsr_unfolding.Unfolding, {"size": "small"}, "leave it out"),
         (blindsr_srmd.SRMD, {"checkpoint": file, "pca": file}, "give one"),
         (blindsr_zssr.ZSSR, {}, "init: pretrained"),
     ):

@@ -132,7 +132,7 @@ def test_a_doubtful_kernel_is_trusted_less() -> None:
 
 @pytest.mark.parametrize(
     ("parameter", "own", "told"),
-    [(None, None, 0), (None, 0.2, 0.2), (None, 1.5, 1), (0.1, 0.2, 0.1), (0.0, 0.2, 0)],
+    [(None, None, 0), (None, 0.0, 0), (None, 0.2, 0.2), (None, 1.5, 1), (0.1, 0.2, 0.1), (0.0, 0.2, 0)],
 )
 def test_it_takes_the_kernel_s_own_expected_error_unless_it_is_told_one(
     parameter: float | None, own: float | None, told: float
