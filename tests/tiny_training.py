@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from blindsr_training import harness
+from blindsr_training import harness, precomputed
 from blindsr_training.__main__ import TRAININGS
-from blindsr_training.corrected import examples
+from blindsr_training.corrected.examples import examples_recipe
 from blindsr_training.kernelnet import calibrate
 from blindsr_training.kernelnet import training as kernelnet
 from blindsr_training.settings import Settings
@@ -24,7 +24,7 @@ STEPS = 4
 MAX_KILLS = 3
 SMALL = (
     (srmd, "BASIS_KERNELS", 2000), (kernelnet, "HELD_OUT_CROPS", 4), (calibrate, "CROPS", calibrate.BATCH),
-    (examples, "PART", 2), (examples, "HELD_OUT_PARTS", 1),
+    (precomputed, "PART", 2), (precomputed, "HELD_OUT_PARTS", 1),
 )  # fmt: skip
 """Numbers of the trainings that would make them take long: module, name, value."""
 FIELDS: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ def settings(network: str, hr: Path, **fields: Any) -> Settings:
     """Of a tiny training. Examples for `corrected` are made beside the photographs, once."""
     if network == "corrected" and "examples" not in fields:
         fields["examples"] = hr.with_name(f"{hr.name}-examples")
-        examples.make_examples(hr, fields["examples"], scale=2, count=4, seed=0)
+        precomputed.precompute(examples_recipe(2), hr, fields["examples"], count=4, seed=0)
     common = {"hr": hr, "steps": STEPS, "batch": 2, "every": 3, "threads": 1, "device": "cpu"}
     return TRAININGS[network].Settings(**(common | FIELDS[network] | fields))
 

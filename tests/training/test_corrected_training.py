@@ -11,8 +11,9 @@ import tiny_training as tiny
 from blindsr_selection import weights_file
 from blindsr_selection.least_squares import unframed
 from blindsr_training.__main__ import TRAININGS, main
-from blindsr_training.corrected.examples import make_examples, read_examples
+from blindsr_training.corrected.examples import examples_recipe, read_examples
 from blindsr_training.photographs import split
+from blindsr_training.precomputed import precompute
 from click.testing import CliRunner
 
 from blindsr.api import SYMMETRIES, BlindSRError, downscale
@@ -38,7 +39,7 @@ def test_examples_are_the_same_whether_or_not_they_were_interrupted(photographs:
     kept = (examples / "examples_000.safetensors").stat().st_mtime_ns
     for name in ("examples_001.safetensors", "held_out_000.safetensors"):
         (examples / name).unlink()
-    make_examples(photographs, examples, scale=2, count=4, seed=0, workers=workers)
+    precompute(examples_recipe(2), photographs, examples, count=4, seed=0, workers=workers)
     assert {path.name: path.read_bytes() for path in examples.glob("*.safetensors")} == before
     assert (examples / "examples_000.safetensors").stat().st_mtime_ns == kept
 
@@ -73,7 +74,7 @@ def test_wrong_examples_get_a_line(photographs: Path, large_photographs: Path, e
     assert "its examples are for x2; set `scale` to 2" in message(examples=examples, scale=3)
     assert "of other photographs than `hr`" in message(large_photographs, examples=examples)
     with pytest.raises(BlindSRError, match=r"made with other settings or networks \(seed\); choose another folder"):
-        make_examples(photographs, examples, scale=2, count=2, seed=1)
+        precompute(examples_recipe(2), photographs, examples, count=2, seed=1)
     start = weights_file(2)
     assert f"{start}: has 48 channels and 4 blocks; set" in message(examples=examples, start=start, width=16)
     (examples / "examples_000.safetensors").write_bytes(b"nothing")

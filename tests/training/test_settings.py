@@ -92,7 +92,7 @@ def test_the_commands_in_the_documentation_are_right(tmp_path: Path) -> None:
         if network not in TRAININGS:
             continue
         config = given.pop("config")
-        paths = ("out", "hr", "start", "estimator", "corrector", "examples")
+        paths = ("out", "hr", "start", "estimates", "examples")
         chosen = {name: value for name, value in given.items() if value is not None and name not in paths}
         chosen |= {"examples": str(tmp_path)} if network == "corrected" else {}
         assert (CONFIGS / config).is_file()

@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
-import blindsr_selection
 import numpy as np
 import pytest
 import tiny_training as tiny
 import torch
-from blindsr_training.__main__ import TRAININGS
-from blindsr_training.corrected import examples
-from blindsr_training.kernel_families import FRAME_PX, middle_px
+from blindsr_michaeli_irani import MichaeliIrani
+from blindsr_training import precomputed
+from blindsr_training.__main__ import TRAININGS, main
+from blindsr_training.kernel_families import FRAME_PX, middle_px, noisy_gaussian
 from blindsr_training.photographs import split
-from blindsr_training.unfolding.estimated_kernels import of_corrected
+from blindsr_training.unfolding.estimates import EstimatedKernel, read_estimates
+from blindsr_training.unfolding.examples import random_example
 from blindsr_unfolding import weights_file
 from blindsr_unfolding.files import load
+from click.testing import CliRunner
 
-from blindsr.errors import BlindSRError
+from blindsr.api import SYMMETRIES, BlindSRError, Kernel, downscale
 
 
 @pytest.mark.slow
@@ -50,16 +52,21 @@ def test_a_network_of_another_width_is_refused_with_its_file_and_a_remedy(photog
     assert str(refused.value) == f"{file}: its priors have 64 channels, those to train 16; {remedy}"
 
 
+@pytest.fixture
+def estimates(tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of six estimates."""
+    for name, value in (("PART", 6), ("HELD_OUT_PARTS", 1)):
+        monkeypatch.setattr(precomputed, name, value)
+    command = ["estimates", "--hr", str(photographs), "--out", str(tmp_path), "--count", "6"]
+    done = CliRunner().invoke(main, [*command, "--estimator", "kernelnet", "--estimator", "michaeli_irani"])
+    assert done.exit_code == 0, done.output
+    return tmp_path
+
+
 @pytest.mark.slow
-def test_it_is_told_the_kernels_of_corrected_in_the_place_of_the_true_ones(
-    tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in (("PART", 2), ("HELD_OUT_PARTS", 1)):
-        monkeypatch.setattr(examples, name, value)
-    folder, weights = tmp_path / "examples", blindsr_selection.weights_file(2)
-    examples.make_examples(photographs, folder, scale=2, count=2, seed=0)
-    pairs = of_corrected(weights, folder, 2, held_out=False)
-    assert len(pairs) == 2
+def test_it_is_told_the_kernels_of_estimators_in_the_place_of_the_true_ones(photographs: Path, estimates: Path) -> None:
+    pairs = read_estimates(estimates, 2, held_out=False)
+    assert len(pairs) == 6
     axis = np.arange(FRAME_PX[2])
     for true, told, error in pairs:
         for kernel in (true, told):
@@ -67,13 +74,42 @@ def test_it_is_told_the_kernels_of_corrected_in_the_place_of_the_true_ones(
             assert kernel.sum() == pytest.approx(1)
             assert [kernel.sum(1) @ axis, kernel.sum(0) @ axis] == pytest.approx([middle_px(FRAME_PX[2], 2)] * 2, abs=0.1)
         assert 0.2 < np.linalg.norm(told - true) / np.linalg.norm(true) / error < 5
-    settings = tiny.settings("unfolding", photographs, corrector=weights, examples=folder)
+    assert {pair.error == pytest.approx(MichaeliIrani.typical_error) for pair in pairs} == {True, False}  # of both estimators
+    settings = tiny.settings("unfolding", photographs, estimates=estimates)
     training = TRAININGS["unfolding"](settings, *split(photographs), {})
     assert all(np.array_equal(one.told, other.told) for one, other in zip(training.estimates, pairs, strict=True))
-    with pytest.raises(BlindSRError, match="was trained for x2, not for x4; "):
-        of_corrected(weights, folder, 4, held_out=False)
+    rng = np.random.default_rng(0)
+    drawn = [random_example(rng, 2, pairs) for _ in range(200)]
+    assert {example.error for example in drawn} >= {pair.error for pair in pairs}
 
 
-def test_a_corrector_without_examples_is_refused(photographs: Path) -> None:
-    with pytest.raises(ValueError, match="`corrector`; give both or neither"):
-        tiny.settings("unfolding", photographs, corrector=blindsr_selection.weights_file(2))
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_an_estimate_is_turned_about_its_centre_of_mass(scale: int) -> None:
+    kernels = [noisy_gaussian(np.random.default_rng(seed), scale, np.array([[1.5, 0.7], [0.7, 0.6]])) for seed in range(2)]
+    estimate = EstimatedKernel(kernels[0], kernels[1], 0.2)
+    relation = np.linalg.norm(estimate.true - estimate.told)
+    hr = np.random.default_rng(0).random((24 * scale, 24 * scale, 1)).astype(np.float32)
+    for symmetry in SYMMETRIES:
+        true, told, error = estimate.turned(symmetry, scale)
+        assert (true.shape, error) == (kernels[0].shape, 0.2)
+        assert np.linalg.norm(true - told) == pytest.approx(relation, rel=1e-3)
+        turned = downscale(np.ascontiguousarray(symmetry.apply(hr)), Kernel(true, scale))
+        expected = symmetry.apply(downscale(hr, Kernel(kernels[0], scale)))
+        inside = slice(12, -12)
+        assert turned[inside, inside] == pytest.approx(expected[inside, inside], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_estimates_of_others_are_refused(photographs: Path, estimates: Path, tmp_path: Path) -> None:
+    with pytest.raises(BlindSRError, match="its estimates are for x2; set `scale` to 2, or name others"):
+        read_estimates(estimates, 4, held_out=False)
+    command = ["estimates", "--hr", str(photographs), "--out", str(estimates), "--count", "6", "--estimator"]
+    other = CliRunner().invoke(main, [*command, "kernelnet"])
+    assert other.exit_code == 1
+    assert "was made with other settings or networks (estimators); choose another folder" in other.output
+    unknown = CliRunner().invoke(main, [*command, "kernlnet"])
+    assert unknown.output == "Error: unknown kernel estimator 'kernlnet'; did you mean 'kernelnet'?\n"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(BlindSRError, match="holds no estimates; make them: python -m blindsr_training estimates --hr PHOTOS"):
+        TRAININGS["unfolding"](tiny.settings("unfolding", photographs, estimates=empty), *split(photographs), {})

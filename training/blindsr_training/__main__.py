@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import torch
 from pydantic.fields import FieldInfo
 
-from blindsr.api import BlindSRError
-from blindsr_training.corrected.examples import make_examples
+from blindsr.api import BlindSRError, KernelEstimator
+from blindsr.components.registry import Registry
+from blindsr_training.corrected.examples import examples_recipe
 from blindsr_training.corrected.training import CorrectedTraining
 from blindsr_training.drawings import write_drawings
 from blindsr_training.harness import AnyTraining, train
 from blindsr_training.kernelnet.training import KernelNetTraining
+from blindsr_training.precomputed import precompute
 from blindsr_training.settings import CONFIGS, read_settings
 from blindsr_training.srmd.training import SRMDTraining
+from blindsr_training.unfolding.estimates import estimates_recipe
 from blindsr_training.unfolding.training import UnfoldingTraining
 from blindsr_training.zssr.training import ZSSRTraining
 
@@ -55,17 +60,38 @@ def drawings(out: Path, count: int, seed: int) -> None:
     write_drawings(out, count, seed)
 
 
+def _of_samples(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of a command that makes `count` samples, or as many as it is told to."""
+    options = (
+        click.option("--hr", type=click.Path(path_type=Path), required=True, help="Folder of HR images."),
+        click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the files."),
+        click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True, help="Scale."),
+        click.option("--count", type=click.IntRange(1), default=count, show_default=True, help="How many, about a second each."),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same result."),
+        click.option(
+            "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes of one thread and 0.7 GB each."
+        ),
+    )
+    return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
 @click.command
-@click.option("--hr", type=click.Path(path_type=Path), required=True, help="Folder of HR images.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the examples.")
-@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True, help="Scale.")
-@click.option("--count", type=click.IntRange(1), default=6000, show_default=True, help="How many, about a second each.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same examples.")
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes of one thread and 0.7 GB each.")
-def examples(hr: Path, out: Path, scale: int, count: int, seed: int, workers: int) -> None:
+@_of_samples(6000)
+def examples(scale: int, **given: Any) -> None:
     """Make what `corrected` is trained on. Run it again to go on after a stop, or for more."""
     torch.set_num_threads(1)
-    make_examples(hr, out, scale=scale, count=count, seed=seed, workers=workers)
+    precompute(examples_recipe(scale), **given)
+
+
+@click.command
+@click.option("--estimator", "names", multiple=True, required=True, help="An estimator; give it again for each one more.")
+@_of_samples(4500)
+def estimates(names: Sequence[str], scale: int, **given: Any) -> None:
+    """Make kernels as estimators answer them, which `unfolding` is trained on. Run it again to go on after a stop, or for more."""
+    torch.set_num_threads(1)
+    registry = Registry.discover()
+    estimators = [cast("KernelEstimator", registry.build("kernel", name, scale=scale)) for name in names]
+    precompute(estimates_recipe(estimators, scale), **given)
 
 
 class _Commands(click.Group):
@@ -84,6 +110,7 @@ main = _Commands(
 )  # fmt: skip
 main.add_command(drawings)
 main.add_command(examples)
+main.add_command(estimates)
 
 if __name__ == "__main__":
     main(prog_name="python -m blindsr_training")

@@ -1,1 +1,1 @@
-"""The training of the unfolding networks (`training`), its data (`examples`), and kernelnet's estimates (`estimated_kernels`)."""
+"""The training of the unfolding networks (`training`), its data (`examples`), and estimated kernels (`estimates`)."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from blindsr.api import transfer_function
+from blindsr.api import SYMMETRIES, transfer_function
 from blindsr_training import kernel_families as families
-from blindsr_training.unfolding.estimated_kernels import EstimatedKernel
+from blindsr_training.unfolding.estimates import EstimatedKernel
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
@@ -64,7 +64,8 @@ def random_example(rng: Generator, scale: int, estimates: Sequence[EstimatedKern
         covariance = families.random_covariance(rng)
         true = told = families.noisy_gaussian(rng, scale, covariance)
         if estimates and place > 1 - ESTIMATED_SHARE + DISTURBED_SHARE:
-            true, told, error = estimates[int(rng.integers(len(estimates)))]
+            estimate = estimates[int(rng.integers(len(estimates)))]
+            true, told, error = estimate.turned(SYMMETRIES[int(rng.integers(len(SYMMETRIES)))], scale)
         elif place > 1 - ESTIMATED_SHARE:
             told, error = estimate_of(covariance, rng.uniform(0, MAX_DISTURBANCE), scale, rng)
     noise = rng.uniform(0, MAX_NOISE) if rng.random() < NOISY_SHARE else 0.0

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from blindsr_unfolding.files import FORMAT, load
@@ -15,19 +14,16 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 from torch import nn
 
-from blindsr.api import BlindSRError, InputFile, InputFolder
+from blindsr.api import BlindSRError, InputFolder
 from blindsr_training import kernel_families as families
 from blindsr_training.files import save_network
 from blindsr_training.harness import Training
-from blindsr_training.kernelnet.crops import SIDES_PX
 from blindsr_training.optimizer import MUON_RATE, Muon
 from blindsr_training.photographs import Photographs
 from blindsr_training.settings import Settings
-from blindsr_training.unfolding.estimated_kernels import EstimatedKernel, of_corrected, of_kernelnet
+from blindsr_training.unfolding.estimates import EstimatedKernel, read_estimates
 from blindsr_training.unfolding.examples import Batch, Example, degraded, estimate_of, random_example
 
-ESTIMATES = 4000
-"""Of kernelnet."""
 LOG_ALPHA_GAIN = 10
 """How much faster than Adam's other parameters the few weights of the data steps learn."""
 SMALLEST_ERROR = 1e-4
@@ -46,10 +42,8 @@ class UnfoldingSettings(Settings):
     coarse_blocks: int = Field(3, ge=0, description="Residual blocks of each prior at half its resolution.")
     kept_rate: PositiveFloat = Field(1.0, description="Factor of the rate for weights that `start` gave.")
     rate: PositiveFloat = Field(MUON_RATE, description="Muon's peak learning rate; Adam's is in proportion.")
-    estimator: InputFile | None = Field(None, description="Weights of kernelnet, to train on its estimates as well.")
-    corrector: InputFile | None = Field(None, description="Weights of `corrected`, to train on its kernels as well.")
-    examples: InputFolder | None = Field(
-        None, validate_default=True, description="Folder of the examples of `corrected` that `corrector` is to correct."
+    estimates: InputFolder | None = Field(
+        None, description="Folder of kernels that `python -m blindsr_training estimates` made, to train on these as well."
     )
 
     @field_validator("patch")
@@ -59,13 +53,6 @@ class UnfoldingSettings(Settings):
         if patch % scale:
             raise ValueError(f"must be a multiple of the scale, {scale}, not {patch}")
         return patch
-
-    @field_validator("examples")
-    @classmethod
-    def _of_corrector(cls, examples: Path | None, info: ValidationInfo) -> Path | None:
-        if (examples is None) != (info.data.get("corrector", examples) is None):
-            raise ValueError("goes together with `corrector`; give both or neither")
-        return examples
 
 
 class HeldOutPatches:
@@ -121,8 +108,8 @@ class UnfoldingTraining(Training[UnfoldingSettings, Batch]):
     ) -> None:
         super().__init__(settings, trained_on, held_out, constants)
         self.photographs = Photographs(trained_on, settings.patch)
-        self.estimates = self._estimates(trained_on, ESTIMATES)
-        self.held_out = HeldOutPatches(held_out, settings.scale, self._estimates(held_out, len(held_out), held_out=True))
+        self.estimates = self._estimates(held_out=False)
+        self.held_out = HeldOutPatches(held_out, settings.scale, self._estimates(held_out=True))
         start = _loaded(settings.start, settings.width) if settings.start else None
         torch.manual_seed(settings.seed)
         network = UnfoldingNet(settings.fold, width=settings.width, stages=settings.stages, coarse_blocks=settings.coarse_blocks)
@@ -136,15 +123,9 @@ class UnfoldingTraining(Training[UnfoldingSettings, Batch]):
         groups = [*others, ([network.log_alpha], LOG_ALPHA_GAIN * factors["log_alpha"])]
         self.optimizer = Muon([(weights[name], factors[name]) for name in hidden], groups, settings.rate)
 
-    def _estimates(self, files: Sequence[Path], count: int, *, held_out: bool = False) -> list[EstimatedKernel]:
-        settings, found = self.settings, []
-        if settings.estimator:
-            click.echo(f"estimating {count} kernels", err=True)
-            images = Photographs(files, min(SIDES_PX[settings.scale]) * settings.scale).images
-            found += of_kernelnet(settings.estimator, images, settings.scale, count, settings.seed)
-        if settings.corrector and settings.examples:
-            found += of_corrected(settings.corrector, settings.examples, settings.scale, held_out=held_out)
-        return found
+    def _estimates(self, *, held_out: bool) -> list[EstimatedKernel]:
+        folder = self.settings.estimates
+        return read_estimates(folder, self.settings.scale, held_out=held_out) if folder else []
 
     def batch(self, rng: np.random.Generator) -> Batch:
         settings = self.settings

@@ -1,0 +1,151 @@
+"""Samples that take about a second each to make, while a training needs thousands of them, many times.
+
+They are made first, and kept in a folder, in files of `PART`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import click
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch.utils.data import DataLoader, Dataset
+
+from blindsr.api import BlindSRError
+from blindsr_training.files import locked, write_bytes
+from blindsr_training.photographs import digest, split
+
+PART = 100
+"""Samples in a file."""
+HELD_OUT_PARTS = 2
+
+Samples = TypeVar("Samples", bound=NamedTuple)
+Of = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[Samples]):
+    """How samples are made.
+
+    Attributes
+    ----------
+    word
+        What they are called: the first word of their files, and the command that makes them.
+    fields
+        A named tuple of tensors; with one more dimension in front it holds many samples.
+    make
+        Makes one sample from photographs.
+    of
+        What decides them, beside the photographs and the seed.
+    """
+
+    word: str
+    fields: Callable[..., Samples]
+    make: Callable[[Sequence[Path], np.random.Generator], Samples]
+    of: Of
+
+
+class _Part(NamedTuple):
+    """A file of so many samples, and what its random numbers begin with."""
+
+    path: Path
+    files: Sequence[Path]
+    key: tuple[int, ...]
+    size: int
+
+
+def precompute(recipe: Recipe[Any], hr: Path, out: Path, *, count: int, seed: int, workers: int = 0) -> None:
+    """Write samples of the photographs in `hr` to the folder `out`; the files that are there are kept.
+
+    They are the same with any number of workers, which are processes of one thread each; with 0 this one makes them.
+
+    Raises
+    ------
+    BlindSRError
+        If there are too few photographs, or files of other samples in the folder, or it cannot be written to.
+    """
+    trained_on, held_out = split(hr)
+    of = {**recipe.of, "seed": str(seed), "hr": digest(trained_on)}
+    parts = [_Part(out / f"held_out_{n:03}.safetensors", held_out, (seed, 1, n), PART) for n in range(HELD_OUT_PARTS)]
+    parts += [_Part(out / f"{recipe.word}_{n:03}.safetensors", trained_on, (seed, 0, n), PART) for n in range(-(-count // PART))]
+    with locked(out), click.progressbar(length=len(parts), label=f"Hundreds of {recipe.word}", show_pos=True) as shown:
+        missing = []
+        for part in parts:
+            if part.path.is_file():
+                _read(part.path, recipe.word, recipe.fields, of)
+                shown.update(1)
+            else:
+                missing.append(part)
+        loader = DataLoader(
+            _Writing(missing, recipe, of), batch_size=None, sampler=range(len(missing)), num_workers=workers,
+            multiprocessing_context="fork" if workers else None,
+        )  # fmt: skip
+        try:
+            for error in loader:
+                if error:
+                    raise error
+                shown.update(1)
+        except RuntimeError as killed:
+            if "DataLoader worker" not in str(killed):
+                raise
+            raise BlindSRError(
+                f"{out}: a process that makes {recipe.word} was killed, perhaps for memory; use fewer workers"
+            ) from None
+
+
+class _Writing(Dataset[BlindSRError | None]):
+    """Writes each part, for `DataLoader`, and returns its error: one raised in a worker gets a traceback into its text."""
+
+    def __init__(self, parts: Sequence[_Part], recipe: Recipe[Any], of: Of) -> None:
+        self._parts, self._recipe, self._of = parts, recipe, of
+
+    def __getitem__(self, number: int) -> BlindSRError | None:
+        try:
+            self._write(self._parts[number])
+        except BlindSRError as error:
+            return error
+        return None
+
+    def _write(self, part: _Part) -> None:
+        made = [self._recipe.make(part.files, np.random.default_rng((*part.key, n))) for n in range(part.size)]
+        tensors = {name: torch.stack([getattr(each, name) for each in made]) for name in made[0]._fields}
+        write_bytes(part.path, save(tensors, {_header(self._recipe.word): json.dumps(self._of)}))  # one entry: no order is chance
+
+
+def read_samples(folder: Path, word: str, fields: Callable[..., Samples], scale: int, *, held_out: bool) -> tuple[Samples, Of]:
+    """All samples of a folder, and of what they are; a `BlindSRError` if there are none for the scale, or a file is damaged."""
+    files = sorted(folder.glob("held_out_*.safetensors" if held_out else f"{word}_*.safetensors"))
+    if not files:
+        raise BlindSRError(f"{folder}: holds no {word}; make them: python -m blindsr_training {word} --hr PHOTOS --out {folder}")
+    _, of = _read(files[0], word, fields, None)
+    if of["scale"] != str(scale):
+        raise BlindSRError(f"{folder}: its {word} are for x{of['scale']}; set `scale` to {of['scale']}, or name others")
+    parts = [_read(file, word, fields, of)[0] for file in files]
+    return fields(*(torch.cat(tensors).float() for tensors in zip(*parts, strict=True))), of
+
+
+def _read(path: Path, word: str, fields: Callable[..., Samples], of: Of | None) -> tuple[Samples, Of]:
+    """The samples in a file, which must be `of` that."""
+    try:
+        data = path.read_bytes()
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        found: Of = json.loads(header["__metadata__"][_header(word)])
+        samples = fields(**tensors)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BlindSRError(f"{path}: holds no {word} ({type(error).__name__}); remove it, and make them again") from None
+    if of is not None and found != of:
+        changed = ", ".join(name for name in of if found.get(name) != of[name])
+        raise BlindSRError(f"{path}: was made with other settings or networks ({changed}); choose another folder")
+    return samples, found
+
+
+def _header(word: str) -> str:
+    return f"blindsr-{word}-1"
