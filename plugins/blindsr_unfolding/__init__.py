@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from blindsr.api import InputFile, NonBlindSR, hookimpl
 
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 blindsr_api = 1
 
 Size = Literal["small", "large"]
+
+MAX_NOISE = 50
+
+
+def _noise(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """One message for the two forms of a noise."""
+    try:
+        return validate(value)
+    except ValidationError:
+        raise ValueError(f"must be a number from 0 to {MAX_NOISE}, or 'estimated', not {value!r}") from None
+
+
+Noise = Annotated[Annotated[float, Field(ge=0, le=MAX_NOISE)] | Literal["estimated"], WrapValidator(_noise)]
 
 
 class Unfolding(NonBlindSR):
@@ -37,8 +50,9 @@ class Unfolding(NonBlindSR):
     checkpoint: InputFile | None = None
     """A published USRNet in place of the plugin's own weights (usrnet.pth, usrnet_tiny.pth, ...). It takes the noise, but no
     kernel_error: with an estimated kernel, a noise of 3 or more makes it trust the kernel less."""
-    noise: float = Field(default=0.0, ge=0, le=50)
-    """Standard deviation of the LR image's noise in levels of 255."""
+    noise: Noise = 0.0
+    """Standard deviation of the LR image's noise in levels of 255. ``estimated`` measures it (`blindsr.api.noise_level`), which is
+    right for photographs; fine texture of a noiseless image is taken for noise, too. Untold noise ruins the result."""
     kernel_error: float | None = Field(default=None, ge=0, le=1)
     """The relative L2 error to expect of the kernel: 0 for an exact one, 0.1 to 0.3 for an estimated one. A larger one makes the
     result softer, and safer. Without it the kernel's own, as its estimator expects it; 0 where that is unknown."""
@@ -86,12 +100,13 @@ class Unfolding(NonBlindSR):
             network = load(self.weights or weights_file(kernel.scale, self.size), kernel.scale)
         network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         error = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
+        noise = min(noise_level(lr), MAX_NOISE) if self.noise == "estimated" else self.noise
         alpha = None
         if self.data_step and not self.checkpoint:
-            alpha = data_step_alpha(lr, error, noise=max(noise_level(lr), self.noise), factor=ALPHA_FACTOR)
+            alpha = data_step_alpha(lr, error, noise=max(noise_level(lr), noise), factor=ALPHA_FACTOR)
         mirrored = self.border == "mirrored" or (self.border is None and self.checkpoint is not None)
         return UnfoldingUpscaler(
-            network, kernel, self.noise / 255, error, run.device, alpha=alpha,
+            network, kernel, noise / 255, error, run.device, alpha=alpha,
             mirrored=mirrored and lr[..., 0].size * kernel.scale**2 <= MAX_MIRRORED_PX, bfloat16=self.precision == "bfloat16",
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ from blindsr_unfolding.files import FORMAT, load
 from blindsr_unfolding.network import UnfoldingNet
 from blindsr_unfolding.upscaler import UnfoldingUpscaler
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy import ndimage
 
 from blindsr.api import (
@@ -164,9 +165,19 @@ def test_noise_that_is_told_is_not_amplified() -> None:
     lr, hr, kernel = samples(scale=2, count=1, side_px=96)[0]
     noisy = np.clip(lr + np.random.default_rng(0).normal(0, 5 / 255, lr.shape), 0, 1).astype(np.float32)
     scores = [
-        psnr_y(np.clip(Unfolding(noise=noise).fit(noisy, kernel, run_context())(noisy), 0, 1), hr, shave=2) for noise in (0, 5)
+        psnr_y(np.clip(Unfolding(noise=noise).fit(noisy, kernel, run_context())(noisy), 0, 1), hr, shave=2)
+        for noise in (0, 5, "estimated")
     ]
     assert scores[1] > scores[0] + 1
+    assert scores[2] == pytest.approx(scores[1], abs=0.2)
+
+
+def test_a_noise_that_is_no_level_gets_one_message() -> None:
+    for wrong in (-1, 51, "guessed", "5"):
+        with pytest.raises(ValidationError) as refused:
+            Unfolding(noise=wrong)  # type: ignore[arg-type]
+        (error,) = refused.value.errors()
+        assert error["msg"] == f"Value error, must be a number from 0 to 50, or 'estimated', not {wrong!r}"
 
 
 @pytest.mark.parametrize("name", ["set14rk", "urban5rk"])
