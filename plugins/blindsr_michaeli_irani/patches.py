@@ -50,6 +50,8 @@ def queries(gray: Array, count: int) -> Array:
     patches = sliding_window_view(gray, (PATCH_PX, PATCH_PX))
     contrast = np.sqrt(np.maximum(_patch_mean(gray**2) - _patch_mean(gray) ** 2, 0))
     places = np.flatnonzero(contrast >= CONTRAST * gray.std())
+    if not len(places):
+        raise BlindSRError("the LR image is smooth everywhere, so nothing tells its kernel: take an image with texture")
     if len(places) > count:
         places = places[np.linspace(0, len(places) - 1, count).round().astype(np.int64)]
     rows, columns = np.unravel_index(places, patches.shape[:2])

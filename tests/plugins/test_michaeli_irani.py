@@ -256,6 +256,7 @@ def test_x4_is_the_x2_kernel_composed(similar):
         (np.zeros((200, 80, 3), np.float32), 3, "too small: at least 88 x 88"),
         (np.zeros((200, 58, 3), np.float32), 4, "too small: at least 59 x 59"),
         (np.zeros((200, 200, 3), np.float32), 5, "scale 2, 3 or 4, not 5"),
+        (np.linspace(0, 1, 240, dtype=np.float32)[:, None, None].repeat(200, 1).repeat(3, 2), 2, "smooth everywhere"),
         (np.random.default_rng(0).random((80, 80, 3), np.float32), 2, "none of the LR image's patches recur"),
     ],
 )
