@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
@@ -11,13 +11,15 @@ from typing import Any, cast
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, StreamMark
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from blindsr.components.parameters import CallerText
 from blindsr.errors import BlindSRError, printable, suggestion
 
 MAX_EXCERPT_LENGTH = 100
 EXPECTED = "a pipeline is a mapping of fields (name, scale, data, methods, ...)"
+
+TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 Location = tuple[str | int, ...]
 """The keys and indices that lead to a value."""
@@ -51,6 +53,11 @@ class Source:
             raise BlindSRError(f"{self.path}: not valid YAML: {reason}") from None
         if not isinstance(self.values, dict) or self._tree is None:
             raise BlindSRError(f"{self.path}:1:1: {expected}")
+        for key in _keys(self._tree):
+            if str(key.tag) not in TEXT_TAGS:
+                mark, text = key.start_mark, printable(str(key.value))
+                what = f'a name must be text, which {text} is not in YAML; write "{text}" in quotes'
+                raise BlindSRError(f"{self._position(mark)}: {what}", excerpts=[self._excerpt(mark)])
 
     def set(self, path: str, value: Any) -> None:
         """Change the value at a dotted path; keys with dots in them are found, too."""
@@ -153,6 +160,21 @@ def _longest_key(node: Mapping[str, Any], parts: list[str]) -> tuple[str, list[s
         if ".".join(parts[:count]) in node:
             return ".".join(parts[:count]), parts[count:]
     return parts[0], parts[1:]
+
+
+def _keys(tree: Node) -> Iterator[ScalarNode]:
+    """The scalar keys of all mappings in their order; a node that aliases share comes once."""
+    waiting, seen = [tree], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, MappingNode):
+            yield from (key for key, _ in node.value if isinstance(key, ScalarNode))
+            waiting += reversed([value for _, value in node.value])
+        elif isinstance(node, SequenceNode):
+            waiting += reversed(node.value)
 
 
 def _child(node: Node, part: str | int) -> tuple[Node | None, Node | None]:

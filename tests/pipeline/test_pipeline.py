@@ -195,6 +195,17 @@ def test_a_pipeline_without_data_says_how_to_give_some(tmp_path: Path) -> None:
         read(tmp_path, text).dataset()
 
 
+@pytest.mark.parametrize("name", ["true", "null", "2", "1.5", "2020-01-01"])
+def test_a_name_that_yaml_takes_for_something_else_is_to_be_quoted(tmp_path: Path, name: str) -> None:
+    text = QUICK.rstrip() + f"\n  {name}: {{sr: bicubic}}\n"
+    with pytest.raises(BlindSRError) as refused:
+        read(tmp_path, text)
+    line = text.count("\n")
+    first = str(refused.value).splitlines()[0]
+    assert first.endswith(f':{line}:3: a name must be text, which {name} is not in YAML; write "{name}" in quotes')
+    assert read(tmp_path, text.replace(f"  {name}:", f'  "{name}":')).methods[-1].name == name
+
+
 def test_a_bomb_of_aliases_does_not_go_off(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     problems = _problems(tmp_path, "\n".join(lines))
