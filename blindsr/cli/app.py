@@ -49,6 +49,8 @@ class _Group(click.Group):
             return "\n".join(text for pair in zip(lines, error.excerpts, strict=True) for text in pair if text)
         if error.filename:
             return f"error: {printable(str(error.filename))}: {error.strerror}"
+        if error.errno == errno.EPIPE:  # `| head` has read enough: click ends without a word
+            return ""
         if any(frame.filename == click.utils.__file__ for frame in traceback.extract_tb(error.__traceback__)):
             with contextlib.suppress(OSError):  # or Python tries to write once more as it ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -39,15 +39,17 @@ def completion(shell: str) -> None:
     click.echo(type(script).source_template % script.source_vars())
 
 
-def methods(kind: Kind) -> Completer:
-    """Completes the names of components of a kind."""
+def methods(kind: Kind | None = None) -> Completer:
+    """Completes the names of components of a kind, or of all kinds."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
         from blindsr.components.registry import Registry
 
-        found = {name: entry.component.__doc__ or "" for (of, name), entry in Registry.discover().entries.items() if of == kind}
+        found = {
+            name: entry.component.__doc__ or "" for (of, name), entry in Registry.discover().entries.items() if kind in (None, of)
+        }
         return [
             CompletionItem(name, help=text.strip().split("\n")[0]) for name, text in found.items() if name.startswith(incomplete)
         ]

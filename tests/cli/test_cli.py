@@ -123,6 +123,28 @@ def test_plugins_lists_parameters_and_origins() -> None:
     assert "blindsr, version " in _blindsr("--version").stdout
 
 
+def test_plugins_shows_the_components_that_are_named() -> None:
+    out = _blindsr("plugins", "bicubic", "zssr").stdout
+    assert re.findall(r"^(\S.*|  \w+)", out, re.MULTILINE) == [
+        "kernel estimators",
+        "  bicubic",
+        "SR methods",
+        "  bicubic",
+        "  zssr",
+    ]
+    unknown = _blindsr("plugins", "kernelgn")
+    assert (unknown.exit_code, unknown.stderr) == (2, "error: no plugin has a component 'kernelgn'; did you mean 'kernelgan'?\n")
+
+
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "blindsr", "plugins"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    assert (process.wait(), process.stderr.read()) == (1, b"")
+
+
 def test_help_loads_no_heavy_library() -> None:
     heavy = "{'torch', 'numpy', 'scipy', 'h5py', 'cv2', 'skimage', 'PIL', 'rich'}"
     for arguments in (["--help"], ["plugins"]):
