@@ -14,10 +14,11 @@ import click
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from blindsr.api import BlindSRError
 from blindsr_training.files import damaged, load_state, locked, save_state, write_bytes
+from blindsr_training.loading import loaded
 from blindsr_training.optimizer import Optimizer, rate_factor
 from blindsr_training.photographs import split
 from blindsr_training.settings import AnySettings, Settings
@@ -162,12 +163,9 @@ class Trainer:
         training, settings = self.training, self.training.settings
         on_gpu = training.device == "cuda"
         network = torch.compile(training.network) if on_gpu and training.compiled else training.network
-        loader = DataLoader(
-            _Data(training), batch_size=None, sampler=range(self.step, settings.steps), num_workers=settings.workers,
-            multiprocessing_context="fork" if settings.workers else None, pin_memory=on_gpu,
-        )  # fmt: skip
         start = time.perf_counter()
-        for batch in loader:
+        steps = range(self.step, settings.steps)
+        for batch in loaded(_Data(training), steps, workers=settings.workers, out=self.out, pinned=on_gpu):
             here = (x.to(training.device, non_blocking=True) if isinstance(x, torch.Tensor) else x for x in batch)
             loss = training.loss(network, type(batch)(*here))
             loss.backward()  # type: ignore[no-untyped-call]

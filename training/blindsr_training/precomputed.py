@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from blindsr.api import BlindSRError
 from blindsr_training.files import locked, write_bytes
+from blindsr_training.loading import loaded
 from blindsr_training.photographs import digest, split
 
 PART = 100
@@ -83,21 +84,10 @@ def precompute(recipe: Recipe[Any], hr: Path, out: Path, *, count: int, seed: in
                 shown.update(1)
             else:
                 missing.append(part)
-        loader = DataLoader(
-            _Writing(missing, recipe, of), batch_size=None, sampler=range(len(missing)), num_workers=workers,
-            multiprocessing_context="fork" if workers else None,
-        )  # fmt: skip
-        try:
-            for error in loader:
-                if error:
-                    raise error
-                shown.update(1)
-        except RuntimeError as killed:
-            if "DataLoader worker" not in str(killed):
-                raise
-            raise BlindSRError(
-                f"{out}: a process that makes {recipe.word} was killed, perhaps for memory; use fewer workers"
-            ) from None
+        for error in loaded(_Writing(missing, recipe, of), range(len(missing)), workers=workers, out=out):
+            if error:
+                raise error
+            shown.update(1)
 
 
 class _Writing(Dataset[BlindSRError | None]):
