@@ -29,6 +29,7 @@ class BestOf(Composite, KernelEstimator):
     """
 
     name: ClassVar[str] = "best_of"
+    version: ClassVar[int] = 2
 
     of: list[AnyKernelEstimator] = Field(min_length=2)
     """The estimators, each a name or {name: {parameter: value}}."""
@@ -57,6 +58,7 @@ class Refined(Composite, KernelEstimator):
     """
 
     name: ClassVar[str] = "refined"
+    version: ClassVar[int] = 2
 
     start: AnyKernelEstimator = Field(default="kernelnet", validate_default=True)
     """The estimator whose kernel is refined, a name or {name: {parameter: value}}."""

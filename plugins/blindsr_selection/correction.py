@@ -56,8 +56,9 @@ def corrected(kernel: Kernel, srs: Sequence[NonBlindSR], lr: Image, weights: Pat
     if min(crop.shape[:2]) < MIN_SIDE_PX:
         run.warn(f"corrected: the image has less than {MIN_SIDE_PX} pixels a side; its kernel is left as it is")
         return kernel
+    seen = told(kernel, srs, crop, run)
     with torch.inference_mode():
-        answer = load(weights, kernel.scale)(*told(kernel, srs, crop, run))
+        answer = load(weights, kernel.scale)(*seen)
     return unframed(answer.frames[0].double().numpy(), kernel.scale, min(1.0, float(answer.log_error.exp())))
 
 

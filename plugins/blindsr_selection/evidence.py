@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CROP_PX = 112
 BORDER_PX = 6
 """Of the crop, where residuals are not counted."""
+MIN_SIDE_PX = 3 * BORDER_PX
+"""Of an image by which kernels are judged."""
 STEP = 1.05
 MAX_EXCESS = 0.23
 """A kernel is made narrower by a step where that lowers the logarithm of the residual by more than this.
@@ -57,11 +59,20 @@ class KernelTrial:
         return float(np.sqrt(np.mean((downscale(sr, kernel) - self._crop)[inside, inside] ** 2)))
 
     def excess(self, kernel: Kernel, factor: float) -> float:
-        """How much of the residual goes if the kernel is made narrower by a factor: the logarithm of the ratio."""
-        return self._excess(self.residual(kernel), self.residual(widened(kernel, 1 / factor)))
+        """How much of the residual goes if the kernel is made narrower by a factor: the logarithm of the ratio.
+
+        Nothing if the image is too small to say anything.
+        """
+        return 0.0 if self._too_small() else self._excess(self.residual(kernel), self.residual(widened(kernel, 1 / factor)))
 
     def narrowed(self, kernel: Kernel) -> Kernel:
-        """The kernel, made narrower by 5 % up to four times, as long as the residual falls a lot."""
+        """The kernel, made narrower by 5 % up to four times, as long as the residual falls a lot.
+
+        It stays as it is if the image is too small to say anything.
+        """
+        if self._too_small():
+            self._run.warn(f"refined: the image has less than {MIN_SIDE_PX} pixels a side; its kernel is left as it is")
+            return kernel
         residual = self.residual(kernel)
         for _ in range(MAX_STEPS):
             narrower = widened(kernel, 1 / STEP)
@@ -70,6 +81,9 @@ class KernelTrial:
                 break
             kernel, residual = narrower, lower
         return kernel
+
+    def _too_small(self) -> bool:
+        return bool(min(self._crop.shape[:2]) < MIN_SIDE_PX)
 
     @staticmethod
     def _excess(residual: float, lower: float) -> float:
@@ -99,16 +113,18 @@ def estimate_with(estimator: KernelEstimator, lr: Image, scale: int, run: RunCon
 
 
 def widened(kernel: Kernel, factor: float) -> Kernel:
-    """The aligned kernel stretched about its centre, by cubic interpolation of its logarithm."""
+    """The aligned kernel stretched about its centre, by cubic interpolation of its square root, which stays above zero."""
     middle = np.array(kernel.center_of_mass)
     places = (np.indices(kernel.shape).reshape(2, -1) - middle[:, None]) / factor + middle[:, None]
-    logarithm = np.log(np.clip(kernel.array, 1e-9, None))
-    stretched = np.exp(ndimage.map_coordinates(logarithm, places, order=3, mode="nearest")).reshape(kernel.shape)
+    root = np.sqrt(np.clip(kernel.array, 0, None))
+    stretched = (ndimage.map_coordinates(root, places, order=3, mode="constant") ** 2).reshape(kernel.shape)
     return Kernel(stretched / stretched.sum(), kernel.scale, expected_error=kernel.expected_error).align()
 
 
 def textured_crop(lr: Image, side_px: int) -> Image:
     """The square of so many pixels a side (less in a small image) with the strongest mean gradient; a view."""
+    if min(lr.shape[:2]) < 2:  # it has no gradient
+        return lr[:side_px, :side_px]
     gray = lr.mean(2)
     gradient = np.abs(np.diff(gray, axis=0))[:, :-1] + np.abs(np.diff(gray, axis=1))[:-1]
     sides = [min(side_px, size) for size in gray.shape]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from blindsr_selection import BestOf, Refined
+from blindsr_selection import BestOf, Corrected, Refined
 from blindsr_selection.evidence import CROP_PX, MAX_EXCESS, STEP, KernelTrial, textured_crop, widened
 from blindsr_unfolding import Unfolding
 
@@ -45,6 +45,34 @@ def test_a_widened_gaussian_is_the_wider_gaussian(factor: float) -> None:
     kernel = Kernel.gaussian(np.array([[3.0, 0.8], [0.8, 1.5]]), 2)
     expected = Kernel.gaussian(factor**2 * np.array([[3.0, 0.8], [0.8, 1.5]]), 2)
     assert kernel_errors(widened(kernel, factor), expected)["kernel_l2"] < 0.01
+
+
+def _disk() -> Kernel:
+    row, column = np.mgrid[:15, :15] - 7.5
+    array = (row**2 + column**2 < 9).astype(float)
+    return Kernel(array / array.sum(), 2)
+
+
+def _line() -> Kernel:
+    array = np.zeros((15, 15))
+    array[7:9, 4:12] = 1 / 16
+    return Kernel(array, 2)
+
+
+@pytest.mark.parametrize("kernel", [_disk(), _line()], ids=["disk", "line"])
+def test_a_kernel_with_zeros_gets_narrower_by_about_as_much_as_it_should(kernel: Kernel) -> None:
+    narrower = widened(kernel, 1 / STEP).widths_px
+    assert narrower[0] / kernel.widths_px[0] == pytest.approx(1 / STEP, abs=0.02)
+    assert narrower[1] / kernel.widths_px[1] == pytest.approx(1 / STEP, abs=0.06)  # the line is two pixels thin
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (30, 1), (2, 2), (12, 40)])
+def test_an_image_that_is_too_small_leaves_the_kernel_as_it_is(shape: tuple[int, int]) -> None:
+    lr = np.random.default_rng(0).random((*shape, 3)).astype(np.float32)
+    bicubic = Kernel.bicubic(2).align()
+    assert textured_crop(lr, CROP_PX).shape == lr.shape
+    for estimator in (Refined(start="bicubic"), Corrected(start="bicubic"), BestOf(of=["bicubic", "bicubic"])):
+        assert np.array_equal(estimator.estimate(lr, 2, run_context()).array, bicubic.array)
 
 
 def test_the_most_textured_part_is_looked_at() -> None:
