@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from io import StringIO
 from typing import Any, NamedTuple
 
 import numpy as np
 from cases import Case
-from ruamel.yaml import YAML
 
 from blindsr.api import BlindSRError, Kernel, bicubic, kernel_errors, psnr_y, to_depth
 from blindsr.api.testing import run_context
 from blindsr.components.registry import Registry
 from blindsr.execution.tiling import upscale
+from blindsr.pipeline.yaml_source import parsed_component
 
 INTERPOLATION, TRUE = "bicubic interpolation", "true kernel"
 
@@ -41,11 +40,7 @@ class Row(NamedTuple):
 
 def component(kind: Any, text: str, scale: int, **more: Any) -> Any:
     """The component of a name, or of ``{name: {parameter: value}}`` as in a pipeline; `more` are parameters, too."""
-    value = YAML(typ="safe", pure=True).load(StringIO(text))
-    name, settings = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
-    if not isinstance(name, str):
-        raise BlindSRError(f"{text}: must be a component, or {{name: {{parameter: value}}}}")
-    return Registry.discover().build(kind, name, {**settings, **more} if more else settings, scale=scale)
+    return parsed_component(Registry.discover(), kind, text, scale, **more)
 
 
 def sr_methods(text: str, scale: int, noises: Iterable[float]) -> dict[float, Any]:

@@ -6,14 +6,13 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsr.api import BlindSRError, Kernel, psnr_y, ssim_y
+from blindsr.api import Kernel, psnr_y, ssim_y
 
 PLAIN = ("srmd, plain", "unfolding, plain")
 
@@ -41,19 +40,14 @@ class Measured:
 
 def component(text: str, scale: int, *, kind: Any = "sr") -> Any:
     """The component of a name, or of ``{name: {parameter: value}}`` as in a pipeline; or a plain form."""
-    from ruamel.yaml import YAML
-
     from blindsr.components.registry import Registry
+    from blindsr.pipeline.yaml_source import parsed_component
 
     if text in PLAIN:
         import plain
 
         return plain.FORMS[PLAIN.index(text)]()
-    value = YAML(typ="safe", pure=True).load(StringIO(text))
-    name, settings = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
-    if not isinstance(name, str):
-        raise BlindSRError(f"{text}: must be a component, or {{name: {{parameter: value}}}}")
-    return Registry.discover().build(kind, name, settings, scale=scale)
+    return parsed_component(Registry.discover(), kind, text, scale)
 
 
 def measured(text: str, samples: Sequence[Sample], *, scale: int, device: str, threads: int, seed: int) -> Measured:

@@ -3,6 +3,7 @@
 Images go in as paths or arrays, and come out as arrays. The numbers are those that a pipeline gives for the same file and seed.
 """
 
+import operator
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -167,6 +168,7 @@ def apply(
     progress: bool = False,
 ) -> Outcome:  # fmt: skip
     """What a component makes of one image; the commands and the functions above share it."""
+    scale = _whole(scale)
     role = "hr" if kind == "degrade" else "lr"
     picture = _picture(image)
     given: dict[str, Any] = {role: picture.pixels} | ({"kernel": kernel} if kernel else {})
@@ -193,8 +195,16 @@ def _picture(image: str | Path | Pixels) -> Picture:
     return Picture(as_rgb(np.asarray(image), notes), notes)
 
 
+def _whole(scale: Any) -> int:
+    try:
+        return operator.index(scale)
+    except TypeError:
+        raise BlindSRError(f"`scale` must be a whole number, not {scale!r}") from None
+
+
 def _kernel(kernel: Kernel | Pixels | str | Path, scale: int) -> Kernel:
     """A kernel, a kernel array, or a kernel file, for this scale."""
+    scale = _whole(scale)
     if isinstance(kernel, str | Path):
         kernel = Kernel.load(kernel, scale=scale)
     elif not isinstance(kernel, Kernel):

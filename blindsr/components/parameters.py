@@ -59,6 +59,8 @@ def validation_message(detail: Mapping[str, Any], names: Collection[str], *, wor
             return "is required"
         case "model_type" | "dict_type":
             return f"must be a mapping of fields, not {short_repr(detail['input'])}"
+        case "too_short":
+            return f"needs at least {detail['ctx']['min_length']}, not {short_repr(detail['input'])}"
     message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     whole = detail["type"] == "value_error" or not {"path", "beside"}.isdisjoint(detail.get("ctx", {}))
     return message if whole else f"{message}, not {short_repr(detail['input'])}"

@@ -13,6 +13,8 @@ ROUNDING = 12**-0.5
 """Standard deviation of what rounding changes, in levels: the least noise that an image has."""
 PATCH_PX = 8
 MAX_PATCHES = 40_000
+PATCHES_PER_VALUE = 12
+"""So many patches for each of their values: with fewer the smallest eigenvalues come out too small."""
 
 
 def noise_level(pixels: NDArray[Any]) -> float:
@@ -28,7 +30,7 @@ def noise_level(pixels: NDArray[Any]) -> float:
     >>> round(noise_level(noise.astype(np.float32)), 1)
     5.0
     """
-    side = min(PATCH_PX, *pixels.shape[:2])
+    side = _patch_side(pixels.shape)
     stride = max(1, math.ceil(math.sqrt(pixels.shape[0] * pixels.shape[1] / MAX_PATCHES)))
     patches = sliding_window_view(pixels, (side, side), axis=(0, 1))[::stride, ::stride]
     if (patches[:, :, :1] == patches).all():  # between channels that are alike there is no noise
@@ -42,3 +44,12 @@ def noise_level(pixels: NDArray[Any]) -> float:
     medians = np.array([np.median(values[:size]) for size in sizes])
     noise = means[means <= medians][-1]  # the largest set; a single eigenvalue is its own median
     return 255 * math.sqrt(noise)
+
+
+def _patch_side(shape: tuple[int, ...]) -> int:
+    """The side of the patches: `PATCH_PX`, or less in an image that has too few of them."""
+    for side in range(min(PATCH_PX, *shape[:2]), 2, -1):
+        patches = (shape[0] - side + 1) * (shape[1] - side + 1)
+        if patches >= PATCHES_PER_VALUE * side**2 * shape[2]:
+            return side
+    return min(2, *shape[:2])

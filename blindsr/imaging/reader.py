@@ -132,6 +132,8 @@ def crop_to_multiple(image: NDArray[Any], scale: int) -> NDArray[Any]:
 
 def as_rgb(pixels: NDArray[Any], notes: list[str]) -> NDArray[Any]:
     """Decoded pixels (H, W) or (H, W, C) as uint8 or uint16 RGB (H, W, 3)."""
+    if pixels.ndim not in (2, 3) or not pixels.size:
+        raise BlindSRError(f"an image is (H, W) or (H, W, channels), and not empty; this has the shape {pixels.shape}")
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels > 4:
         raise BlindSRError(f"has {channels} channels; save it as RGB")

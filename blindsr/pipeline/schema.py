@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ class Pipeline:
     def dataset(self) -> datasets.Dataset:
         """The items of its data."""
         if self.data is None:
-            shapes = "{lr: [PHOTO]}, {hr: FOLDER} or {div2krk: FOLDER}"
-            raise BlindSRError(f"{self.path}: names no data; give it some: {shapes} as `data`")
+            some = '"data: {lr: [PHOTO]}", "data: {hr: FOLDER}" or "data: {div2krk: FOLDER}"'
+            raise BlindSRError(f"{self.path}: names no data; add {some} to it, or name some where you run it")
         return self.data.dataset(self.scale, self.base)
 
     def resolved(self) -> dict[str, Any]:
@@ -164,13 +165,20 @@ class PipelineFields(_Fields):
     all components must be able to do, or None if it is wrong itself.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str
     scale: int = Field(ge=2, le=4)
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], BeforeValidator(_listed)] = Field([0], min_length=1)
     data: DataFields | None = None
     degradation: Annotated[Degradation | None, PlainValidator(_degradation)] = Field(None, validate_default=True)
     data_seed: int = Field(0, ge=0, lt=2**63)
     methods: dict[str, Annotated[MethodFields, WrapValidator(_method)]] = Field(min_length=1)
+
+    @field_validator("name")
+    @classmethod
+    def _part_of_file_names(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(f"must begin with a letter or digit, and hold only these and '.', '_', '-', not {name!r}")
+        return name
 
     @field_validator("methods")
     @classmethod

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
@@ -15,6 +15,11 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from blindsr.components.parameters import CallerText
 from blindsr.errors import BlindSRError, printable, suggestion
+
+if TYPE_CHECKING:
+    from blindsr.components.discovery import Kind
+    from blindsr.components.interfaces import Component
+    from blindsr.components.registry import Registry
 
 MAX_EXCERPT_LENGTH = 100
 EXPECTED = "a pipeline is a mapping of fields (name, scale, data, methods, ...)"
@@ -117,7 +122,7 @@ def parsed_settings(settings: Settings) -> dict[str, Any]:
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:
-            raise BlindSRError(f"setting {_short(setting)}: write path=value, such as scale=4")
+            raise BlindSRError(f"setting {_short(setting)}: write path=value, such as iterations=500")
         yaml = YAML(typ="safe", pure=True)
         yaml.Constructor = _CallerConstructor
         try:
@@ -125,6 +130,15 @@ def parsed_settings(settings: Settings) -> dict[str, Any]:
         except Exception:  # the parser raises exceptions of many types
             raise BlindSRError(f"setting {_short(setting)}: the value is not valid YAML") from None
     return found
+
+
+def parsed_component(registry: Registry, kind: Kind, text: str, scale: int, **more: Any) -> Component:
+    """The component of a name, or of ``{name: {parameter: value}}``, in a text; `more` are parameters, too."""
+    value = parsed_settings([f"{kind}={text}"])[kind]
+    name, parameters = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
+    if not isinstance(name, str) or not isinstance(parameters, dict):
+        raise BlindSRError(f"{_short(text)}: must be a component, or {{name: {{parameter: value}}}}")
+    return registry.build(kind, name, parameters | more, scale=scale)
 
 
 class _CallerConstructor(SafeConstructor):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import typing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import blindsr
-from blindsr import api
+from blindsr import BlindSRError, api
 from blindsr.api import testing
 from blindsr.imaging.writer import write_png
 
@@ -158,3 +159,24 @@ def test_an_image_file_can_be_super_resolved(tmp_path: Path, photo: NDArray[np.u
     blindsr.Kernel.bicubic(2).save(tmp_path / "k.mat")
     sr = blindsr.super_resolve(str(tmp_path / "lr.png"), tmp_path / "k.mat", scale=4, method="bicubic")
     assert sr.shape == (80, 80, 3)
+
+
+@pytest.mark.parametrize("scale", [2.0, None, "2"])
+def test_a_scale_that_is_no_whole_number_gets_a_line(scale: Any) -> None:
+    image = np.zeros((40, 40, 3), np.uint8)
+    kernel = np.ones((3, 3)) / 9
+    for call in (
+        lambda: blindsr.estimate_kernel(image, scale=scale),
+        lambda: blindsr.super_resolve(image, kernel, scale=scale),
+        lambda: blindsr.degrade(image, scale=scale),
+        lambda: blindsr.degrade(image, kernel, scale=scale),
+    ):
+        with pytest.raises(BlindSRError) as refused:
+            call()
+        assert str(refused.value) == f"`scale` must be a whole number, not {scale!r}"
+
+
+@pytest.mark.parametrize("shape", [(0, 40, 3), (40,), (2, 2, 2, 3)])
+def test_an_array_that_is_no_image_gets_a_line(shape: tuple[int, ...]) -> None:
+    with pytest.raises(BlindSRError, match=r"an image is \(H, W\) or \(H, W, channels\), and not empty; this has the shape"):
+        blindsr.estimate_kernel(np.zeros(shape, np.uint8))

@@ -55,6 +55,17 @@ def test_a_photograph_without_noise_has_next_to_none(photo: NDArray[np.uint8]) -
     assert noise_level(np.zeros((3, 1, 3), np.uint8)) == 0
 
 
+@pytest.mark.parametrize("side", [12, 16, 24, 32, 48])
+def test_the_noise_level_of_a_small_image_is_about_that_of_the_noise(photo: NDArray[np.uint8], side: int) -> None:
+    smooth = downscale(to_float(photo), Kernel.gaussian(1.5, 2))[:100, :100]
+    rng = np.random.default_rng(0)
+    found = []
+    for top in range(0, 100 - side, 10):
+        part = smooth[top : top + side, top : top + side] + rng.normal(0, 10 / 255, (side, side, 3))
+        found.append(noise_level((np.clip(part, 0, 1) * 255).round().astype(np.uint8)))
+    assert np.mean(found) == pytest.approx(10, rel=0.25)
+
+
 @pytest.mark.parametrize("quality", [95, 85, 50])
 def test_the_compression_error_is_about_that_of_jpeg(photo: NDArray[np.uint8], quality: int, tmp_path: Path) -> None:
     small = downscale(photo, Kernel.gaussian(1.0, 2))

@@ -67,7 +67,11 @@ methods:
         ("name: !!python/object/apply:os.system [ls]\n", "could not determine a constructor for the tag"),
         (QUICK.replace("degradation: random_kernel\n", ""), "degradation: is required where the data are HR images"),
         (QUICK.replace("random_kernel", "{random_kernel: {size: 12}}"), "size must be odd, not 12"),
-        (QUICK.replace("name: quick", "name: ../../etc"), "name: String should match pattern|name: string should match"),
+        (
+            QUICK.replace("name: quick", "name: ../../etc"),
+            r"name: must begin with a letter or digit, and hold only these and '.', '_', '-', not '../../etc'",
+        ),
+        (QUICK.replace("scale: 2", "seeds: []\nscale: 2"), "seeds: needs at least 1, not []"),
         (QUICK.replace("scale: 2", "seeds: [1, 1]\nscale: 2"), "seeds: holds a seed twice"),
         (QUICK.replace("sr: bicubic}", "sr: {bicubic: 3}}", 1), "must be a name, or {name: {parameter: value}}"),
     ],
@@ -191,7 +195,7 @@ def test_data_may_be_paths_and_tuples_of_them(tmp_path: Path, small_photo: Path)
 
 def test_a_pipeline_without_data_says_how_to_give_some(tmp_path: Path) -> None:
     text = QUICK.replace("data: {hr: hr}\n", "").replace("degradation: random_kernel\n", "")
-    with pytest.raises(BlindSRError, match=r"names no data; give it some: {lr: \[PHOTO\]}"):
+    with pytest.raises(BlindSRError, match=r"names no data; add \"data: {lr: \[PHOTO\]}\""):
         read(tmp_path, text).dataset()
 
 

@@ -1,5 +1,6 @@
 """The training of the unfolding network: what it starts from, and the estimated kernels that it is told."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from blindsr_michaeli_irani import MichaeliIrani
 from blindsr_training import precomputed
 from blindsr_training.__main__ import TRAININGS, main
 from blindsr_training.kernel_families import FRAME_PX, middle_px, noisy_gaussian
-from blindsr_training.photographs import split
+from blindsr_training.photographs import HELD_OUT, split
 from blindsr_training.unfolding.estimates import EstimatedKernel, read_estimates
 from blindsr_training.unfolding.examples import random_example
 from blindsr_unfolding import weights_file
@@ -18,6 +19,7 @@ from blindsr_unfolding.files import load
 from click.testing import CliRunner
 
 from blindsr.api import SYMMETRIES, BlindSRError, Kernel, downscale
+from blindsr.imaging.writer import write_png
 
 
 @pytest.mark.slow
@@ -109,7 +111,26 @@ def test_estimates_of_others_are_refused(photographs: Path, estimates: Path, tmp
     assert "was made with other settings or networks (estimators); choose another folder" in other.output
     unknown = CliRunner().invoke(main, [*command, "kernlnet"])
     assert unknown.output == "Error: unknown kernel estimator 'kernlnet'; did you mean 'kernelnet'?\n"
+    pipelines_only = CliRunner().invoke(main, [*command, "ground_truth"])
+    assert pipelines_only.output == "Error: 'ground_truth' is for pipelines; choose another estimator from `blindsr plugins`\n"
+    parameters = CliRunner().invoke(main, [*command, "{kernelgan: {preset: rubust}}"])
+    assert parameters.output == "Error: kernelgan.preset: should be 'faithful' or 'robust', not 'rubust'\n"
+    examples = CliRunner().invoke(main, ["examples", "--hr", str(photographs), "--out", str(estimates), "--count", "6"])
+    assert "held_out_000.safetensors: holds estimates, not examples; choose another folder" in examples.output
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(BlindSRError, match="holds no estimates; make them: python -m blindsr_training estimates --hr PHOTOS"):
         TRAININGS["unfolding"](tiny.settings("unfolding", photographs, estimates=empty), *split(photographs), {})
+
+
+def test_photographs_that_an_estimator_always_refuses_get_a_line(tmp_path: Path) -> None:
+    for number in range(2 * HELD_OUT):
+        write_png(tmp_path / f"{number:02}.png", np.full((60, 60, 3), 5 * number, np.uint8))
+    done = CliRunner().invoke(
+        main, ["estimates", "--hr", str(tmp_path), "--out", str(tmp_path / "out"), "--estimator", "kernelnet"]
+    )
+    assert done.exit_code == 1
+    assert re.search(
+        "Error: of 100 photographs, degraded, none gets a kernel \\(kernelnet: the image has 30 x 30 pixels; .*\\); name others",
+        done.output,
+    )

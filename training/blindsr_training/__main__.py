@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from blindsr.api import BlindSRError, KernelEstimator
 from blindsr.components.registry import Registry
+from blindsr.pipeline.yaml_source import parsed_component
 from blindsr_training.corrected.examples import examples_recipe
 from blindsr_training.corrected.training import CorrectedTraining
 from blindsr_training.drawings import write_drawings
@@ -61,12 +62,12 @@ def drawings(out: Path, count: int, seed: int) -> None:
 
 
 def _of_samples(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options of a command that makes `count` samples, or as many as it is told to."""
+    """The options of a command that makes `count` samples, or as many as it is told to, and some that are held out."""
     options = (
         click.option("--hr", type=click.Path(path_type=Path), required=True, help="Folder of HR images."),
         click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the files."),
         click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True, help="Scale."),
-        click.option("--count", type=click.IntRange(1), default=count, show_default=True, help="How many, about a second each."),
+        click.option("--count", type=click.IntRange(1), default=count, show_default=True, help="How many, in hundreds."),
         click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same result."),
         click.option(
             "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes of one thread and 0.7 GB each."
@@ -78,20 +79,35 @@ def _of_samples(count: int) -> Callable[[Callable[..., None]], Callable[..., Non
 @click.command
 @_of_samples(6000)
 def examples(scale: int, **given: Any) -> None:
-    """Make what `corrected` is trained on. Run it again to go on after a stop, or for more."""
+    """Make what `corrected` is trained on, and 200 that are held out; about a second each.
+
+    Run it again to go on after a stop, or for more.
+    """
     torch.set_num_threads(1)
     precompute(examples_recipe(scale), **given)
 
 
 @click.command
-@click.option("--estimator", "names", multiple=True, required=True, help="An estimator; give it again for each one more.")
+@click.option(
+    "--estimator",
+    "texts",
+    metavar="NAME",
+    multiple=True,
+    required=True,
+    help="A kernel estimator, or {NAME: {PARAMETER: VALUE}}; give it again for each one more.",
+)
 @_of_samples(4500)
-def estimates(names: Sequence[str], scale: int, **given: Any) -> None:
-    """Make kernels as estimators answer them, which `unfolding` is trained on. Run it again to go on after a stop, or for more."""
+def estimates(texts: Sequence[str], scale: int, **given: Any) -> None:
+    """Make kernels as estimators answer them, which `unfolding` is trained on, and 200 that are held out.
+
+    It takes as long as the estimators do. Run it again to go on after a stop, or for more.
+    """
     torch.set_num_threads(1)
-    registry = Registry.discover()
-    estimators = [cast("KernelEstimator", registry.build("kernel", name, scale=scale)) for name in names]
-    precompute(estimates_recipe(estimators, scale), **given)
+    estimators = [parsed_component(Registry.discover(), "kernel", text, scale) for text in texts]
+    for estimator in estimators:
+        if not isinstance(estimator, KernelEstimator):
+            raise BlindSRError(f"'{estimator.name}' is for pipelines; choose another estimator from `blindsr plugins`")
+    precompute(estimates_recipe(cast("list[KernelEstimator]", estimators), scale), **given)
 
 
 class _Commands(click.Group):

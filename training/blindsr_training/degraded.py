@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from blindsr.api import Image, Kernel, downscale, read_image, to_depth, to_float
+from blindsr.api import BlindSRError, Image, Kernel, KernelEstimator, downscale, read_image, to_depth, to_float
+from blindsr.api.testing import run_context
 from blindsr_training import kernel_families as families
 
 Generator = np.random.Generator
@@ -22,6 +23,7 @@ GAUSSIAN_SHARE = 0.25
 """Of DIV2KRK's Gaussians; the other kernels are of all families, of which Gaussians are most."""
 NOISY_SHARE, JPEG_SHARE, MAX_NOISE = 0.15, 0.15, 8 / 255
 JPEG_QUALITIES = (65, 99)
+MAX_REFUSALS = 100
 
 
 class Degraded(NamedTuple):
@@ -39,6 +41,23 @@ def random_degraded(files: Sequence[Path], scale: int, rng: Generator) -> Degrad
     kernel, family = _random_kernel(scale, rng)
     lr, clean = _degraded(hr, kernel, rng)
     return Degraded(lr, kernel, family, clean)
+
+
+def random_estimate(
+    files: Sequence[Path], scale: int, rng: Generator, estimators: Sequence[KernelEstimator]
+) -> tuple[Degraded, Kernel]:
+    """A random photograph, degraded at random, and the aligned kernel that one of the estimators, drawn evenly, answers.
+
+    Where that refuses the image (a flat one, say), another is taken; a `BlindSRError` if it does so again and again.
+    """
+    for _ in range(MAX_REFUSALS):
+        image = random_degraded(files, scale, rng)
+        estimator, context = estimators[int(rng.integers(len(estimators)))], run_context(seed=int(rng.integers(2**32)))
+        try:
+            return image, estimator.with_error(estimator.estimate(image.lr, scale, context)).align()
+        except BlindSRError as refused:
+            refusal = f"{estimator.full_name}: {refused}"
+    raise BlindSRError(f"of {MAX_REFUSALS} photographs, degraded, none gets a kernel ({refusal}); name others")
 
 
 def _random_kernel(scale: int, rng: Generator) -> tuple[Kernel, str]:

@@ -6,6 +6,7 @@ They are made first, and kept in a folder, in files of `PART`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +127,10 @@ def _read(path: Path, word: str, fields: Callable[..., Samples], of: Of | None) 
     try:
         data = path.read_bytes()
         tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        found: Of = json.loads(header["__metadata__"][_header(word)])
+        ((header, described),) = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"].items()
+        if header != _header(word) and (other := re.fullmatch(_header(r"(\w+)"), header)):
+            raise BlindSRError(f"{path}: holds {other[1]}, not {word}; choose another folder")
+        found: Of = json.loads(described)
         samples = fields(**tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BlindSRError(f"{path}: holds no {word} ({type(error).__name__}); remove it, and make them again") from None

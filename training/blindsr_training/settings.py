@@ -50,7 +50,7 @@ class Settings(BaseModel):
 
 
 def _bytes(path: Path) -> str:
-    return digest(sorted(path.glob("[!.]*"))) if path.is_dir() else sha256(path)
+    return digest(sorted(path.glob("*.safetensors"))) if path.is_dir() else sha256(path)
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)

@@ -139,6 +139,8 @@ def _tried(part: Image, kernel: Kernel, super_resolve: SuperResolve) -> Evidence
 
 
 def _texture(part: NDArray[Any]) -> float:
+    if min(part.shape[:2]) < 2:
+        return 0.0
     green = part[..., 1].astype(np.float32)
     return float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
 

@@ -14,10 +14,9 @@ from blindsr_selection.correction import POWERS, told
 from blindsr_selection.least_squares import framed
 from numpy.random import Generator
 
-from blindsr.api import BlindSRError
 from blindsr.api.testing import run_context
 from blindsr.imaging.files import sha256
-from blindsr_training.degraded import random_degraded
+from blindsr_training.degraded import random_estimate
 from blindsr_training.precomputed import Of, Recipe, read_samples
 
 WORD = "examples"
@@ -54,12 +53,7 @@ def read_examples(folder: Path, scale: int, *, held_out: bool) -> tuple[Examples
 
 
 def _example(files: Sequence[Path], rng: Generator, *, scale: int) -> Examples:
-    while True:
-        lr, kernel, family, clean = random_degraded(files, scale, rng)
-        try:
-            estimate = ESTIMATOR.estimate(lr, scale, run_context())
-        except BlindSRError:  # the image is flat
-            continue
-        frames, taps, residuals, expected_error = (tensor[0] for tensor in told(estimate, SRS, lr, run_context()))
-        true, gaussian = torch.from_numpy(framed(kernel)).float(), family == "gaussian"
-        return Examples(frames, taps.half(), residuals, expected_error, true, torch.tensor(clean), torch.tensor(gaussian))
+    (lr, kernel, family, clean), estimate = random_estimate(files, scale, rng, [ESTIMATOR])
+    frames, taps, residuals, expected_error = (tensor[0] for tensor in told(estimate, SRS, lr, run_context()))
+    true, gaussian = torch.from_numpy(framed(kernel)).float(), family == "gaussian"
+    return Examples(frames, taps.half(), residuals, expected_error, true, torch.tensor(clean), torch.tensor(gaussian))

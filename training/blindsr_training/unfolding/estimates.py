@@ -12,10 +12,9 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from blindsr.api import BlindSRError, Kernel, KernelEstimator, Symmetry, in_one_frame
-from blindsr.api.testing import run_context
+from blindsr.api import Kernel, KernelEstimator, Symmetry, in_one_frame
 from blindsr.imaging.files import sha256
-from blindsr_training.degraded import random_degraded
+from blindsr_training.degraded import random_estimate
 from blindsr_training.kernel_families import FRAME_PX
 from blindsr_training.precomputed import Recipe, read_samples
 
@@ -63,15 +62,9 @@ def read_estimates(folder: Path, scale: int, *, held_out: bool) -> list[Estimate
 
 
 def _estimate(files: Sequence[Path], rng: Generator, *, estimators: Sequence[KernelEstimator], scale: int) -> Estimates:
-    while True:
-        lr, kernel, *_ = random_degraded(files, scale, rng)
-        estimator, context = estimators[int(rng.integers(len(estimators)))], run_context(seed=int(rng.integers(2**32)))
-        try:
-            told = estimator.with_error(estimator.estimate(lr, scale, context)).align()
-        except BlindSRError:  # the image is flat, or has no patches that recur
-            continue
-        error = UNKNOWN_ERROR if told.expected_error is None else min(1.0, told.expected_error)
-        return Estimates(_framed(kernel), _framed(told), torch.tensor(error))
+    image, told = random_estimate(files, scale, rng, estimators)
+    error = UNKNOWN_ERROR if told.expected_error is None else min(1.0, told.expected_error)
+    return Estimates(_framed(image.kernel), _framed(told), torch.tensor(error))
 
 
 def _framed(kernel: Kernel) -> torch.Tensor:
