@@ -14,7 +14,7 @@ from blindsr.components.parameters import InputFile, InputFolder, InputPath
 from blindsr.errors import BlindSRError, printable
 
 if TYPE_CHECKING:
-    from blindsr.api.data_step import BORDER_DECAY_PX, DataStep, data_step_alpha, project, transfer_function, with_border
+    from blindsr.api.data_step import DataStep, border_decay_px, data_step_alpha, project, transfer_function, with_border
     from blindsr.api.ensemble import SelfEnsemble
     from blindsr.components.weights import State, Weights, read_weights
     from blindsr.execution.resources import fast_dtype
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from blindsr.storage.kernel_pool import KernelPool, PooledKernel, read_kernel_pool
 
 _LAZY = {
-    "api.data_step": ("BORDER_DECAY_PX", "DataStep", "data_step_alpha", "project", "transfer_function", "with_border"),
+    "api.data_step": ("DataStep", "border_decay_px", "data_step_alpha", "project", "transfer_function", "with_border"),
     "api.ensemble": ("SelfEnsemble",),
     "components.weights": ("State", "Weights", "read_weights"),
     "execution.resources": ("fast_dtype",),
@@ -64,12 +64,12 @@ _LAZY = {
 _MODULES = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
-    "API_VERSION", "BORDER_DECAY_PX", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR",
+    "API_VERSION", "CUBIC_RADIUS", "IDENTITY", "SYMMETRIES", "AnyKernelEstimator", "AnyNonBlindSR",
     "BlindSRError", "Component", "Composite", "DataStep", "Degradation", "Image", "InputFile", "InputFolder", "InputPath",
     "Kernel", "KernelEstimator", "KernelPool", "NonBlindSR", "PooledKernel", "RunContext", "SelfEnsemble", "State",
     "Symmetry", "Upscaler", "Weights", "back_project", "back_projection_reach_px", "bicubic", "blindsr_degradations",
-    "blindsr_kernel_estimators", "blindsr_nonblind_sr", "centered_taps", "compose", "cubic", "data_step_alpha", "downscale",
-    "fast_dtype", "from_centered_taps", "gaussian_array", "hookimpl", "in_one_frame", "kernel_errors", "noise_level",
+    "blindsr_kernel_estimators", "blindsr_nonblind_sr", "border_decay_px", "centered_taps", "compose", "cubic", "data_step_alpha",
+    "downscale", "fast_dtype", "from_centered_taps", "gaussian_array", "hookimpl", "in_one_frame", "kernel_errors", "noise_level",
     "nonnegative_kernel", "precision_of", "printable", "project", "psnr_y", "read_image", "read_kernel_pool",
     "read_weights", "ssim_y", "symmetries_of", "to_depth", "to_float", "transfer_function", "with_border", "write_whole",
 ]  # fmt: skip

@@ -23,8 +23,10 @@ STEP_ALPHA = 0.01
 """Of the iteration that changes an image's border; chosen on images with Gaussian kernels and streaks."""
 MIN_PERIODIC_PX, MIN_MIRRORED_PX = 24, 16
 """LR pixels that are added beyond each side, at least, for the border to become periodic, or where it stays a mirror image."""
-BORDER_DECAY_PX = 8
-"""LR pixels over which what a data step makes of the border of an image, or of a tile of one, dies away."""
+SMALL_ALPHA = 0.001
+"""Of data steps with kernels that are known well. What they make of a border reaches the farther the smaller alpha is."""
+DECAYED = 0.01
+MIN_DECAY_PX, MAX_DECAY_PX = 8, 128
 TRUSTED_ERROR = 0.11
 """See `data_step_alpha`. Chosen for SRMD on set14rk and urban5rk at x2, with true and estimated kernels."""
 
@@ -81,6 +83,21 @@ class DataStep:
 
     def _decimated(self, image: torch.Tensor) -> torch.Tensor:
         return image[:, :, :: self._scale, :: self._scale]
+
+
+def border_decay_px(kernel: Kernel, alpha: float = SMALL_ALPHA) -> int:
+    """LR pixels over which what a data step makes of the border of an image, or of a tile of one, dies away.
+
+    That is the reach of the inverse that it applies to the LR image, but for 1 % of its absolute sum: 8 (the least) for Gaussians
+    as in DIV2KRK, 30 to 130 for kernels that some frequencies do not pass, as those of motion and defocus.
+    """
+    side, scale = 2 * MAX_DECAY_PX, kernel.scale
+    transfer = transfer_function(torch.tensor(kernel.array)[None], (scale * side, scale * side))
+    power = torch.fft.rfft2(torch.fft.irfft2(transfer.abs().square())[:, :, ::scale, ::scale]).real.clamp_min(0)
+    inverse = torch.fft.irfft2(1 / (power + min(alpha, SMALL_ALPHA)))[0, 0].abs()
+    offset = torch.arange(side).minimum(side - torch.arange(side))
+    shares = torch.bincount(torch.maximum(offset[:, None], offset).flatten(), inverse.flatten()).cumsum(0) / inverse.sum()
+    return max(MIN_DECAY_PX, int((shares < 1 - DECAYED).sum()))
 
 
 def periodic_border(lr: torch.Tensor, transfer: torch.Tensor, border: int, scale: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from blindsr.api import BORDER_DECAY_PX, Image, Kernel, back_project, back_projection_reach_px, project
+from blindsr.api import Image, Kernel, back_project, back_projection_reach_px, border_decay_px, project
 from blindsr_srmd.checkpoints import Model
 from blindsr_srmd.network import REACH_PX, SRMDNet
 from blindsr_srmd.stretching import aligned_array, equivalent_blur
@@ -37,7 +37,7 @@ class SRMDUpscaler:
         """LR pixels around a tile that can change its result."""
         moved_px = max(map(abs, self.kernel.misalignment_px)) + SPLINE_REACH_PX if self._moves else 0
         corrected_px = self.back_projections * back_projection_reach_px(self.kernel)
-        corrected_px += BORDER_DECAY_PX if self.alpha is not None else 0
+        corrected_px += border_decay_px(self.kernel, self.alpha) if self.alpha is not None else 0
         return REACH_PX + math.ceil(moved_px / self.kernel.scale) + corrected_px
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from blindsr.api import BORDER_DECAY_PX, DataStep, with_border
+from blindsr.api import DataStep, border_decay_px, with_border
 from blindsr_unfolding.network import UnfoldingNet
 from blindsr_unfolding.usrnet import USRNet
 
@@ -45,7 +45,10 @@ class UnfoldingUpscaler:
     @property
     def halo(self) -> int | None:
         """LR pixels of context; None if mirrored, because the wrong border of a tile would be felt all over it."""
-        return None if self.mirrored else -(-self.network.reach_px // self.kernel.scale) + BORDER_DECAY_PX
+        if self.mirrored:
+            return None
+        decay_px = border_decay_px(self.kernel) if self.alpha is None else border_decay_px(self.kernel, self.alpha)
+        return -(-self.network.reach_px // self.kernel.scale) + decay_px
 
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from blindsr.api import BORDER_DECAY_PX, CUBIC_RADIUS, Image, Kernel, Symmetry, back_project, back_projection_reach_px, bicubic
+from blindsr.api import CUBIC_RADIUS, Image, Kernel, Symmetry, back_project, back_projection_reach_px, bicubic, border_decay_px
 from blindsr_zssr.network import Network
 from blindsr_zssr.restoring import Restoring
 
@@ -35,7 +35,7 @@ class ZSSRUpscaler:
         done, reach, back_projections = 1, 0, []
         for kernel in self.kernels:
             # What this step reads, in pixels of the step before, of which there are `done` to an LR pixel.
-            around = BORDER_DECAY_PX if self.restoring else CUBIC_RADIUS
+            around = border_decay_px(kernel) if self.restoring else CUBIC_RADIUS
             reach += math.ceil((around + math.ceil(self.network.reach_px * done / kernel.scale)) / done)
             back_projections.append(back_projection_reach_px(kernel))
             done = kernel.scale
