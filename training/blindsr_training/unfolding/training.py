@@ -119,9 +119,13 @@ class UnfoldingTraining(Training[UnfoldingSettings, Batch]):
         weights = dict(network.named_parameters())
         hidden = [name for name, weight in weights.items() if weight.ndim == 4 and "tail" not in name]
         factors = {name: settings.kept_rate if name in kept else 1.0 for name in weights}
-        others = [([weights[name]], factors[name]) for name in weights if name not in {*hidden, "log_alpha"}]
-        groups = [*others, ([network.log_alpha], LOG_ALPHA_GAIN * factors["log_alpha"])]
-        self.optimizer = Muon([(weights[name], factors[name]) for name in hidden], groups, settings.rate)
+        factors["log_alpha"] *= LOG_ALPHA_GAIN
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, weight in weights.items():
+            if name not in hidden:
+                groups.setdefault(factors[name], []).append(weight)
+        others = [(group, factor) for factor, group in groups.items()]
+        self.optimizer = Muon([(weights[name], factors[name]) for name in hidden], others, settings.rate)
 
     def _estimates(self, *, held_out: bool) -> list[EstimatedKernel]:
         folder = self.settings.estimates
