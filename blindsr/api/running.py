@@ -89,7 +89,7 @@ def plan_run(
     base = None if Path(pipeline).is_file() else Path()
     loaded = load(find(str(pipeline)), registry, overrides=overrides, settings=settings, base=base)
     dataset = loaded.dataset()
-    chosen = [item for item in dataset.items if fnmatch(item.id, items or "*")][:limit]
+    chosen = [item for item in dataset.items if item.id == items or fnmatch(item.id, items or "*")][:limit]
     if not chosen:
         raise BlindSRError(f"`items` {items}: none matches; there are {', '.join(item.id for item in dataset.items[:10])}")
     plan = make_plan(loaded, replace(dataset, items=tuple(chosen)), hashes)

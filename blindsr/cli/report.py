@@ -23,7 +23,7 @@ def report(results: tuple[Path, ...], output: Path | None, force: bool) -> None:
 
     first = results[0]
     output = output or (first if first.is_dir() else first.parent) / PAGE
-    with click.progressbar(length=1, label="images", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+    with click.progressbar(length=1, label="images", file=sys.stderr, hidden=sys.stderr is None or not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.length = total

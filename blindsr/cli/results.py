@@ -59,8 +59,8 @@ def export(result: Path, output: Path | None, what: tuple[str, ...], items: str,
 
     with open_result(result) as opened:
         folder = output or opened.path.parent / "export"
-        chosen_items = [name for name in opened.items if fnmatch(name, items)]
-        chosen_methods = [name for name in opened.methods if fnmatch(name, methods)]
+        chosen_items = [name for name in opened.items if name == items or fnmatch(name, items)]
+        chosen_methods = [name for name in opened.methods if name == methods or fnmatch(name, methods)]
         count = export_files(opened, folder, what, chosen_items, chosen_methods)
     if not count:
         there = f"items {', '.join(opened.items)} and methods {', '.join(opened.methods)}"

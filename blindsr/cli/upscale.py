@@ -92,7 +92,7 @@ def upscale(
             for result in upscale_all(found, settings, console):
                 line = json.dumps(_facts(result)) if as_json else printable(_told(result))
                 if line:
-                    click.echo(line, file=None if stdout.isatty() else stdout)
+                    click.echo(line, file=None if stdout is None or stdout.isatty() else stdout)
                 counts[result.status] += 1
                 if page:
                     _add(page, result)

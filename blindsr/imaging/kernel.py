@@ -20,6 +20,7 @@ Convention = Literal["kernelgan", "usrnet", "fkp"]
 Array = NDArray[np.float64]
 
 SUM_TOLERANCE = 1e-3
+MAX_SHIFT_PX = 1000
 ALIGNED_WITHIN_PX = 0.25  # DIV2KRK's own x4 kernels are up to 0.22 px off
 GAUSSIAN_REACH = 4  # standard deviations that the frame of a Gaussian kernel reaches by default
 
@@ -242,7 +243,10 @@ def shift(array: ArrayLike, by_px: tuple[float, float]) -> Array:
     """
     from scipy import ndimage
 
-    padded = np.pad(np.asarray(array, dtype=np.float64), math.ceil(max(map(abs, by_px))) + 1)
+    array = np.asarray(array, dtype=np.float64)
+    if not max(map(abs, by_px)) <= MAX_SHIFT_PX:
+        raise BlindSRError(f"a shift by {by_px[0]:.3g} and {by_px[1]:.3g} pixels: no kernel needs more than {MAX_SHIFT_PX}")
+    padded = np.pad(array, math.ceil(max(map(abs, by_px))) + 1)
     moved = ndimage.shift(padded, by_px, order=3, mode="constant")
     shifted: Array = moved / moved.sum()
     return shifted

@@ -184,8 +184,8 @@ class PipelineFields(_Fields):
     @classmethod
     def _printable(cls, methods: dict[str, MethodFields]) -> dict[str, MethodFields]:
         for name in methods:
-            if not name.isprintable():
-                raise ValueError(f"the name {name!r} holds what cannot be printed")
+            if not (name.strip() and name.isprintable()):
+                raise ValueError(f"the name {name!r} is empty, or holds what cannot be printed")
         return methods
 
     @field_validator("seeds")

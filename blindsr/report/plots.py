@@ -65,7 +65,8 @@ def write_plot(path: Path, what: str, output: Path, *, items: str = "*", force: 
 
 
 def _chosen(result: Result, items: str) -> list[Scene]:
-    found = [scene for scene in scenes(summarise([result.path], per_item=True), [result]) if fnmatch(scene.item, items)]
+    drawn = scenes(summarise([result.path], per_item=True), [result])
+    found = [scene for scene in drawn if scene.item == items or fnmatch(scene.item, items)]
     if not found:
         raise BlindSRError(f"{result.path}: no image matches `items` '{items}'; it has {shortened(result.items)}")
     return found

@@ -80,6 +80,10 @@ def new_file(file: io.FileIO | io.BytesIO, encoding_type: str) -> h5py.File:
     return new
 
 
+class OtherVersionError(ValueError):
+    """A file is of a version of the format that cannot be read."""
+
+
 @contextlib.contextmanager
 def opened(path: Path, encoding_type: str) -> Iterator[h5py.File]:
     """A file for reading; `ValueError` if it is of another type, or of a version that cannot be read."""
@@ -89,7 +93,7 @@ def opened(path: Path, encoding_type: str) -> Iterator[h5py.File]:
             raise ValueError(f"it is a {found} file, not a {encoding_type}" if found else f"it is no {encoding_type} file")
         number = get_text(file, "encoding-version")
         if not number.startswith(READABLE):
-            raise ValueError(f"it has format version {number}; this blindsr reads {READABLE}x")
+            raise OtherVersionError(f"it has format version {number}; this blindsr reads {READABLE}x")
         yield file
 
 

@@ -20,13 +20,16 @@ class Manifest(BaseModel):
     pipeline: str
     items: dict[str, Annotated[list[str], Field(min_length=2, max_length=2)]]
     seeds: list[int]
+    scale: int | None = None
+    """None in a manifest of blindsr 0.2."""
     steps: Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]], Field(min_length=1)]
 
     @classmethod
     def of(cls, plan: Plan) -> Manifest:
         sources = {planned.item.id: planned.source for planned in plan.items}
         items = {_utf8(item): [_utf8(str(source.path.resolve())), source.sha256] for item, source in sources.items()}
-        return cls(pipeline=plan.pipeline.name, items=items, seeds=list(plan.pipeline.seeds), steps=list(plan.steps))
+        settings = plan.pipeline
+        return cls(pipeline=settings.name, items=items, seeds=list(settings.seeds), scale=settings.scale, steps=list(plan.steps))
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -42,7 +45,9 @@ class Manifest(BaseModel):
         write_whole(path, lambda part: part.write_text(self.model_dump_json()))
 
     def same_set(self, other: Manifest) -> bool:
-        """Whether both are of one pipeline and of one set of images: out of one folder, or, if that was moved, of equal bytes."""
+        """Whether both are of one pipeline, scale and set of images: out of one folder, or, if that was moved, of equal bytes."""
+        if None not in (self.scale, other.scale) and self.scale != other.scale:
+            return False
         shared = self.items.keys() & other.items.keys()
         moved = bool(shared) and all(self.items[item][1] == other.items[item][1] for item in shared)
         return self.pipeline == other.pipeline and (moved or bool(self._folders() & other._folders()))
@@ -53,7 +58,7 @@ class Manifest(BaseModel):
             return self
         seeds = list(dict.fromkeys(before.seeds + self.seeds))
         steps = list(dict.fromkeys(before.steps + self.steps))
-        return Manifest(pipeline=self.pipeline, items=before.items | self.items, seeds=seeds, steps=steps)
+        return Manifest(pipeline=self.pipeline, items=before.items | self.items, seeds=seeds, scale=self.scale, steps=steps)
 
     def beyond(self, plan: Plan) -> list[str]:
         """The items and seeds that a plan does not have, by name."""
@@ -62,7 +67,9 @@ class Manifest(BaseModel):
         return items + [f"seed {seed}" for seed in self.seeds if seed not in own.seeds]
 
     def describe(self) -> str:
-        return f"pipeline '{self.pipeline}' on {shortened(sorted(self.items))} in {shortened(sorted(map(str, self._folders())))}"
+        scale = f" at x{self.scale}" if self.scale else ""
+        places = shortened(sorted(map(str, self._folders())))
+        return f"pipeline '{self.pipeline}' on {shortened(sorted(self.items))} in {places}{scale}"
 
     def _folders(self) -> set[Path]:
         return {Path(path).parent for path, _ in self.items.values()}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,10 @@ HOLDS = {
     "upscale": ("arrays/sr",), "external": ("arrays/sr",), "score": (),
 }  # fmt: skip
 """What a step's file must have, by its kind."""
+
+
+PASSING_ERRORS = (errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+"""Of which a file is not to blame."""
 
 
 class DamagedStepError(BlindSRError):
@@ -77,11 +83,18 @@ class StepStore:
                 bring_to_disk(self.folder)
 
     def load(self, key: str) -> Outcome:
-        """Read a finished step; a file that is damaged is set aside, so that the step is done again."""
+        """Read a finished step; a file that is damaged is set aside, so that the step is done again.
+
+        One that cannot be read now, or not by this version, is left alone: a `BlindSRError`.
+        """
         path = self.path(key)
         try:
             return read_step(path, key)
+        except hdf5.OtherVersionError as error:
+            raise BlindSRError(f"{path}: {error}; update blindsr, or choose another `out`") from None
         except (OSError, KeyError, ValueError, TypeError, BlindSRError, RuntimeError) as error:
+            if isinstance(error, OSError) and error.errno in PASSING_ERRORS:
+                raise BlindSRError(f"{path}: {os.strerror(error.errno)}") from None
             aside = path.with_suffix(".h5.corrupt")
             with explained(aside):
                 path.replace(aside)

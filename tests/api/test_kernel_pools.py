@@ -103,6 +103,15 @@ def test_only_what_is_missing_is_computed(photos: Path, tmp_path: Path, photo: n
     assert np.array_equal(loadmat(out / "a_kernel_x2.mat")["Kernel"], Kernel.bicubic(2).array)
 
 
+def test_a_folder_of_other_files_is_refused(photos: Path, tmp_path: Path) -> None:
+    before = sorted(photos.iterdir())
+    with pytest.raises(BlindSRError, match="is there already, not empty, and no pool; choose a new folder"):
+        _pool(photos, photos, method="bicubic")
+    assert sorted(photos.iterdir()) == before
+    (tmp_path / "empty").mkdir()
+    assert _pool(photos, tmp_path / "empty", method="bicubic").computed
+
+
 def test_a_photograph_that_fails_is_named_and_the_others_go_on(photos: Path, tmp_path: Path) -> None:
     (photos / "b.png").write_bytes(b"no image")
     write_png(photos / "flat.png", np.full((64, 64, 3), 90, np.uint8))

@@ -251,6 +251,18 @@ def test_wrong_places_are_lines(photos: Path) -> None:
         blindsr.upscale([])
 
 
+def test_a_photograph_is_one_however_it_is_named_and_is_never_written_over(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    assert [place.photo for place in places([Path("b.png"), photos / "b.png"], photos / "out", 2)] == [Path("b.png")]
+    assert [place.photo for place in places([Path("a.JPG"), photos / "a_x2.JPG"], None, 2)] == [Path("a.JPG")]  # its result
+    (photos / "sub").mkdir()
+    (photos / "sub/b_x2.png").touch()
+    with pytest.raises(
+        BlindSRError, match=r"b.png: would become .*sub/b_x2.png, which is to be upscaled, too; name another folder"
+    ):
+        places([photos / "b.png", photos / "sub/b_x2.png"], Path("sub"), 2)
+
+
 @pytest.mark.parametrize(
     ("argument", "line"),
     [

@@ -81,6 +81,34 @@ def test_turns_shifts_scale_and_untidy_arrays(kernel_file: Path, tmp_path: Path)
     assert np.allclose(correlate(gray, np.load(out)), correlate(gray, even) / 3)  # scipy's centre is at size // 2, too
 
 
+@pytest.mark.parametrize("shape", [(1, 7), (7, 1), (1, 1)])
+def test_thin_kernels_are_kernels(tmp_path: Path, shape: tuple[int, int]) -> None:
+    np.save(tmp_path / "thin.npy", np.full(shape, 1 / 7))
+    np.save(tmp_path / "nested.npy", np.full((1, 1, *shape), 1 / 7))
+    for name in ("thin", "nested"):
+        _blindsr("convert", tmp_path / f"{name}.npy", tmp_path / f"{name}_out.npy", "--scale", "2")
+        assert np.load(tmp_path / f"{name}_out.npy").shape == shape
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "message"),
+    [
+        (np.full((5, 5), 1e308), [], "holds no kernel: an array (5, 5) whose sum is inf"),
+        (np.array([[0, 0, 0], [-1e5, 0, 1e5 + 1], [0, 0, 0]]), ["--align"], "no kernel needs more than 1000"),
+        (np.ones((3, 3)) / 9, ["--shift", "nan", "0"], "must be at most 64 pixels"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_arrays_and_shifts_beyond_all_bounds_get_a_line(
+    tmp_path: Path, array: np.ndarray, options: list[str], message: str
+) -> None:
+    np.save(tmp_path / "k.npy", array)
+    command = ["kernel", "convert", str(tmp_path / "k.npy"), str(tmp_path / "out.npy"), "--scale", "2", *options]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -13,6 +13,7 @@ import faulty
 import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from blindsr.components.registry import Registry
@@ -195,6 +196,16 @@ def test_a_second_run_writes_nothing_whatever_the_device(folder: Path) -> None:
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files} == before
     with open_result(second.result) as result:
         assert result.file["provenance"].attrs["device"] == b"cpu"
+
+
+def test_the_caller_s_threads_are_as_before(folder: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        _run(folder)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_device_of_a_run_is_the_one_that_auto_meant(folder: Path) -> None:

@@ -71,6 +71,7 @@ methods:
             QUICK.replace("name: quick", "name: ../../etc"),
             r"name: must begin with a letter or digit, and hold only these and '.', '_', '-', not '../../etc'",
         ),
+        (QUICK.replace("Ground truth:", '"":'), "the name '' is empty, or holds what cannot be printed"),
         (QUICK.replace("scale: 2", "seeds: []\nscale: 2"), "seeds: needs at least 1, not []"),
         (QUICK.replace("scale: 2", "seeds: [1, 1]\nscale: 2"), "seeds: holds a seed twice"),
         (QUICK.replace("sr: bicubic}", "sr: {bicubic: 3}}", 1), "must be a name, or {name: {parameter: value}}"),

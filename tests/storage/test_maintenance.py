@@ -237,8 +237,8 @@ def test_other_images_of_the_same_name_are_refused_and_get_a_folder_by_name(runs
     manifest, result = ((runs / "quick-hr-x2" / name).read_bytes() for name in ("steps.json", "result.h5"))
     write_png(runs.parent / "later/hr/a.png", photo[40:120, 60:156])
     refused = _blindsr(*AGAIN, "--hr", "later/hr")
-    this = f"this run is of pipeline 'quick' on a in {runs.parent}/later/hr"
-    message = f"runs/quick-hr-x2: holds results of pipeline 'quick' on a in {runs.parent}/hr; {this}. Choose another --name"
+    this = f"this run is of pipeline 'quick' on a in {runs.parent}/later/hr at x2"
+    message = f"runs/quick-hr-x2: holds results of pipeline 'quick' on a in {runs.parent}/hr at x2; {this}. Choose another --name"
     assert refused.exit_code == 2
     assert refused.stderr == f"error: {message} for its results, or remove that folder\n"
     assert manifest == (runs / "quick-hr-x2/steps.json").read_bytes()
@@ -247,6 +247,18 @@ def test_other_images_of_the_same_name_are_refused_and_get_a_folder_by_name(runs
         assert "result: runs/later/result.h5" in _blindsr(*AGAIN, "--hr", "later/hr", "--name", "later").stderr
     assert (runs / "quick-hr-x2/images/Ground_truth/a.png").read_bytes() == first
     assert "0 files that no result needs" in _blindsr("clean", "--yes").stdout
+
+
+def test_results_of_another_scale_are_refused_and_older_manifests_have_none(runs: Path) -> None:
+    assert "result: runs/one/result.h5" in _blindsr(*AGAIN, "--name", "one").stderr
+    result = (runs / "one/result.h5").read_bytes()
+    refused = _blindsr(*AGAIN, "--name", "one", "--scale", "4")
+    assert refused.exit_code == 2
+    assert f"in {runs.parent}/hr at x2; this run is of pipeline 'quick' on a in {runs.parent}/hr at x4. Choose" in refused.stderr
+    assert (runs / "one/result.h5").read_bytes() == result
+    manifest = runs / "one/steps.json"
+    manifest.write_text(manifest.read_text().replace('"scale":2,', ""))
+    assert "result: runs/one/result.h5" in _blindsr(*AGAIN, "--name", "one").stderr
 
 
 def test_images_that_were_moved_or_edited_keep_their_folder(runs: Path, photo: np.ndarray) -> None:

@@ -1,5 +1,7 @@
 """Finished steps on disk: what comes back, old files, damaged ones."""
 
+import errno
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
+from blindsr.errors import BlindSRError
 from blindsr.imaging.kernel import Kernel
 from blindsr.pipeline.outcome import Outcome
+from blindsr.storage import step_store
 from blindsr.storage.step_store import DamagedStepError, StepStore
 
 KEY = "a" * 64
@@ -77,3 +81,25 @@ def test_a_file_that_is_damaged_while_its_run_goes_on_is_set_aside(tmp_path: Pat
         store.load(KEY)
     assert KEY not in store
     assert [path.name for path in tmp_path.iterdir()] == [f"{KEY}.h5.corrupt"]
+
+
+def test_a_file_that_cannot_be_read_now_or_by_this_version_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = StepStore(tmp_path)
+    store.save(KEY, "degrade", _outcome(10))
+    path = store.path(KEY)
+
+    def no_more_files(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step_store, "read_step", no_more_files)
+        with pytest.raises(BlindSRError) as refused:
+            store.load(KEY)
+    assert str(refused.value) == f"{path}: {os.strerror(errno.EMFILE)}"
+    with h5py.File(path, "r+") as file:
+        file.attrs["encoding-version"] = "9.0.0"
+    with pytest.raises(BlindSRError) as newer:
+        store.load(KEY)
+    assert str(newer.value).startswith(f"{path}: it has format version 9.0.0; this blindsr reads ")
+    assert not isinstance(newer.value, DamagedStepError)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -52,7 +52,7 @@ class Conversion:
         array = array[::-1] if self.flip_rows else array
         kernel = Kernel(array[:, ::-1] if self.flip_columns else array, scale)
         if any(self.shift_px):
-            if max(map(abs, self.shift_px)) > MAX_SHIFT_PX:
+            if not max(map(abs, self.shift_px)) <= MAX_SHIFT_PX or not np.isfinite(self.shift_px).all():
                 raise BlindSRError(f"`shift` {self.shift_px}: must be at most {MAX_SHIFT_PX} pixels")
             kernel = kernel.shifted(*self.shift_px)
         kernel = kernel.align() if self.align else kernel
@@ -120,11 +120,12 @@ def read_tidied(path: Path) -> tuple[Array, list[str]]:
         array, remarks = read_kernel_array(path), []
     except BlindSRError as error:
         raise BlindSRError(f"{path}: {error}") from None
-    array = np.squeeze(array)  # some tools save (1, 1, n, n)
-    if array.ndim != 2 or not np.isfinite(array).all() or not array.sum() > 0:
-        raise BlindSRError(
-            f"{path}: holds no kernel: an array {array.shape} whose sum is {array.sum():.3g}; it must be 2-D, above 0"
-        )
+    while array.ndim > 2 and array.shape[0] == 1:  # some tools save (1, 1, n, n)
+        array = array[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = array.sum()
+    if array.ndim != 2 or not (np.isfinite(total) and total > 0):
+        raise BlindSRError(f"{path}: holds no kernel: an array {array.shape} whose sum is {total:.3g}; it must be 2-D, above 0")
     if any(size % 2 == 0 for size in array.shape):
         remarks.append(f"it has {array.shape[0]} x {array.shape[1]} values; zeros make its sides odd")
         array = np.pad(array, [(0, 1 - size % 2) for size in array.shape])

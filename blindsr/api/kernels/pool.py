@@ -19,6 +19,7 @@ from blindsr.errors import BlindSRError
 from blindsr.execution.events import Listener
 from blindsr.execution.resources import Resources
 from blindsr.execution.runner import run_steps
+from blindsr.imaging.files import explained
 from blindsr.imaging.kernel import Convention
 from blindsr.pipeline import datasets
 from blindsr.pipeline.hashes import Hashes
@@ -27,7 +28,7 @@ from blindsr.pipeline.plan import Plan
 from blindsr.pipeline.schema import Pipeline
 from blindsr.pipeline.steps import Absent, Input
 from blindsr.report.progress import console
-from blindsr.storage.kernel_pool import KernelPool
+from blindsr.storage.kernel_pool import POOL_FILE, KernelPool
 from blindsr.storage.output_folder import OutputFolder
 
 STATE = ".blindsr"
@@ -101,6 +102,9 @@ def estimate_pool(
     files = layout_for(layout, convention)
     if out.exists() and not out.is_dir():
         raise BlindSRError(f"{out}: is a file, not a folder to write kernels to; name another for `out`")
+    with explained(out):
+        if out.is_dir() and any(out.iterdir()) and not ((out / POOL_FILE).is_file() or (out / STATE).is_dir()):
+            raise BlindSRError(f"{out}: is there already, not empty, and no pool; choose a new folder")
     chosen = [photos] if isinstance(photos, str | Path) else photos
     found = datasets.lr_images([Path(photo) for photo in chosen], PHOTO_SUFFIXES)
     folder = OutputFolder(out / STATE)

@@ -28,8 +28,11 @@ def places(paths: Sequence[Path], out: Path | None, scale: int) -> list[Place]:
     BlindSRError
         If there are none, a file or folder is missing, `out` is a file, or two photographs would become one file.
     """
-    named = dict.fromkeys(photo for path in paths for photo in _photos_of(path))
-    photos = [photo for photo in named if not _is_result(photo, named)]
+    named: dict[Path, Path] = {}
+    for path in paths:
+        for photo in _photos_of(path):
+            named.setdefault(photo.resolve(), photo)
+    photos = [photo for resolved, photo in named.items() if not _is_result(resolved, named)]
     if not photos:
         raise BlindSRError("no photographs were named")
     if out is not None and out.exists() and not out.is_dir():
@@ -37,9 +40,12 @@ def places(paths: Sequence[Path], out: Path | None, scale: int) -> list[Place]:
     found = [Place(photo, (out or photo.parent) / f"{photo.stem}_x{scale}{written_suffix(photo)}") for photo in photos]
     first: dict[Path, Path] = {}
     for photo, output in found:
-        if output in first:
-            raise BlindSRError(f"{first[output]} and {photo}: both would become {output}; upscale them into different folders")
-        first[output] = photo
+        resolved = output.resolve()
+        if resolved in first:
+            raise BlindSRError(f"{first[resolved]} and {photo}: both would become {output}; upscale them into different folders")
+        if named.get(resolved) in photos:
+            raise BlindSRError(f"{photo}: would become {output}, which is to be upscaled, too; name another folder for `out`")
+        first[resolved] = photo
     return found
 
 

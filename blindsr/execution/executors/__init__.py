@@ -76,6 +76,7 @@ class InProcessExecutor:
     ) -> None:
         import torch
 
+        self._threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)
         self.device = device
         self._progress = progress
@@ -95,7 +96,9 @@ class InProcessExecutor:
         return update
 
     def close(self, *, now: bool = False) -> None:
-        pass
+        import torch
+
+        torch.set_num_threads(self._threads_before)  # the caller's
 
 
 def open_executor(
