@@ -57,12 +57,14 @@ def load(
     except (OSError, UnicodeDecodeError) as error:
         raise BlindSRError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     source = Source(path, text)
-    for setting, value in parsed_settings(settings).items():
+    changed = parsed_settings(settings)
+    for setting, value in changed.items():
         source.set(setting, value)
     overrides = overrides or {}
     for field, value in overrides.items():
         source.replace(field, value)
     base = path.parent if base is None else base
+    data_of_caller = "data" in overrides or any(setting.split(".")[0] == "data" for setting in changed)
     scale = source.values.get("scale")
     context = {"registry": registry, "base": base, "scale": scale if scale in (2, 3, 4) else None}
     try:
@@ -75,7 +77,7 @@ def load(
     return Pipeline(
         fields.name, fields.scale, tuple(fields.seeds), fields.data, fields.degradation, fields.data_seed,
         tuple(Method(name, m.kernel, m.sr, m.type, m.published) for name, m in methods),
-        path, text, base=Path() if "data" in overrides else base, left_out=tuple(left_out),
+        path, text, base=Path() if data_of_caller else base, left_out=tuple(left_out),
     )  # fmt: skip
 
 

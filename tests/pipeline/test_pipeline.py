@@ -186,6 +186,16 @@ def test_data_paths_start_at_the_file_or_at_the_command_line(
     assert read(tmp_path, overrides={"data": {"lr": ["a.png"]}}).dataset().items[0].lr == Path("a.png")
 
 
+def test_data_that_a_setting_names_lie_in_the_working_directory(
+    tmp_path: Path, small_photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    small_photo.rename(tmp_path / "sub" / "a.png")
+    monkeypatch.chdir(tmp_path / "sub")
+    text = QUICK.replace("data: {hr: hr}\n", "").replace("degradation: random_kernel\n", "").replace("kernel: ground_truth, ", "")
+    assert read(tmp_path, text.replace("type: 4, ", ""), settings=["data.lr=a.png"]).dataset().items[0].lr == Path("a.png")
+
+
 def test_data_may_be_paths_and_tuples_of_them(tmp_path: Path, small_photo: Path) -> None:
     for lr in (small_photo, (small_photo,), [str(small_photo)]):
         assert read(tmp_path, overrides={"data": {"lr": lr}}).dataset().items[0].lr == small_photo
