@@ -75,7 +75,10 @@ def degrade_folder(
     listener.begun(len(sources) * len(scales))
     failed = 0
     for number, source in enumerate(sources, 1):
-        steps = [single_step("degrade", components[scale], scale, {"hr": source}, seed=seed, hashes=hashes) for scale in scales]
+        steps = [
+            single_step("degrade", components[scale], scale, {"hr": source}, seed=seed, hashes=hashes, item=source.path.name)
+            for scale in scales
+        ]
         try:
             made = _degraded(source, steps, math.lcm(*scales), listener)
         except BlindSRError as error:

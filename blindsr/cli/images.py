@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from blindsr.cli.app import (
     INTERRUPTED,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from blindsr.api.kernels.layouts import PoolLayout
     from blindsr.components.registry import Registry
     from blindsr.imaging.kernel import Convention
+
+POOL_OPTIONS = {"--format": "layout", "--max-error": "max_error", "--noise-patches": "noise_patches"}
+"""Those that decide what a pool is, and would be ignored for one image; and their parameters."""
 
 
 @cli.command()
@@ -85,6 +89,9 @@ def estimate(
 
     registry = installed()
     if len(images) == 1 and not images[0].is_dir() and cells == 1 and not _is_folder(out):
+        for option, name in POOL_OPTIONS.items():
+            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise BlindSRError(f"{option} is for kernel pools: name a folder with --output, or leave it out")
         _estimate_one(
             images[0], out, convention, method=method, scale=scale, seed=seed, settings=settings, registry=registry,
             device=device, threads=threads,

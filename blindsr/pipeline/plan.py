@@ -70,18 +70,19 @@ def make_plan(pipeline: Pipeline, dataset: Dataset, hashes: Hashes | None = None
 
 def single_step(
     kind: StepKind, component: Component, scale: int, inputs: Mapping[str, Input | Path | Kernel | NDArray[Any]], *, seed: int = 0,
-    hashes: Hashes | None = None,
+    hashes: Hashes | None = None, item: str = "",
 ) -> Step:  # fmt: skip
     """One component on one image outside a pipeline: the step, with its key and seeds, that a pipeline would have for it.
 
     `inputs` of ``degrade``: ``hr``; of ``estimate``: ``lr``; of ``upscale``: ``lr`` and ``kernel``. A path means an image file;
-    arrays and kernels are known by their numbers. `seed` is the pipeline's, or its ``data_seed`` for ``degrade``.
+    arrays and kernels are known by their numbers. `seed` is the pipeline's, or its ``data_seed`` for ``degrade``; messages
+    call the image `item`.
     """
     if not isinstance(component, (Degradation, KernelEstimator, NonBlindSR)):
         raise BlindSRError(f"'{component.name}' is for pipelines; for a single image, choose another from `blindsr plugins`")
     hashes = hashes or Hashes()
     sources = {role: _input(value, hashes) for role, value in inputs.items()}
-    step = StepMaker(scale, hashes).step(kind, component, sources, seed=seed)
+    step = StepMaker(scale, hashes).step(kind, component, sources, seed=seed, item=item)
     for source in step.inputs.values():
         if isinstance(source, Absent):
             raise BlindSRError(source.message)

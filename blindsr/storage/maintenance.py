@@ -9,6 +9,7 @@ from pathlib import Path
 from blindsr.errors import BlindSRError
 from blindsr.imaging.writer import verify_png
 from blindsr.storage.hdf5 import opened, reason, verify
+from blindsr.storage.kernel_pool import POOL_FILE, read_pool_file
 from blindsr.storage.output_folder import OutputFolder, ResultFolder
 from blindsr.storage.result import open_result
 from blindsr.storage.step_store import read_step
@@ -38,9 +39,9 @@ def check_files(path: Path) -> Iterator[tuple[Path, str]]:
 
     Each file comes with what is wrong with it, an empty text where it is sound.
     """
-    output, result = OutputFolder(path), ResultFolder(path)
+    output, result, pool = OutputFolder(path), ResultFolder(path), path / POOL_FILE
     results = [result] if result.result_file.is_file() else [ResultFolder(folder) for folder in sorted(path.glob("*/"))]
-    files = [path, *sorted(output.steps.folder.glob("*.h5")), *(folder.result_file for folder in results)]
+    files = [path, pool, *sorted(output.steps.folder.glob("*.h5")), *(folder.result_file for folder in results)]
     files += [image for folder in results for image in sorted(folder.images.rglob("*.png"))]
     files = [file for file in files if file.is_file()]
     if not files:
@@ -57,6 +58,8 @@ def _problem(file: Path) -> str:
             read_step(file, file.stem)
         elif file.suffix == ".png":
             verify_png(file)
+        elif file.name == POOL_FILE:
+            read_pool_file(file)
         else:
             with open_result(file) as result:
                 verify(result.file)

@@ -251,10 +251,13 @@ def open_result(path: str | Path) -> Result:
         If it is missing, no result of blindsr, damaged, or of a version that this blindsr cannot read.
     """
     path = Path(path)
-    path = path / RESULT_FILE if path.is_dir() else path
-    if not path.is_file():
-        raise BlindSRError(f"{path}: no such file")
-    return Result(path)
+    file = path / RESULT_FILE if path.is_dir() else path
+    if file.is_file():
+        return Result(file)
+    inside = sorted(str(found.parent) for found in path.glob(f"*/{RESULT_FILE}"))
+    if inside:
+        raise BlindSRError(f"{path}: holds results; name one of them: {shortened(inside)}")
+    raise BlindSRError(f"{file}: no such file")
 
 
 def _pixels(file: h5py.File, place: str) -> NDArray[Any]:

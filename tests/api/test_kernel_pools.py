@@ -184,6 +184,14 @@ def test_the_commands_offer_what_the_library_has() -> None:
     assert list(options["degrade", "layout"].type.choices) == list(degradation.SET_LAYOUTS)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("option", [["--format", "npy"], ["--max-error", "0"], ["--noise-patches", "5"]])
+def test_options_of_pools_are_refused_for_one_image(photos: Path, tmp_path: Path, option: list[str]) -> None:
+    result = _blindsr(photos / "a.png", "-o", tmp_path / "k.mat", "--method", "bicubic", *option)
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {option[0]} is for kernel pools: name a folder with --output, or leave it out\n"
+    assert not (tmp_path / "k.mat").exists()
+
+
 def test_one_image_still_goes_to_one_file_in_any_convention(photos: Path, tmp_path: Path) -> None:
     for convention, expected in (("blindsr", Kernel.bicubic(2).array), ("usrnet", Kernel.bicubic(2).array[::-1, ::-1])):
         result = _blindsr(photos / "a.png", "-o", tmp_path / "k.npy", "--method", "bicubic", "--convention", convention)

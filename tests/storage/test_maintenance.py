@@ -153,6 +153,18 @@ def test_a_result_does_not_lead_to_other_files(runs: Path, place: str) -> None:
         result.image("a", "hr")
 
 
+def test_a_folder_of_results_names_them_and_a_pool_is_checked_as_one(runs: Path, photo: np.ndarray) -> None:
+    for command in (("table", "runs"), ("export", "runs")):
+        assert _blindsr(*command).stderr == "error: runs: holds results; name one of them: runs/other-hr-x2, runs/quick-hr-x2\n"
+    write_png(runs.parent / "photos/a.png", photo[:64, :64])
+    _blindsr("estimate", "photos", "-o", "pool", "--method", "bicubic", "--workers", "0")
+    for place in ("pool", "pool/kernels.h5"):
+        assert _blindsr("check", place).stderr.endswith(" 0 damaged\n")
+    data = (runs.parent / "pool/kernels.h5").read_bytes()
+    (runs.parent / "pool/kernels.h5").write_bytes(data[:2000] + bytes(900) + data[2900:])
+    assert _blindsr("check", "pool/kernels.h5").exit_code == 1
+
+
 def test_nothing_to_check_gets_a_line(tmp_path: Path) -> None:
     result = _blindsr("check", str(tmp_path))
     assert (result.exit_code, result.stderr) == (2, f"error: {tmp_path}: no such file, nor a folder with results of blindsr\n")
