@@ -252,6 +252,16 @@ def test_photographs_of_one_camera_lens_and_aperture_share_a_mean_kernel(tmp_pat
     assert np.abs(stored - expected).max() < 1e-12
 
 
+def test_cameras_whose_names_differ_in_signs_only_have_a_file_each(tmp_path: Path, photo: np.ndarray) -> None:
+    for number, model in enumerate(("B C", "B/C", "B C", "B/C")):
+        _photo_of(tmp_path / "photos" / f"{number}.jpg", photo[:128, 40 * number : 40 * number + 160], ("", model, "", 2.0))
+    cameras = _pool(tmp_path / "photos", tmp_path / "kernels", method="bicubic").pool.cameras
+    assert {entry.source: entry.file for entry in cameras} == {
+        "B C f2": "cameras/B_C_f2_kernel_x2.mat", "B/C f2": "cameras/B_C_f2-2_kernel_x2.mat",
+    }  # fmt: skip
+    assert {path.name for path in (tmp_path / "kernels/cameras").iterdir()} == {"B_C_f2_kernel_x2.mat", "B_C_f2-2_kernel_x2.mat"}
+
+
 def test_the_mean_of_gaussians_has_the_mean_of_their_variances() -> None:
     sure, unsure = (Kernel(Kernel.gaussian(v, 2).array, 2, expected_error=e) for v, e in ((1.0, 0.1), (4.0, 0.2)))
     assert mean_kernel([sure.shifted(0.3, -0.2), unsure]).widths_px[0] ** 2 == pytest.approx((4 * 1.0 + 4.0) / 5, rel=0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ class PoolWriter:
         if pool_digest(file) == self._digest(report) and self._all_there(file):
             self.pool = read_pool_file(file)
             return
-        cameras = [self._camera_file(entry) for entry in camera_kernels(kept)]
+        cameras = self._camera_files(camera_kernels(kept))
         left_out = tuple(replace(entry, file="") for entry in doubtful)
         self.pool = KernelPool(tuple(kept), tuple(cameras), left_out, self._noise(kept), self._settings)
         self._write(file, self._digest(report))
@@ -103,11 +104,19 @@ class PoolWriter:
     def _cameras(self) -> Mapping[Path, str]:
         return {photo: camera_of(photo) for photo in dict.fromkeys(part.photo for part in self._parts)}
 
-    def _camera_file(self, entry: PooledKernel) -> PooledKernel:
+    def _camera_files(self, entries: Sequence[PooledKernel]) -> list[PooledKernel]:
+        """The cameras' kernels with their files: names with a number where two would be equal."""
         if self._layout is None:
-            return entry
-        name = re.sub(r"[^\w.+-]+", "_", f"{entry.source} {entry.about.get('cell', '')}".strip()).strip(".")
-        return replace(entry, file=f"{CAMERAS}/{self._layout.place(name, entry.kernel.scale)}")
+            return list(entries)
+        found: dict[str, PooledKernel] = {}
+        for entry in entries:
+            plain = re.sub(r"[^\w.+-]+", "_", f"{entry.source} {entry.about.get('cell', '')}".strip()).strip(".")
+            names = (f"{plain}-{number}" if number > 1 else plain for number in itertools.count(1))
+            file = next(
+                f for f in (f"{CAMERAS}/{self._layout.place(name, entry.kernel.scale)}" for name in names) if f not in found
+            )
+            found[file] = replace(entry, file=file)
+        return list(found.values())
 
     def _noise(self, kept: Sequence[PooledKernel]) -> NDArray[np.float32]:
         count = int(self._settings["noise_patches"])
