@@ -336,7 +336,7 @@ def test_a_misbehaving_plugin_fails_its_own_step_only(
 
 
 def test_seeds_make_rows_and_folders(folder: Path) -> None:
-    report = _run(folder, SLOW, overrides={"seeds": [0, 3]}, settings=["data={hr: hr}"])
+    report = _run(folder, SLOW, overrides={"seeds": [0, 3]}, settings=[f"data={{hr: '{folder / 'hr'}'}}"])
     with open_result(report.result) as result:
         gan = result.columns["method"] == "KernelGAN"
         assert sorted(result.columns["seed"][gan]) == [0, 0, 3, 3]

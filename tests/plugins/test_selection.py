@@ -154,7 +154,7 @@ def test_estimators_are_named_in_a_pipeline_and_kept_in_its_result(tmp_path: Pat
         ("[bicubic, kernelnett]", "unknown kernel estimator 'kernelnett'; did you mean 'kernelnet'?"),
         ("[bicubic, {michaeli_irani: {patchs: 5}}]", "patchs"),
         ("[bicubic, ground_truth]", "'ground_truth' cannot be used inside another component"),
-        ("[bicubic]", "at least 2 items"),
+        ("[bicubic]", "needs at least 2, not ["),
         ("[bicubic, 7]", "must be a name"),
     ],
 )
