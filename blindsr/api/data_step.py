@@ -85,16 +85,18 @@ class DataStep:
         return image[:, :, :: self._scale, :: self._scale]
 
 
-def border_decay_px(kernel: Kernel, alpha: float = SMALL_ALPHA) -> int:
+def border_decay_px(kernel: Kernel, alpha: float | None = None) -> int:
     """LR pixels over which what a data step makes of the border of an image, or of a tile of one, dies away.
 
     That is the reach of the inverse that it applies to the LR image, but for 1 % of its absolute sum: 8 (the least) for Gaussians
-    as in DIV2KRK, 30 to 130 for kernels that some frequencies do not pass, as those of motion and defocus.
+    as in DIV2KRK, 30 to 128 for kernels that some frequencies do not pass, as those of motion and defocus. `alpha`, the smallest
+    one of the data steps, counts where it is below 0.001.
     """
+    alpha = SMALL_ALPHA if alpha is None else min(alpha, SMALL_ALPHA)
     side, scale = 2 * MAX_DECAY_PX, kernel.scale
     transfer = transfer_function(torch.tensor(kernel.array)[None], (scale * side, scale * side))
     power = torch.fft.rfft2(torch.fft.irfft2(transfer.abs().square())[:, :, ::scale, ::scale]).real.clamp_min(0)
-    inverse = torch.fft.irfft2(1 / (power + min(alpha, SMALL_ALPHA)))[0, 0].abs()
+    inverse = torch.fft.irfft2(1 / (power + alpha))[0, 0].abs()
     offset = torch.arange(side).minimum(side - torch.arange(side))
     shares = torch.bincount(torch.maximum(offset[:, None], offset).flatten(), inverse.flatten()).cumsum(0) / inverse.sum()
     return max(MIN_DECAY_PX, int((shares < 1 - DECAYED).sum()))

@@ -243,13 +243,11 @@ def shift(array: ArrayLike, by_px: tuple[float, float]) -> Array:
     """
     from scipy import ndimage
 
-    array = np.asarray(array, dtype=np.float64)
-    if not max(map(abs, by_px)) <= MAX_SHIFT_PX:
+    if not all(abs(px) <= MAX_SHIFT_PX for px in by_px):
         raise BlindSRError(f"a shift by {by_px[0]:.3g} and {by_px[1]:.3g} pixels: no kernel needs more than {MAX_SHIFT_PX}")
-    padded = np.pad(array, math.ceil(max(map(abs, by_px))) + 1)
+    padded = np.pad(np.asarray(array, dtype=np.float64), math.ceil(max(map(abs, by_px))) + 1)
     moved = ndimage.shift(padded, by_px, order=3, mode="constant")
-    shifted: Array = moved / moved.sum()
-    return shifted
+    return np.asarray(moved / moved.sum())
 
 
 def compose(array: Array, scale: int) -> Array:

@@ -100,10 +100,11 @@ class Unfolding(NonBlindSR):
             network = load(self.weights or weights_file(kernel.scale, self.size), kernel.scale)
         network = network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         error = min(kernel.expected_error or 0.0, 1.0) if self.kernel_error is None else self.kernel_error
-        measured = noise_level(lr)
+        data_step = self.data_step and not self.checkpoint
+        measured = noise_level(lr) if data_step or self.noise == "estimated" else 0.0
         noise = min(measured, MAX_NOISE) if self.noise == "estimated" else self.noise
         alpha = None
-        if self.data_step and not self.checkpoint:
+        if data_step:
             alpha = data_step_alpha(lr, error, noise=max(measured, noise), factor=ALPHA_FACTOR)
         mirrored = self.border == "mirrored" or (self.border is None and self.checkpoint is not None)
         return UnfoldingUpscaler(

@@ -47,8 +47,7 @@ class UnfoldingUpscaler:
         """LR pixels of context; None if mirrored, because the wrong border of a tile would be felt all over it."""
         if self.mirrored:
             return None
-        decay_px = border_decay_px(self.kernel) if self.alpha is None else border_decay_px(self.kernel, self.alpha)
-        return -(-self.network.reach_px // self.kernel.scale) + decay_px
+        return -(-self.network.reach_px // self.kernel.scale) + border_decay_px(self.kernel, self.alpha)
 
     def __call__(self, tile: Image) -> Image:
         """The tile (h, w, 3) at ``scale`` times its size."""

@@ -96,6 +96,7 @@ def test_thin_kernels_are_kernels(tmp_path: Path, shape: tuple[int, int]) -> Non
         (np.full((5, 5), 1e308), [], "holds no kernel: an array (5, 5) whose sum is inf"),
         (np.array([[0, 0, 0], [-1e5, 0, 1e5 + 1], [0, 0, 0]]), ["--align"], "no kernel needs more than 1000"),
         (np.ones((3, 3)) / 9, ["--shift", "nan", "0"], "must be at most 64 pixels"),
+        (np.ones((3, 3)) / 9, ["--shift", "0", "nan"], "must be at most 64 pixels"),
     ],
 )
 @pytest.mark.filterwarnings("error")

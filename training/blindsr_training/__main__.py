@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -73,7 +72,13 @@ def _of_samples(count: int) -> Callable[[Callable[..., None]], Callable[..., Non
             "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes of one thread and 0.7 GB each."
         ),
     )
-    return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
 
 
 @click.command

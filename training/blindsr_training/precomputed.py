@@ -29,7 +29,7 @@ PART = 100
 HELD_OUT_PARTS = 2
 
 Samples = TypeVar("Samples", bound=NamedTuple)
-Of = dict[str, str]
+Origin = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Recipe(Generic[Samples]):
 
     Attributes
     ----------
-    word
-        What they are called: the first word of their files, and the command that makes them.
+    name
+        What they are called: the beginning of their files' names, and the command that makes them.
     fields
         A named tuple of tensors; with one more dimension in front it holds many samples.
     make
@@ -48,10 +48,10 @@ class Recipe(Generic[Samples]):
         What decides them, beside the photographs and the seed.
     """
 
-    word: str
+    name: str
     fields: Callable[..., Samples]
     make: Callable[[Sequence[Path], np.random.Generator], Samples]
-    of: Of
+    of: Origin
 
 
 class _Part(NamedTuple):
@@ -76,12 +76,12 @@ def precompute(recipe: Recipe[Any], hr: Path, out: Path, *, count: int, seed: in
     trained_on, held_out = split(hr)
     of = {**recipe.of, "seed": str(seed), "hr": digest(trained_on)}
     parts = [_Part(out / f"held_out_{n:03}.safetensors", held_out, (seed, 1, n), PART) for n in range(HELD_OUT_PARTS)]
-    parts += [_Part(out / f"{recipe.word}_{n:03}.safetensors", trained_on, (seed, 0, n), PART) for n in range(-(-count // PART))]
-    with locked(out), click.progressbar(length=len(parts), label=f"Hundreds of {recipe.word}", show_pos=True) as shown:
+    parts += [_Part(out / f"{recipe.name}_{n:03}.safetensors", trained_on, (seed, 0, n), PART) for n in range(-(-count // PART))]
+    with locked(out), click.progressbar(length=len(parts), label=f"Hundreds of {recipe.name}", show_pos=True) as shown:
         missing = []
         for part in parts:
             if part.path.is_file():
-                _read(part.path, recipe.word, recipe.fields, of)
+                _read(part.path, recipe.name, recipe.fields, of)
                 shown.update(1)
             else:
                 missing.append(part)
@@ -94,7 +94,7 @@ def precompute(recipe: Recipe[Any], hr: Path, out: Path, *, count: int, seed: in
 class _Writing(Dataset[BlindSRError | None]):
     """Writes each part, for `DataLoader`, and returns its error: one raised in a worker gets a traceback into its text."""
 
-    def __init__(self, parts: Sequence[_Part], recipe: Recipe[Any], of: Of) -> None:
+    def __init__(self, parts: Sequence[_Part], recipe: Recipe[Any], of: Origin) -> None:
         self._parts, self._recipe, self._of = parts, recipe, of
 
     def __getitem__(self, number: int) -> BlindSRError | None:
@@ -106,39 +106,39 @@ class _Writing(Dataset[BlindSRError | None]):
 
     def _write(self, part: _Part) -> None:
         made = [self._recipe.make(part.files, np.random.default_rng((*part.key, n))) for n in range(part.size)]
-        tensors = {name: torch.stack([getattr(each, name) for each in made]) for name in made[0]._fields}
-        write_bytes(part.path, save(tensors, {_header(self._recipe.word): json.dumps(self._of)}))  # one entry: no order is chance
+        tensors = {field: torch.stack([getattr(each, field) for each in made]) for field in made[0]._fields}
+        write_bytes(part.path, save(tensors, {_header(self._recipe.name): json.dumps(self._of)}))  # one entry: no order is chance
 
 
-def read_samples(folder: Path, word: str, fields: Callable[..., Samples], scale: int, *, held_out: bool) -> tuple[Samples, Of]:
+def read_samples(folder: Path, name: str, fields: Callable[..., Samples], scale: int, *, held_out: bool) -> tuple[Samples, Origin]:
     """All samples of a folder, and of what they are; a `BlindSRError` if there are none for the scale, or a file is damaged."""
-    files = sorted(folder.glob("held_out_*.safetensors" if held_out else f"{word}_*.safetensors"))
+    files = sorted(folder.glob("held_out_*.safetensors" if held_out else f"{name}_*.safetensors"))
     if not files:
-        raise BlindSRError(f"{folder}: holds no {word}; make them: python -m blindsr_training {word} --hr PHOTOS --out {folder}")
-    _, of = _read(files[0], word, fields, None)
+        raise BlindSRError(f"{folder}: holds no {name}; make them: python -m blindsr_training {name} --hr PHOTOS --out {folder}")
+    _, of = _read(files[0], name, fields, None)
     if of["scale"] != str(scale):
-        raise BlindSRError(f"{folder}: its {word} are for x{of['scale']}; set `scale` to {of['scale']}, or name others")
-    parts = [_read(file, word, fields, of)[0] for file in files]
+        raise BlindSRError(f"{folder}: its {name} are for x{of['scale']}; set `scale` to {of['scale']}, or name others")
+    parts = [_read(file, name, fields, of)[0] for file in files]
     return fields(*(torch.cat(tensors).float() for tensors in zip(*parts, strict=True))), of
 
 
-def _read(path: Path, word: str, fields: Callable[..., Samples], of: Of | None) -> tuple[Samples, Of]:
+def _read(path: Path, name: str, fields: Callable[..., Samples], of: Origin | None) -> tuple[Samples, Origin]:
     """The samples in a file, which must be `of` that."""
     try:
         data = path.read_bytes()
         tensors = load(data)
         ((header, described),) = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"].items()
-        if header != _header(word) and (other := re.fullmatch(_header(r"(\w+)"), header)):
-            raise BlindSRError(f"{path}: holds {other[1]}, not {word}; choose another folder")
-        found: Of = json.loads(described)
+        if header != _header(name) and (other := re.fullmatch(_header(r"(\w+)"), header)):
+            raise BlindSRError(f"{path}: holds {other[1]}, not {name}; choose another folder")
+        found: Origin = json.loads(described)
         samples = fields(**tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BlindSRError(f"{path}: holds no {word} ({type(error).__name__}); remove it, and make them again") from None
+        raise BlindSRError(f"{path}: holds no {name} ({type(error).__name__}); remove it, and make them again") from None
     if of is not None and found != of:
-        changed = ", ".join(name for name in of if found.get(name) != of[name])
+        changed = ", ".join(entry for entry in of if found.get(entry) != of[entry])
         raise BlindSRError(f"{path}: was made with other settings or networks ({changed}); choose another folder")
     return samples, found
 
 
-def _header(word: str) -> str:
-    return f"blindsr-{word}-1"
+def _header(name: str) -> str:
+    return f"blindsr-{name}-1"

@@ -52,7 +52,7 @@ class Conversion:
         array = array[::-1] if self.flip_rows else array
         kernel = Kernel(array[:, ::-1] if self.flip_columns else array, scale)
         if any(self.shift_px):
-            if not max(map(abs, self.shift_px)) <= MAX_SHIFT_PX or not np.isfinite(self.shift_px).all():
+            if not all(abs(px) <= MAX_SHIFT_PX for px in self.shift_px):
                 raise BlindSRError(f"`shift` {self.shift_px}: must be at most {MAX_SHIFT_PX} pixels")
             kernel = kernel.shifted(*self.shift_px)
         kernel = kernel.align() if self.align else kernel

@@ -17,9 +17,9 @@ from numpy.random import Generator
 from blindsr.api.testing import run_context
 from blindsr.imaging.files import sha256
 from blindsr_training.degraded import random_estimate
-from blindsr_training.precomputed import Of, Recipe, read_samples
+from blindsr_training.precomputed import Origin, Recipe, read_samples
 
-WORD = "examples"
+NAME = "examples"
 ESTIMATOR = KernelNetEstimator()
 SRS = tuple(sr.model_copy(update={"precision": "bfloat16"}) for sr in (Corrected().sr, Corrected().noisy_sr))
 """In two thirds of the time of float32. On nine photographs the errors of the corrected kernels differed by 0.002 at most."""
@@ -44,12 +44,12 @@ def examples_recipe(scale: int) -> Recipe[Examples]:
     """How the examples of a scale are made."""
     networks = " ".join(sha256(file) for part in (ESTIMATOR, *SRS) for file in part.shipped_weights(scale))
     of = {"scale": str(scale), "networks": networks, "trials": str([POWERS, *SRS])}
-    return Recipe(WORD, Examples, partial(_example, scale=scale), of)
+    return Recipe(NAME, Examples, partial(_example, scale=scale), of)
 
 
-def read_examples(folder: Path, scale: int, *, held_out: bool) -> tuple[Examples, Of]:
+def read_examples(folder: Path, scale: int, *, held_out: bool) -> tuple[Examples, Origin]:
     """All examples of a folder, and of what they are; a `BlindSRError` if there are none for the scale, or a file is damaged."""
-    return read_samples(folder, WORD, Examples, scale, held_out=held_out)
+    return read_samples(folder, NAME, Examples, scale, held_out=held_out)
 
 
 def _example(files: Sequence[Path], rng: Generator, *, scale: int) -> Examples:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from blindsr_selection.evidence import UNKNOWN_ERROR
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -20,9 +21,7 @@ from blindsr_training.precomputed import Recipe, read_samples
 
 Array = NDArray[np.float64]
 
-WORD = "estimates"
-UNKNOWN_ERROR = 0.3
-"""The relative error to expect of the kernel of an estimator that tells none."""
+NAME = "estimates"
 
 
 class EstimatedKernel(NamedTuple):
@@ -52,12 +51,12 @@ def estimates_recipe(estimators: Sequence[KernelEstimator], scale: int) -> Recip
     weights = " ".join(sha256(file) for estimator in estimators for file in estimator.shipped_weights(scale))
     named = str([(estimator.full_name, estimator.version, estimator) for estimator in estimators])
     of = {"scale": str(scale), "networks": weights, "estimators": named}
-    return Recipe(WORD, Estimates, partial(_estimate, estimators=estimators, scale=scale), of)
+    return Recipe(NAME, Estimates, partial(_estimate, estimators=estimators, scale=scale), of)
 
 
 def read_estimates(folder: Path, scale: int, *, held_out: bool) -> list[EstimatedKernel]:
     """All estimates of a folder; a `BlindSRError` if there are none for the scale, or a file is damaged."""
-    found, _ = read_samples(folder, WORD, Estimates, scale, held_out=held_out)
+    found, _ = read_samples(folder, NAME, Estimates, scale, held_out=held_out)
     return list(map(EstimatedKernel, found.true.double().numpy(), found.told.double().numpy(), found.error.tolist()))
 
 
