@@ -136,9 +136,9 @@ def parsed_component(registry: Registry, kind: Kind, text: str, scale: int, **mo
     """The component of a name, or of ``{name: {parameter: value}}``, in a text; `more` are parameters, too."""
     value = parsed_settings([f"{kind}={text}"])[kind]
     name, parameters = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
-    if not isinstance(name, str) or not isinstance(parameters, dict):
+    if not isinstance(name, str) or not isinstance(parameters, dict | None):
         raise BlindSRError(f"{_short(text)}: must be a component, or {{name: {{parameter: value}}}}")
-    return registry.build(kind, name, parameters | more, scale=scale)
+    return registry.build(kind, name, (parameters or {}) | more, scale=scale)
 
 
 class _CallerConstructor(SafeConstructor):
