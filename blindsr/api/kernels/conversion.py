@@ -125,7 +125,9 @@ def read_tidied(path: Path) -> tuple[Array, list[str]]:
     with np.errstate(over="ignore", invalid="ignore"):
         total = array.sum()
     if array.ndim != 2 or not (np.isfinite(total) and total > 0):
-        raise BlindSRError(f"{path}: holds no kernel: an array {array.shape} whose sum is {total:.3g}; it must be 2-D, above 0")
+        raise BlindSRError(
+            f"{path}: holds no kernel: an array {array.shape} whose sum is {total:.3g}; it must be 2-D, its sum finite and above 0"
+        )
     if any(size % 2 == 0 for size in array.shape):
         remarks.append(f"it has {array.shape[0]} x {array.shape[1]} values; zeros make its sides odd")
         array = np.pad(array, [(0, 1 - size % 2) for size in array.shape])
